@@ -1,0 +1,1 @@
+"""Class-specific subnetworks: where channel gates sit, and how they are learned."""
