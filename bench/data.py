@@ -98,7 +98,9 @@ def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
         with np.load(path, allow_pickle=False) as archive:
             columns = {key: archive[key] for key in archive.files if key.split("_")[-1] in _COLUMNS}
     except (OSError, ValueError, EOFError, KeyError) as error:
-        raise UserError(f"{path} cannot be read as an .npz of plain arrays ({error}); write it with numpy.savez.") from None
+        raise UserError(
+            f"{path} cannot be read as an .npz of plain arrays ({error}); write it with numpy.savez."
+        ) from None
     splits = {}
     for key in ("train", "test"):
         splits[key] = _checked(path, key, columns)

@@ -264,7 +264,9 @@ class BasicBlock(nn.Module):
         return out
 
 
-def cifar_resnet(depths: tuple[int, int, int, int], classes: int, shape: tuple[int, int, int], width: int) -> Classifier:
+def cifar_resnet(
+    depths: tuple[int, int, int, int], classes: int, shape: tuple[int, int, int], width: int
+) -> Classifier:
     """ResNet with a 3x3 stem and four stages; taps as in Lee et al. 2018: the post-ReLU stem and the stages' ends."""
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     stages["stem"] = nn.Sequential(nn.Conv2d(shape[0], width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())

@@ -164,9 +164,7 @@ def _checkpoint(path: Path, classifier: Classifier, optimizer: torch.optim.SGD, 
     partial.replace(path)
 
 
-def _resume(
-    path: Path | None, classifier: Classifier, optimizer: torch.optim.SGD, seed: int
-) -> tuple[int, float]:
+def _resume(path: Path | None, classifier: Classifier, optimizer: torch.optim.SGD, seed: int) -> tuple[int, float]:
     if path is None or not path.is_file():
         return 0, 0.0
     try:

@@ -1,0 +1,200 @@
+"""Artifacts by content hash: each is computed once, written atomically, verified when read, rebuilt when damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as dump_tensors
+
+from .types import UserError
+
+When = Literal["missing", "always", "never", "cached"]
+Arrays = dict[str, npt.NDArray[Any]]
+Meta = dict[str, Any]
+Artifact = tuple[Arrays, Meta]
+
+#: Raised by one when what a stage computes changes meaning, so that nothing old is taken for new.
+FORMAT = 1
+
+
+class NotStored(Exception):  # noqa: N818 (not an error: an answer)
+    """An artifact is absent and the run was told to compute nothing."""
+
+
+def canonical(value: Any) -> str:
+    """One JSON text a value: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | set | frozenset):
+        return sorted(value) if not isinstance(value, tuple) else list(value)
+    raise TypeError(f"{type(value).__name__} has no canonical JSON")
+
+
+def key_of(kind: str, inputs: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical({"kind": kind, "format": FORMAT, **inputs}).encode()).hexdigest()[:32]
+
+
+def hash_arrays(*arrays: npt.NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+class Store:
+    """A folder of artifacts ``<kind>/<key>.safetensors``, each with its own sha256 in front.
+
+    One file an artifact makes the write atomic (a rename) and the check simple. Runs may share a store: who comes
+    second waits for the first on a lock of that artifact and then reads it. ``when`` is one of
+
+    - ``missing``  compute what is absent (the default)
+    - ``always``   compute everything that this run needs, once, and replace what is there
+    - ``never``    compute nothing; what is absent is left out of the tables and said
+    - ``cached``   compute nothing; what is absent ends the run
+    """
+
+    def __init__(self, root: Path, when: When = "missing", warn: Callable[[str], None] | None = None) -> None:
+        self.root, self.when = root, when
+        self.warn = warn or (lambda message: None)
+        self.computed, self.reused = 0, 0
+        self._fresh: set[str] = set()
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=root):
+                pass
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def path(self, kind: str, key: str) -> Path:
+        return self.root / kind / f"{key}.safetensors"
+
+    def scratch(self, kind: str, key: str) -> Path:
+        """A place for a stage's own checkpoints; removed when the artifact is complete."""
+        return self.root / "scratch" / f"{kind}-{key}.safetensors"
+
+    def get(self, kind: str, inputs: Mapping[str, Any], compute: Callable[[], Artifact]) -> Artifact:
+        """The artifact that ``inputs`` determine: read if it is there and whole, else computed and written."""
+        key = key_of(kind, inputs)
+        path = self.path(kind, key)
+        if self.when != "always" or key in self._fresh:
+            found = self.read(kind, key)
+            if found is not None:
+                self.reused += 1
+                return found
+        if self.when in ("never", "cached"):
+            raise NotStored(f"{kind} {key[:12]}")
+        self._make(path.parent)
+        with self._lock(path):
+            if self.when != "always":
+                found = self.read(kind, key)  # the run that held the lock may have made it
+                if found is not None:
+                    self.reused += 1
+                    return found
+            arrays, meta = compute()
+            self.write(kind, key, arrays, meta)
+            self.computed += 1
+            self._fresh.add(key)
+            self.scratch(kind, key).unlink(missing_ok=True)
+            return arrays, meta
+
+    def has(self, kind: str, inputs: Mapping[str, Any]) -> bool:
+        return self.path(kind, key_of(kind, inputs)).is_file()
+
+    def read(self, kind: str, key: str) -> Artifact | None:
+        path = self.path(kind, key)
+        try:
+            blob = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._refused(error) from None
+        digest, body = blob[:64], blob[64:]
+        if hashlib.sha256(body).hexdigest().encode() != digest:
+            self.warn(f"The stored {kind} {path.name} is damaged (its sha256 differs) and is built again.")
+            if self.when in ("missing", "always"):
+                path.unlink(missing_ok=True)
+            return None
+        length = int.from_bytes(body[:8], "little")
+        meta: Meta = json.loads(body[8 : 8 + length])
+        return load_tensors(body[8 + length :]), meta
+
+    def write(self, kind: str, key: str, arrays: Arrays, meta: Meta) -> None:
+        path = self.path(kind, key)
+        text = canonical(meta).encode()
+        body = len(text).to_bytes(8, "little") + text + dump_tensors(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        )  # fmt: skip
+        self._make(path.parent)
+        self.write_atomically(path, hashlib.sha256(body).hexdigest().encode() + body)
+
+    def write_atomically(self, path: Path, blob: bytes) -> None:
+        """A reader sees the old file or the new one, never a part."""
+        partial: str | None = None
+        try:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as file:
+                partial = file.name
+                file.write(blob)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError as error:
+            raise self._refused(error) from None
+        finally:
+            if partial is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(partial)  # gone already where the rename went well
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def _lock(self, path: Path) -> FileLock:
+        folder = self.root / "locks"
+        self._make(folder)
+        return FileLock(folder / f"{path.parent.name}-{path.stem}.lock")
+
+    def _refused(self, error: OSError) -> UserError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return UserError(f"The store {self.root} is full; free space there or give another with --store. "
+                             "Everything finished so far is kept.")  # fmt: skip
+        return UserError(f"The store {self.root} cannot be used ({error.strerror or error}); make it a writable folder "
+                         "or give another with --store.")  # fmt: skip
+
+    def size(self) -> dict[str, tuple[int, int]]:
+        """Files and bytes of each kind."""
+        sizes = {}
+        for folder in sorted(p for p in self.root.iterdir() if p.is_dir() and p.name != "locks"):
+            files = [p for p in folder.iterdir() if p.is_file()]
+            sizes[folder.name] = (len(files), sum(p.stat().st_size for p in files))
+        return sizes
+
+    def clean(self, kinds: list[str] | None = None) -> int:
+        """Remove the artifacts of some kinds, or all; returns the bytes freed."""
+        freed = 0
+        for kind, (_, size) in self.size().items():
+            if kinds is None or kind in kinds:
+                shutil.rmtree(self.root / kind, ignore_errors=True)
+                freed += size
+        if kinds is None:
+            shutil.rmtree(self.root / "locks", ignore_errors=True)
+        return freed

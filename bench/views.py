@@ -1,0 +1,189 @@
+"""A set of images seen through a classifier: every forward pass once, for all detectors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+
+from .models import Classifier, evaluating, pool
+from .store import Store
+from .types import Bools, ClassGates, Floats, Ints, UserError
+
+T = TypeVar("T")
+
+#: The input of the classifier's last linear layer, offered beside the taps.
+PENULTIMATE = "penultimate"
+
+
+class View:
+    """Images as a classifier sees them. Logits and pooled features of all taps come from one pass, stored.
+
+    ``labels`` are None at scoring time. ``gates`` names the run's class gates (``learned``). ``parents`` is the view
+    of the clean images that these were made from, in the same order; only the protocol `lee2018` sets it.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        images: torch.Tensor,
+        *,
+        key: str,
+        labels: Ints | None = None,
+        gates: Mapping[str, ClassGates] | None = None,
+        parents: View | None = None,
+        store: Store | None = None,
+        batch_size: int = 250,
+        meter: Meter | None = None,
+    ) -> None:
+        if images.dtype != torch.float32 or images.ndim != 4:
+            raise UserError(
+                f"Images must be float32 of shape (N, C, H, W); these are {images.dtype} {tuple(images.shape)}."
+            )
+        if images.numel() and not (float(images.min()) >= 0 and float(images.max()) <= 1):
+            raise UserError(
+                "Images must lie in [0, 1]; divide 8-bit pixels by 255, and leave normalisation to the model."
+            )
+        self.classifier, self.images, self.key, self.labels = classifier, images, key, labels
+        self.gates, self.parents, self.batch_size = dict(gates or {}), parents, batch_size
+        self.meter = meter or Meter()
+        self._store = store
+        self._memo: dict[Hashable, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.classifier.parameters()).device
+
+    def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What ``compute`` gives, computed once in this view's life."""
+        if key not in self._memo:
+            self._memo[key] = compute()
+        return cast(T, self._memo[key])
+
+    @property
+    def logits(self) -> Floats:
+        """``(N, classes)`` float32."""
+        return self._pass()["logits"]
+
+    @property
+    def predicted(self) -> Ints:
+        """``(N,)`` class of the largest logit."""
+        return self.logits.argmax(1).astype(np.int64)
+
+    def features(self, tap: str) -> Floats:
+        """Spatially mean-pooled output of a tap, ``(N, channels)`` float32; ``penultimate`` is the last layer's input."""
+        arrays = self._pass()
+        if tap not in arrays or tap == "logits":
+            raise UserError(f"The net has no tap {tap!r}; it has {', '.join((*self.classifier.taps, PENULTIMATE))}.")
+        return arrays[tap]
+
+    def subnet_features(self, gates: ClassGates, classes: Ints) -> dict[str, Floats]:
+        """Pooled features of every image through the subnets of ``classes`` ``(N, k)``: tap -> ``(N, k, channels)``.
+
+        The stages before the first gate are run once an image, whatever k is.
+        """
+        key = ("subnet", fingerprint(gates), classes.shape, classes.tobytes())
+        return self.memo(key, lambda: self._subnet_pass(gates, classes))
+
+    def subset(self, index: Ints | Bools) -> View:
+        """The same images in part; what this view has computed is not computed again."""
+        index = np.flatnonzero(index) if index.dtype == np.bool_ else index.astype(np.int64)
+        digest = hashlib.sha256(index.tobytes()).hexdigest()[:16]
+        part = View(
+            self.classifier, self.images[torch.from_numpy(index)], key=f"{self.key}/{digest}",
+            labels=None if self.labels is None else self.labels[index], gates=self.gates,
+            parents=None if self.parents is None else self.parents.subset(index), batch_size=self.batch_size,
+            meter=self.meter,
+        )  # fmt: skip
+        whole = self._pass()
+        part._memo["pass"] = {name: array[index] for name, array in whole.items()}
+        return part
+
+    def unlabelled(self) -> View:
+        """The same view as a detector gets it at scoring time."""
+        if self.labels is None:
+            return self
+        twin = View(self.classifier, self.images, key=self.key, gates=self.gates, parents=self.parents,
+                    store=self._store, batch_size=self.batch_size, meter=self.meter)  # fmt: skip
+        twin._memo = self._memo
+        return twin
+
+    def batches(self) -> list[slice]:
+        return [slice(begin, begin + self.batch_size) for begin in range(0, len(self), self.batch_size)]
+
+    def _pass(self) -> dict[str, Floats]:
+        def stored() -> dict[str, Floats]:
+            if self._store is None:
+                return self._full_pass()
+            inputs = {"view": self.key, "taps": list(self.classifier.taps)}
+            return self._store.get("features", inputs, lambda: (self._full_pass(), {"images": len(self)}))[0]
+
+        return self.memo("pass", stored)
+
+    def _full_pass(self) -> dict[str, Floats]:
+        found: dict[str, list[torch.Tensor]] = {name: [] for name in ("logits", PENULTIMATE, *self.classifier.taps)}
+        penultimate: list[torch.Tensor] = []
+        handle = self.classifier.head.register_forward_pre_hook(lambda _module, inputs: penultimate.append(inputs[0]))
+        try:
+            with torch.inference_mode(), evaluating(self.classifier):
+                for part in self.batches():
+                    x = self.images[part].to(self.device)
+                    logits, seen = self.classifier.observe(x, self.classifier.taps)
+                    self.meter.forward += len(x)
+                    found["logits"].append(logits.cpu())
+                    found[PENULTIMATE].append(penultimate.pop().flatten(1).cpu())
+                    for tap in self.classifier.taps:
+                        found[tap].append(pool(seen[tap]).cpu())
+        finally:
+            handle.remove()
+        return {name: torch.cat(parts).float().numpy() for name, parts in found.items()}
+
+    def _subnet_pass(self, gates: ClassGates, classes: Ints) -> dict[str, Floats]:
+        net, taps = self.classifier, self.classifier.taps
+        start = min(net.stage_of(path) for path in gates)
+        before = [tap for tap in taps if net.stage_of(tap) < start]
+        after = [tap for tap in taps if net.stage_of(tap) >= start]
+        stop = 1 + max((net.stage_of(tap) for tap in after), default=start)
+        k = classes.shape[1]
+        local = {path: gate.to(self.device) for path, gate in gates.items()}
+        found: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
+        # k copies of a hidden batch are alive at once: shrink the batch so that memory does not grow with k.
+        step = max(1, self.batch_size // k)
+        with torch.inference_mode(), evaluating(net):
+            for begin in range(0, len(self), step):
+                chosen = torch.from_numpy(classes[begin : begin + step]).to(self.device)
+                x = self.images[begin : begin + step].to(self.device)
+                hidden, seen = net.observe(x, before, start=0, stop=start) if start else (x, {})
+                flat = chosen.reshape(-1)
+                copies = hidden.repeat_interleave(k, dim=0)
+                rows = {path: gate[flat] for path, gate in local.items()}
+                _, gated = net.observe(copies, after, rows, start=start, stop=stop)
+                self.meter.forward += len(copies)
+                for tap in before:
+                    found[tap].append(pool(seen[tap]).cpu().unsqueeze(1).expand(-1, k, -1))
+                for tap in after:
+                    pooled = pool(gated[tap]).cpu()
+                    found[tap].append(pooled.view(len(x), k, -1))
+        return {tap: torch.cat(parts).float().numpy() for tap, parts in found.items()}
+
+
+class Meter:
+    """Counts images that went forward and backward through a net, for the cost table."""
+
+    def __init__(self) -> None:
+        self.forward = 0
+        self.backward = 0
+
+
+def fingerprint(gates: ClassGates) -> str:
+    digest = hashlib.sha256()
+    for path, gate in sorted(gates.items()):
+        digest.update(path.encode())
+        digest.update(gate.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
