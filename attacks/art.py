@@ -1,0 +1,95 @@
+"""FGSM, BIM, DeepFool and Carlini-Wagner through the Adversarial Robustness Toolbox (Nicolae et al. 2018)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..bench.models import Classifier
+from ..bench.registry import register_attack
+from .base import BIMProblem, CWProblem, DeepFoolProblem, FGSMProblem, Problem
+
+
+class _Art(Problem):
+    library = "art"
+    distribution = "adversarial-robustness-toolbox"
+
+    def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        import art.attacks.evasion as evasion  # 8 s to import: only a run pays for it, not `subnetbench ls`
+        from art.estimators.classification import PyTorchClassifier
+
+        device = images.device
+        onehot = np.eye(classifier.classes, dtype=np.float32)[labels.cpu().numpy()]
+        # ART knows "the current GPU" only, so the classifier's must be the current one.
+        try:
+            with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+                # The sum, not the mean: an image's gradient must not shrink with its batch.
+                estimator = PyTorchClassifier(
+                    model=classifier, loss=nn.CrossEntropyLoss(reduction="sum"), input_shape=classifier.shape,
+                    nb_classes=classifier.classes, clip_values=(0.0, 1.0),
+                    device_type="gpu" if device.type == "cuda" else "cpu",
+                )  # fmt: skip
+                found = self._attack(evasion, estimator, len(images)).generate(x=images.cpu().numpy(), y=onehot)
+        finally:
+            classifier.to(device)  # ART moves the net off any device but its own
+        return torch.from_numpy(np.ascontiguousarray(found)).to(device)
+
+    @abstractmethod
+    def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
+        """ART's own attack object. ``batch_size`` must be given: ART's default is 1 for DeepFool and CW."""
+
+
+@register_attack("art/fgsm")
+class FGSM(_Art, FGSMProblem):
+    def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
+        return evasion.FastGradientMethod(estimator, norm=np.inf, eps=self.epsilon, batch_size=batch_size)
+
+
+@register_attack("art/bim")
+class BIM(_Art, BIMProblem):
+    def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
+        return evasion.BasicIterativeMethod(
+            estimator, eps=self.epsilon, eps_step=self.step_size, max_iter=self.steps, batch_size=batch_size,
+            verbose=False,
+        )  # fmt: skip
+
+
+@register_attack("art/deepfool")
+class DeepFool(_Art, DeepFoolProblem):
+    """As in Foolbox, images that the classifier already gets wrong come back as they are.
+
+    ART overshoots once, at the end, where Foolbox does in every step. Of more than ``candidates`` classes it takes
+    the union of the likeliest over the whole batch, so neighbours matter.
+    """
+
+    batch_coupled = True
+
+    def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
+        return evasion.DeepFool(
+            estimator, max_iter=self.steps, epsilon=self.overshoot, nb_grads=self.candidates, batch_size=batch_size,
+            verbose=False,
+        )  # fmt: skip
+
+    def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        found = super()._run(classifier, images, labels)
+        with torch.no_grad():  # ART walks away from the predicted class, whatever the label is
+            wrong = classifier(images).argmax(1) != labels
+        return torch.where(wrong.view(-1, 1, 1, 1), images, found)
+
+
+@register_attack("art/cw")
+class CW(_Art, CWProblem):
+    """ART's own variant: line search (5 halvings, 5 doublings, its defaults) in place of Adam, and c doubled, not
+    multiplied by ten, while nothing is found: it needs a larger ``initial_const`` than Foolbox does."""
+
+    def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
+        return evasion.CarliniL2Method(
+            estimator, confidence=self.confidence, learning_rate=self.step_size, max_iter=self.steps,
+            binary_search_steps=self.binary_search_steps, initial_const=self.initial_const, batch_size=batch_size,
+            verbose=False,
+        )  # fmt: skip

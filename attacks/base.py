@@ -1,0 +1,186 @@
+"""What the adapters share: the four problems with their parameters, and a safe place to run an attack in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from ..bench.models import Classifier, evaluating
+from ..bench.types import AttackInfo, UserError
+
+
+@contextmanager
+def attacking(classifier: Classifier) -> Iterator[None]:
+    """Evaluation mode, gradients of images but not of weights (they would be half the work); all as before, after."""
+    wanted = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)
+    try:
+        with evaluating(classifier), torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem(ABC):
+    """An attack's parameters are its fields; a subclass for each library says how `_run` solves it."""
+
+    title: ClassVar[str]
+    year: ClassVar[int]
+    url: ClassVar[str]
+    threat: ClassVar[Literal["minimum-norm", "budget"]]
+    norm: ClassVar[Literal["L2", "Linf"]]
+    library: ClassVar[str]
+    distribution: ClassVar[str]
+    batch_coupled: ClassVar[bool] = False
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def info(self) -> AttackInfo:
+        try:
+            installed = version(self.distribution)
+        except PackageNotFoundError:  # a checkout that was never installed
+            installed = "unknown"
+        return AttackInfo(self.title, self.year, self.threat, self.norm, self.library, installed, self.url, self._reach)
+
+    @property
+    def _reach(self) -> float | None:
+        """Largest change of a pixel, where the attack has a budget."""
+        return None
+
+    def __call__(
+        self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor, *, generator: torch.Generator
+    ) -> torch.Tensor:
+        if len(images) == 0:
+            return images.clone()
+        with attacking(classifier):
+            # Tensors made under inference mode can take no part in autograd; a clone made here can.
+            found = self._run(classifier, images.detach().clone(), labels.clone())
+        return found.detach().to(images.device, torch.float32).clamp(0, 1)
+
+    @abstractmethod
+    def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Adversarial images, one each, in any memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FGSMProblem(Problem):
+    """x + epsilon sign(dL/dx), one step; L is the cross-entropy with the true label."""
+
+    title = "Explaining and Harnessing Adversarial Examples"
+    year = 2015
+    url = "https://arxiv.org/abs/1412.6572"
+    threat = "budget"
+    norm = "Linf"
+
+    epsilon: float = 8 / 255
+
+    def __post_init__(self) -> None:
+        number(self, "epsilon", above=0, most=1)
+
+    @property
+    def _reach(self) -> float:
+        return self.epsilon
+
+
+@dataclass(frozen=True, kw_only=True)
+class BIMProblem(Problem):
+    """Steps of FGSM, projected on the L-infinity ball of ``epsilon`` after each; no random start."""
+
+    title = "Adversarial Examples in the Physical World"
+    year = 2017
+    url = "https://arxiv.org/abs/1607.02533"
+    threat = "budget"
+    norm = "Linf"
+
+    epsilon: float = 8 / 255
+    step_size: float = 2 / 255
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        number(self, "epsilon", above=0, most=1)
+        number(self, "step_size", above=0, most=1)
+        whole(self, "steps", least=1)
+
+    @property
+    def _reach(self) -> float:
+        return self.epsilon
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepFoolProblem(Problem):
+    """Steps to the nearest linearised boundary among the ``candidates`` likeliest classes, ``1 + overshoot`` long."""
+
+    title = "DeepFool: A Simple and Accurate Method to Fool Deep Neural Networks"
+    year = 2016
+    url = "https://arxiv.org/abs/1511.04599"
+    threat = "minimum-norm"
+    norm = "L2"
+
+    steps: int = 50
+    overshoot: float = 0.02
+    candidates: int = 10
+
+    def __post_init__(self) -> None:
+        whole(self, "steps", least=1)
+        number(self, "overshoot", least=0)
+        whole(self, "candidates", least=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CWProblem(Problem):
+    """Least ``|d|^2 + c max(Z_true - max Z_other + confidence, 0)`` over ``steps``, with a search for c an image.
+
+    c starts at ``initial_const`` and is chosen ``binary_search_steps`` times; ``step_size`` is in tanh space.
+    """
+
+    title = "Towards Evaluating the Robustness of Neural Networks"
+    year = 2017
+    url = "https://arxiv.org/abs/1608.04644"
+    threat = "minimum-norm"
+    norm = "L2"
+
+    steps: int = 100
+    step_size: float = 0.01
+    binary_search_steps: int = 9
+    initial_const: float = 0.001
+    confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        whole(self, "steps", least=1)
+        number(self, "step_size", above=0)
+        whole(self, "binary_search_steps", least=1)
+        number(self, "initial_const", above=0)
+        number(self, "confidence", least=0)
+
+
+def number(
+    owner: object, name: str, *, above: float | None = None, least: float | None = None, most: float | None = None
+) -> None:
+    """Refuse a field that is no finite number in the range, in one sentence."""
+    value = getattr(owner, name)
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    good = good and abs(value) < float("inf")  # also false of NaN
+    good = good and (above is None or value > above) and (least is None or value >= least)
+    if not (good and (most is None or value <= most)):
+        low = f"above {above:g}" if above is not None else f"of at least {least:g}"
+        high = "" if most is None else f" and at most {most:g}"
+        raise UserError(f"{name} of {type(owner).__name__} is {value!r}; give a number {low}{high}.")
+
+
+def whole(owner: object, name: str, *, least: int) -> None:
+    """Refuse a field that is no whole number of at least ``least``."""
+    value = getattr(owner, name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UserError(f"{name} of {type(owner).__name__} is {value!r}; give a whole number of at least {least}.")

@@ -1,0 +1,69 @@
+"""FGSM, BIM, DeepFool and Carlini-Wagner through Foolbox (Rauber et al. 2020)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+
+from ..bench.models import Classifier
+from ..bench.registry import register_attack
+from .base import BIMProblem, CWProblem, DeepFoolProblem, FGSMProblem, Problem
+
+
+class _Foolbox(Problem):
+    library = "foolbox"
+    distribution = "foolbox"
+
+    def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        import foolbox  # 2 s to import: only a run pays for it, not `subnetbench ls`
+
+        model = foolbox.PyTorchModel(classifier, bounds=(0, 1), device=images.device)
+        attack = self._attack(foolbox.attacks, classifier)
+        # None as the budget: a minimum-norm attack runs to its end and is not projected.
+        _, clipped, _ = attack(model, images, foolbox.criteria.Misclassification(labels), epsilons=self._reach)
+        found: torch.Tensor = clipped
+        return found
+
+    @abstractmethod
+    def _attack(self, library: Any, classifier: Classifier) -> Any:
+        """Foolbox's own attack object."""
+
+
+@register_attack("foolbox/fgsm")
+class FGSM(_Foolbox, FGSMProblem):
+    def _attack(self, library: Any, classifier: Classifier) -> Any:
+        return library.LinfFastGradientAttack(random_start=False)
+
+
+@register_attack("foolbox/bim")
+class BIM(_Foolbox, BIMProblem):
+    def _attack(self, library: Any, classifier: Classifier) -> Any:
+        return library.LinfBasicIterativeAttack(abs_stepsize=self.step_size, steps=self.steps, random_start=False)
+
+
+@register_attack("foolbox/deepfool")
+class DeepFool(_Foolbox, DeepFoolProblem):
+    """Images that the classifier already gets wrong come back as they are."""
+
+    def _attack(self, library: Any, classifier: Classifier) -> Any:
+        # None is Foolbox's word for all classes; a number as large makes it set up the root logger.
+        candidates = None if self.candidates >= classifier.classes else self.candidates
+        return library.L2DeepFoolAttack(steps=self.steps, candidates=candidates, overshoot=self.overshoot)
+
+
+@register_attack("foolbox/cw")
+class CW(_Foolbox, CWProblem):
+    def _attack(self, library: Any, classifier: Classifier) -> Any:
+        # abort_early ends the search by the loss of the whole batch, which would couple the images.
+        return library.L2CarliniWagnerAttack(
+            binary_search_steps=self.binary_search_steps, steps=self.steps, stepsize=self.step_size,
+            confidence=self.confidence, initial_const=self.initial_const, abort_early=False,
+        )  # fmt: skip
+
+    def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        found = super()._run(classifier, images, labels)
+        # Foolbox gives a black image where it found nothing, and black may well be of another class.
+        nothing = (found.flatten(1) == 0).all(1)
+        return torch.where(nothing.view(-1, 1, 1, 1), images, found)
