@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as archive:
             columns = {key: archive[key] for key in archive.files if key.split("_")[-1] in _COLUMNS}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except Exception as error:  # zipfile, zlib and numpy each have several kinds of their own for a damaged file
         raise UserError(
             f"{path} cannot be read as an .npz of plain arrays ({error}); write it with numpy.savez."
         ) from None
@@ -113,6 +113,13 @@ def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
         raise UserError(
             f"{path} has labels of {found} classes and {name} has {expected}: this is another data set; "
             "give the right file with --data-root."
+        )
+    present = np.unique(splits["train"].labels)
+    if len(present) != found:
+        absent = int(np.flatnonzero(np.r_[present, -1] != np.arange(len(present) + 1))[0])
+        raise UserError(
+            f"{path}: the labels name {found} classes and class {absent} has no training image; number the "
+            "classes from 0 without gaps and give each some."
         )
     return Dataset(name, splits["train"], splits["test"], found, _NOTES.get(name, ""))
 
@@ -131,7 +138,7 @@ def _checked(path: Path, key: str, columns: dict[str, npt.NDArray[Any]]) -> Spli
     if images.dtype.kind == "f" and not np.isfinite(images).all():
         raise UserError(f"{path}: {key}_images holds NaN or infinite values; store uint8 pixels in 0..255.")
     if images.dtype != np.uint8:
-        low, high = (images.min(), images.max()) if images.size else (0, 0)
+        low, high = (images.min(), images.max()) if images.size and images.dtype.kind in "biufc" else (0, 0)
         raise UserError(f"{path}: {key}_images is {images.dtype} with values in [{low:g}, {high:g}]; "
                         "store uint8 pixels in 0..255 (multiply images in [0, 1] by 255 and round).")  # fmt: skip
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
@@ -143,7 +150,12 @@ def _checked(path: Path, key: str, columns: dict[str, npt.NDArray[Any]]) -> Spli
         raise UserError(f"{path}: {key}_labels must be 0 or greater and not empty.")
     split = Split(images, labels.astype(np.int64))
     keep = columns.get(f"{key}_lossless")
-    return split if keep is None else split.select(np.flatnonzero(keep))
+    if keep is None:
+        return split
+    if keep.dtype != np.bool_ or keep.shape != labels.shape or not keep.any():
+        raise UserError(f"{path}: {key}_lossless is {keep.dtype} of shape {keep.shape}, {np.count_nonzero(keep)} true; "
+                        f"it must hold one boolean for each of the {len(images)} images, some true.")  # fmt: skip
+    return split.select(np.flatnonzero(keep))
 
 
 def stratified(split: Split, limit: int | None, seed: int) -> Split:
@@ -162,7 +174,7 @@ def stratified(split: Split, limit: int | None, seed: int) -> Split:
 
 @register_dataset("digits")
 def digits(*, root: Path | None = None, test_share: float = 0.5, seed: int = 0) -> Dataset:
-    """scikit-learn's 1,797 real handwritten digits, 8x8 (Alpaydin and Kaynak 1998), split by class with a fixed seed."""
+    """scikit-learn's 1,797 real handwritten digits, 8x8 (Alpaydin and Kaynak 1998), split by class from a seed."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -170,8 +182,8 @@ def digits(*, root: Path | None = None, test_share: float = 0.5, seed: int = 0) 
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     labels = bunch.target.astype(np.int64)
     train, test = train_test_split(np.arange(len(labels)), test_size=test_share, stratify=labels, random_state=seed)
-    parts = (Split(images[i], labels[i], i.astype(np.int64)) for i in (np.sort(train), np.sort(test)))
-    return Dataset("digits", *parts, 10)
+    parts = [Split(images[i], labels[i], i.astype(np.int64)) for i in (np.sort(train), np.sort(test))]
+    return Dataset("digits", parts[0], parts[1], 10)
 
 
 def _fetch(build: Callable[[], Any], name: str, root: Path) -> Any:
@@ -196,11 +208,11 @@ def _torchvision(name: str, root: Path | None) -> Dataset:
 
     root = root or _default_root()
     if name == "svhn":
-        parts = [_fetch(lambda s=s: tv.SVHN(str(root), split=s, download=True), name, root) for s in ("train", "test")]
+        parts = [_fetch(partial(tv.SVHN, str(root), split=s, download=True), name, root) for s in ("train", "test")]
         arrays = [(p.data.transpose(0, 2, 3, 1), p.labels) for p in parts]
     else:
         kind = tv.CIFAR10 if name == "cifar10" else tv.CIFAR100
-        parts = [_fetch(lambda t=t: kind(str(root), train=t, download=True), name, root) for t in (True, False)]
+        parts = [_fetch(partial(kind, str(root), train=t, download=True), name, root) for t in (True, False)]
         arrays = [(p.data, p.targets) for p in parts]
     splits = [Split(np.ascontiguousarray(images), np.asarray(labels, np.int64)) for images, labels in arrays]
     return Dataset(name, splits[0], splits[1], _KNOWN_CLASSES[name])

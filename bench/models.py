@@ -42,6 +42,8 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.net = net
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
         self.taps = tuple(taps)
@@ -62,9 +64,9 @@ class Classifier(nn.Module):
         return self.advance(images)
 
     def advance(self, x: torch.Tensor, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        """Run stages ``start`` up to ``stop``; ``x`` are images where ``start`` is 0, else the output of ``start - 1``."""
+        """Run stages ``start`` up to ``stop``; ``x`` are images where ``start`` is 0, else what ``start - 1`` gave."""
         if start == 0:
-            x = (x - self.mean) / self.std  # type: ignore[operator]
+            x = (x - self.mean) / self.std
         for stage in list(self.net)[start:stop]:
             x = stage(x)
         return x
@@ -124,9 +126,9 @@ class Classifier(nn.Module):
 
     def channels(self, paths: Sequence[str]) -> dict[str, int]:
         """Number of channels of each module's output."""
-        device = self.mean.device  # type: ignore[union-attr]
+        device = self.mean.device
         with torch.no_grad(), evaluating(self):
-            _, seen = self.observe(torch.zeros(1, *self.shape, device=device, dtype=self.mean.dtype), paths)  # type: ignore
+            _, seen = self.observe(torch.zeros(1, *self.shape, device=device, dtype=self.mean.dtype), paths)
         return {path: seen[path].shape[1] for path in paths}
 
     def gated_paths(self, position: str) -> tuple[str, ...]:

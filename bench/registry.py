@@ -1,4 +1,4 @@
-"""One registry a kind: a decorator, a duplicate error, "did you mean", and lazy entry points for strangers' packages."""
+"""One registry a kind: a decorator, a duplicate error, "did you mean", lazy entry points for strangers' packages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Registry(Generic[T]):
         for point in entry_points(group=self._group):
             try:
                 loaded = point.load()
-                if point.name not in self._items and callable(loaded):
+                if callable(loaded):  # a module registers by its own decorators
                     self.register(point.name)(loaded)
             except Exception as error:  # a stranger's broken package must not take the suite down
                 warnings.warn(
@@ -61,7 +61,8 @@ class Registry(Generic[T]):
             near = difflib.get_close_matches(name, self._items, n=1, cutoff=0.4)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise UserError(
-                f"There is no {self.kind} named {name!r}.{hint} `subnetbench ls {self.kind.replace(' ', '')}s` lists them."
+                f"There is no {self.kind} named {name!r}.{hint} "
+                f"`subnetbench ls {self.kind.replace(' ', '')}s` lists them."
             )
         return self._items[name]
 
@@ -86,8 +87,12 @@ detectors: Registry[Any] = Registry(
 attacks: Registry[Any] = Registry(
     "attack", tuple(f"subnetbench.attacks.{m}" for m in ("foolbox", "art", "lee2018")), "subnetbench.attacks"
 )
-datasets: Registry[Any] = Registry("data set", ("subnetbench.bench.data",), "subnetbench.datasets")
-models: Registry[Any] = Registry("model", ("subnetbench.bench.models",), "subnetbench.models")
+datasets: Registry[Any] = Registry(
+    "data set", ("subnetbench.bench.data", "subnetbench.bench.imagenet"), "subnetbench.datasets"
+)
+models: Registry[Any] = Registry(
+    "model", ("subnetbench.bench.models", "subnetbench.bench.imagenet"), "subnetbench.models"
+)
 
 register_detector = detectors.register
 register_attack = attacks.register

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +59,22 @@ def hash_arrays(*arrays: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
+def replace_file(path: Path, blob: bytes) -> None:
+    """Write a whole file or none: a reader sees the old content or the new one, never a part."""
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)  # mkstemp's own mode keeps others out
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
 class Store:
     """A folder of artifacts ``<kind>/<key>.safetensors``, each with its own sha256 in front.
 
@@ -102,7 +118,7 @@ class Store:
         if self.when in ("never", "cached"):
             raise NotStored(f"{kind} {key[:12]}")
         self._make(path.parent)
-        with self._lock(path):
+        with self._locked(path):
             if self.when != "always":
                 found = self.read(kind, key)  # the run that held the lock may have made it
                 if found is not None:
@@ -128,8 +144,10 @@ class Store:
             raise self._refused(error) from None
         digest, body = blob[:64], blob[64:]
         if hashlib.sha256(body).hexdigest().encode() != digest:
-            self.warn(f"The stored {kind} {path.name} is damaged (its sha256 differs) and is built again.")
-            if self.when in ("missing", "always"):
+            mend = self.when in ("missing", "always")
+            self.warn(f"The stored {kind} {path.name} is damaged (its sha256 differs) and is "
+                      f"{'built again' if mend else 'left out'}.")  # fmt: skip
+            if mend:
                 path.unlink(missing_ok=True)
             return None
         length = int.from_bytes(body[:8], "little")
@@ -140,27 +158,13 @@ class Store:
         path = self.path(kind, key)
         text = canonical(meta).encode()
         body = len(text).to_bytes(8, "little") + text + dump_tensors(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+            {name: np.asarray(array, order="C") for name, array in arrays.items()}  # keeps a scalar a scalar
         )  # fmt: skip
         self._make(path.parent)
-        self.write_atomically(path, hashlib.sha256(body).hexdigest().encode() + body)
-
-    def write_atomically(self, path: Path, blob: bytes) -> None:
-        """A reader sees the old file or the new one, never a part."""
-        partial: str | None = None
         try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as file:
-                partial = file.name
-                file.write(blob)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
+            replace_file(path, hashlib.sha256(body).hexdigest().encode() + body)
         except OSError as error:
             raise self._refused(error) from None
-        finally:
-            if partial is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(partial)  # gone already where the rename went well
 
     def _make(self, folder: Path) -> None:
         try:
@@ -168,10 +172,19 @@ class Store:
         except OSError as error:
             raise self._refused(error) from None
 
-    def _lock(self, path: Path) -> FileLock:
+    @contextlib.contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
         folder = self.root / "locks"
         self._make(folder)
-        return FileLock(folder / f"{path.parent.name}-{path.stem}.lock")
+        lock = FileLock(folder / f"{path.parent.name}-{path.stem}.lock")
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise self._refused(error) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _refused(self, error: OSError) -> UserError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -40,7 +40,7 @@ class Recipe(BaseModel):
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether bf16 arithmetic is native there; emulated bf16 is many times slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(probe and probe())
 
@@ -106,7 +106,7 @@ def train(
             with torch.autocast(device.type, torch.bfloat16, enabled=low_precision):
                 loss = F.cross_entropy(classifier(images), labels, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             if progress:
                 progress(done + 1, total, f"training, loss {loss.item():.2f}")
@@ -114,7 +114,7 @@ def train(
         if checkpoint is not None:
             _checkpoint(checkpoint, classifier, optimizer, epoch + 1, seconds)
     classifier.eval()
-    classifier.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    classifier.to(memory_format=torch.contiguous_format)
     return {
         "train_accuracy": f"{accuracy(classifier, dataset.train, limit=2000):.4f}",
         "test_accuracy": f"{accuracy(classifier, dataset.test):.4f}",

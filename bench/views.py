@@ -74,10 +74,10 @@ class View:
     @property
     def predicted(self) -> Ints:
         """``(N,)`` class of the largest logit."""
-        return self.logits.argmax(1).astype(np.int64)
+        return np.asarray(self.logits.argmax(1), np.int64)
 
     def features(self, tap: str) -> Floats:
-        """Spatially mean-pooled output of a tap, ``(N, channels)`` float32; ``penultimate`` is the last layer's input."""
+        """Spatially mean-pooled output of a tap, ``(N, channels)`` float32; ``penultimate``: the last layer's input."""
         arrays = self._pass()
         if tap not in arrays or tap == "logits":
             raise UserError(f"The net has no tap {tap!r}; it has {', '.join((*self.classifier.taps, PENULTIMATE))}.")
@@ -114,8 +114,13 @@ class View:
         twin._memo = self._memo
         return twin
 
+    def forget(self) -> None:
+        """Let go of all that was memoised but the shared pass: sign gradients and subnet features are large."""
+        for key in [key for key in self._memo if key != "pass"]:
+            del self._memo[key]
+
     def batches(self) -> list[slice]:
-        return [slice(begin, begin + self.batch_size) for begin in range(0, len(self), self.batch_size)]
+        return [slice(begin, begin + self.batch_size) for begin in range(0, max(1, len(self)), self.batch_size)]
 
     def _pass(self) -> dict[str, Floats]:
         def stored() -> dict[str, Floats]:
@@ -156,7 +161,7 @@ class View:
         # k copies of a hidden batch are alive at once: shrink the batch so that memory does not grow with k.
         step = max(1, self.batch_size // k)
         with torch.inference_mode(), evaluating(net):
-            for begin in range(0, len(self), step):
+            for begin in range(0, max(1, len(self)), step):
                 chosen = torch.from_numpy(classes[begin : begin + step]).to(self.device)
                 x = self.images[begin : begin + step].to(self.device)
                 hidden, seen = net.observe(x, before, start=0, stop=start) if start else (x, {})
@@ -169,7 +174,7 @@ class View:
                     found[tap].append(pool(seen[tap]).cpu().unsqueeze(1).expand(-1, k, -1))
                 for tap in after:
                     pooled = pool(gated[tap]).cpu()
-                    found[tap].append(pooled.view(len(x), k, -1))
+                    found[tap].append(pooled.view(len(x), k, pooled.shape[1]))
         return {tap: torch.cat(parts).float().numpy() for tap, parts in found.items()}
 
 

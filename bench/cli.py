@@ -1,0 +1,322 @@
+"""The command line: run, ls, train, validate, tables, compare, clean. Mistakes are one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .config import Suite, builtin_suites, load_suite
+from .progress import Bars
+from .store import Store
+from .types import UserError
+
+app = typer.Typer(
+    name="subnetbench",
+    help="Honest benchmarks for detectors of adversarial examples.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console(stderr=True)
+out = Console(width=None if sys.stdout.isatty() else 160)
+
+
+class When(StrEnum):
+    missing = "missing"
+    always = "always"
+    never = "never"
+    cached = "cached"
+
+
+class Kind(StrEnum):
+    datasets = "datasets"
+    models = "models"
+    attacks = "attacks"
+    detectors = "detectors"
+    suites = "suites"
+
+
+StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of artifacts; default: the user's cache.")]
+RootOption = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder with <data set>.npz or torchvision's files.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the suite's.")]
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="A built-in suite or a TOML file.")] = "digits",
+    limit: Annotated[int | None, typer.Option("--limit", help="Test images that are attacked.")] = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = None,
+    data_root: RootOption = None,
+    store: StoreOption = None,
+    when: Annotated[
+        When,
+        typer.Option(help="missing: compute what is absent; always: all anew; never: leave absent cells out; "
+                     "cached: end at the first absent one."),
+    ] = When.missing,
+    output: Annotated[Path, typer.Option("--output", help="Results go to OUTPUT/<suite>.")] = Path("subnetbench-results"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and an estimate of its cost.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a plug-in that raises.")] = False,
+) -> None:  # fmt: skip
+    """Run a suite: from images to tables. What is in the store is not computed again."""
+    from . import runner
+
+    chosen = runner.override(load_suite(suite), limit=limit, seed=seed)
+    where = Store(store or runner.default_store(), when.value)
+    with Bars(console) as bars:
+        if dry_run:
+            from .plan import plan
+
+            title, rows = plan(chosen, where, runner.choose_device(device), data_root, bars)
+            _print_table(title, rows)
+            return
+        result = runner.execute(
+            chosen, device=runner.choose_device(device), data_root=data_root, store=where, output=output, report=bars,
+            debug=debug,
+        )  # fmt: skip
+    for table in _result_tables(result.entries, result.folder):
+        out.print(table)
+    out.print(
+        "AUROC in percent, ± half the width of its 95% interval. Unknown: the combiner was fitted on the first attack. "
+        "[bold green]Bold[/]: highest of its column; † cannot be told apart from it; * see the remarks in report.md. "
+        "Last column: AUROC on mere noise of the first attack's norm, which should be near 50."
+    )
+    folder = result.folder
+    out.print(
+        f"\n{result.computed} artifacts computed, {result.reused} read from {where.root}\n"
+        f"Report    {folder / 'tables' / 'report.md'}\nTables    {folder / 'tables'} (CSV and Markdown)\n"
+        f"Entries   {folder / 'entries'}\nScores    {folder / 'scores'} (one row an image, parquet)",
+        highlight=False, soft_wrap=True, markup=False,
+    )  # fmt: skip
+    if result.failures:
+        console.print(f"\n{len(result.failures)} detectors could not be run:", style="yellow")
+        for failure in result.failures:
+            console.print(f"  {failure}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def _result_tables(entries: list[dict[str, Any]], folder: Path) -> Iterable[Table]:
+    """The terminal's form of Table 2: no brackets, half the interval's width instead."""
+    import json
+
+    for name in dict.fromkeys(entry["protocol"]["name"] for entry in entries):
+        rows = [entry for entry in entries if entry["protocol"]["name"] == name]
+        rows.sort(key=lambda entry: entry["detector"]["control"])
+        comparisons = json.loads((folder / "comparisons" / f"{name}.json").read_text(encoding="utf-8"))
+        best = {(b["fit_on"], b["test_on"]): b for b in comparisons["best"]}
+        attacks = list(rows[0]["attacks"])
+        pairs = [(a, a) for a in attacks] + [(attacks[0], a) for a in attacks[1:]]
+        head = rows[0]
+        table = Table(
+            title=f"{head['suite']['name']}: {head['dataset']['name']}, {head['model']['name']} "
+            f"({head['model']['accuracy']:.1%} right), protocol {name}"
+        )
+        table.add_column("detector", no_wrap=True)
+        for index, (_, test_on) in enumerate(pairs):
+            table.add_column(
+                ("seen\n" if index < len(attacks) else "unknown\n") + test_on, justify="right", no_wrap=True
+            )
+        table.add_column("noise", justify="right", style="dim")
+        for entry in rows:
+            label, control = entry["detector"]["label"], entry["detector"]["control"]
+            cells = {(c["fit_on"], c["test_on"]): c for c in entry["cells"]}
+            shown = [_shown(cells[pair], best.get(pair), label) for pair in pairs]
+            noise = cells[attacks[0], attacks[0]].get("noise_auroc")
+            shown.append("–" if noise is None else f"{100 * noise:.0f}")
+            table.add_row(escape(label) + (" [dim](control)[/]" if control else ""), *shown)
+        yield table
+
+
+def _shown(cell: dict[str, Any], best: dict[str, Any] | None, label: str) -> str:
+    if cell["auroc"] is None:
+        return "–"
+    mark = "*" if cell["remark"] else ""
+    text = f"{100 * cell['auroc']:.1f}{mark}±{50 * (cell['high'] - cell['low']):.1f}"
+    if best and best["best"] == label:
+        return f"[bold green]{text}[/]"
+    return f"{text}†" if best and label in best["not_separable"] else text
+
+
+def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    table = Table(title=title)
+    for name in rows[0] if rows else ["nothing"]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    out.print(table)
+
+
+@app.command(name="ls")
+def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
+    """List what is registered, strangers' plug-ins included."""
+    from . import registry
+
+    if kind is Kind.suites:
+        rows = [{"suite": name, "title": tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""),
+                 "file": str(path)} for name, path in builtin_suites().items()]  # fmt: skip
+    elif kind is Kind.detectors:
+        rows = []
+        for name in registry.detectors:
+            cls = registry.detectors.get(name)
+            rows.append({"detector": name + (" (control)" if cls.info.control else ""), "paper": cls.info.title,
+                         "year": cls.info.year, "needs": ", ".join(cls.info.needs),
+                         "from": "subnetbench" if registry.detectors.is_ours(name) else cls.__module__})  # fmt: skip
+    else:
+        items: Any = {Kind.datasets: registry.datasets, Kind.models: registry.models, Kind.attacks: registry.attacks}[
+            kind
+        ]
+        rows = [{kind.value[:-1]: name, "what": _first_line(items.get(name))} for name in items]
+    _print_table(kind.value, rows)
+
+
+def _first_line(item: Any) -> str:
+    return (item.__doc__ or "").strip().splitlines()[0] if item.__doc__ else ""
+
+
+@app.command()
+def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-in suite.")]) -> None:
+    """Check a suite file without running it."""
+    import tempfile
+
+    import torch
+
+    from . import runner
+    from .progress import Silent
+    from .stages import Stages
+
+    suite = load_suite(file)
+    with tempfile.TemporaryDirectory() as folder:
+        stages = Stages(suite, Store(Path(folder)), device=torch.device("cpu"), data_root=None, report=Silent())
+        runner.check(suite, stages)
+    cells = len(suite.detectors) * len(suite.attacks) ** 2 * len(suite.protocols)
+    out.print(f"{escape(file)} is a valid suite: {len(suite.detectors)} detectors x {len(suite.attacks)} attacks "
+              f"x {len(suite.protocols)} protocols = {cells} cells.")  # fmt: skip
+
+
+@app.command()
+def train(
+    suite: Annotated[str, typer.Argument(help="Train the classifier of this suite.")] = "digits",
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Also write the weights to this .safetensors file.")
+    ] = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = None,
+    data_root: RootOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Train a suite's classifier into the store; an interrupted training goes on after its last epoch."""
+    from . import runner
+    from .models import save_weights
+    from .stages import Stages
+
+    chosen = runner.override(load_suite(suite), limit=None, seed=seed)
+    with Bars(console) as bars:
+        where = Store(store or runner.default_store(), warn=bars.warn)
+        stages = Stages(chosen, where, device=runner.choose_device(device), data_root=data_root, report=bars)
+        net = stages.classifier
+    meta = stages.weights_meta | {"model": chosen.model.name, "dataset_sha256": stages.dataset.content_hash}
+    if out_file is not None:
+        try:
+            out_file.parent.mkdir(parents=True, exist_ok=True)
+            save_weights(net, out_file, {k: str(v) for k, v in meta.items()})
+        except OSError as error:
+            raise UserError(f"{out_file} cannot be written ({error.strerror or error}); give another --out.") from None
+    out.print(f"{chosen.model.name}: {stages.clean_accuracy:.2%} of {len(stages.dataset.test)} test images right.")
+    for key, value in meta.items():
+        out.print(f"  {key} {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def tables(
+    folder: Annotated[Path, typer.Argument(help="A results folder, or one that holds several.")] = Path(
+        "subnetbench-results"
+    ),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail where a table is not what entries give.")
+    ] = False,
+) -> None:
+    """Rewrite every table from stored entries."""
+    from .tables import write_tables
+
+    if not folder.is_dir():
+        raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
+    folders = sorted({path.parent for path in folder.rglob("entries") if path.is_dir()})
+    if not folders:
+        raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
+    for each in folders:
+        written = write_tables(each, check=check)
+        out.print(
+            f"{each}: {len(written)} tables {'are what their entries give' if check else 'written'}", soft_wrap=True
+        )
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A detector's label.")],
+    second: Annotated[str, typer.Argument(help="Another one's.")],
+    folder: Annotated[Path, typer.Option("--results", help="A suite's results folder.")] = Path(
+        "subnetbench-results/digits"
+    ),
+) -> None:
+    """Paired differences of two detectors, cell by cell, from their stored scores."""
+    from .compare import compare_entries
+
+    for title, rows in compare_entries(folder, first, second):
+        _print_table(title, rows)
+
+
+@app.command()
+def clean(
+    kind: Annotated[
+        list[str] | None, typer.Argument(help="Kinds of artifacts, such as adversarial; none: all.")
+    ] = None,
+    store: StoreOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+) -> None:
+    """Say what the store holds and remove it."""
+    from .runner import default_store
+
+    where = Store(store or default_store())
+    sizes = where.size()
+    unknown = sorted(set(kind or ()) - set(sizes))
+    if unknown:
+        raise UserError(f"The store {where.root} has no kind {unknown[0]!r}; it has {', '.join(sizes) or 'nothing'}.")
+    _print_table(str(where.root), [{"kind": k, "files": n, "MB": f"{b / 1e6:.1f}"} for k, (n, b) in sizes.items()])
+    if not sizes or not (yes or typer.confirm("Remove " + (", ".join(kind) if kind else "all of it") + "?")):
+        return
+    out.print(f"{where.clean(list(kind) if kind else None) / 1e6:.1f} MB freed.")
+
+
+def main() -> None:
+    """Entry point: one sentence for a user's mistake, 130 for Ctrl-C, which keeps all finished work."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        console.print("stopped; all finished work is kept, and the same command goes on from there", style="yellow")
+        sys.exit(130)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except Exception as error:
+        # Typer brings click by one name or another, according to its version: known by what it can do.
+        show = getattr(error, "show", None)
+        if callable(show) and hasattr(error, "exit_code"):
+            show()
+            sys.exit(error.exit_code)
+        raise

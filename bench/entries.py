@@ -1,0 +1,127 @@
+"""Results on disk: a reviewable JSON a detector and protocol, with the scores of every image beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .store import replace_file
+from .types import UserError
+
+SCHEMA = 1
+Entry = dict[str, Any]
+
+_REQUIRED = (
+    "schema",
+    "suite",
+    "protocol",
+    "dataset",
+    "model",
+    "detector",
+    "attacks",
+    "seed",
+    "cells",
+    "versions",
+    "scores",
+)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, indent=1, sort_keys=False, allow_nan=False, ensure_ascii=False) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, blob: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, blob)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); give another folder with --output."
+        ) from None
+
+
+def write_entry(folder: Path, entry: Entry, scores: pd.DataFrame) -> Path:
+    """``entries/<protocol>/<label>.json`` and ``scores/<protocol>/<label>.parquet``, tied by a sha256."""
+    protocol, label = entry["protocol"]["name"], entry["detector"]["label"]
+    narrow = scores.astype({"fit_on": "category", "test_on": "category", "kind": "category"})
+    blob: bytes = narrow.to_parquet(None, index=False, compression="zstd")
+    table = folder / "scores" / protocol / f"{label}.parquet"
+    write_bytes(table, blob)
+    entry["scores"] = {"file": table.relative_to(folder).as_posix(), "sha256": hashlib.sha256(blob).hexdigest()}
+    path = folder / "entries" / protocol / f"{label}.json"
+    write_json(path, entry)
+    return path
+
+
+def read_entry(path: Path) -> Entry:
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"The entry {path} cannot be read ({error}); run its suite again.") from None
+    if not isinstance(entry, dict) or any(key not in entry for key in _REQUIRED):
+        raise UserError(f"{path} is no entry: it lacks some of {', '.join(_REQUIRED)}; run its suite again.")
+    if entry["schema"] != SCHEMA:
+        raise UserError(
+            f"The entry {path} has schema {entry['schema']}, this version reads {SCHEMA}; run its suite again."
+        )
+    return entry
+
+
+def read_entries(folder: Path) -> list[Entry]:
+    """All entries under a results folder, whatever depth, in a fixed order."""
+    if not folder.is_dir():
+        raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
+    paths = sorted(p for p in folder.rglob("*.json") if "entries" in p.relative_to(folder).parts[:-1])
+    if not paths:
+        raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
+    return [read_entry(path) | {"path": path} for path in paths]
+
+
+def read_scores(folder: Path, entry: Entry) -> pd.DataFrame:
+    """The scores that an entry names; their sha256 must be the one it states."""
+    path = folder / entry["scores"]["file"]
+    if folder.resolve() not in path.resolve().parents:
+        raise UserError(
+            f"The entry for {entry['detector']['label']!r} names scores outside of {folder}; it is refused."
+        )
+    try:
+        blob = path.read_bytes()
+    except OSError:
+        raise UserError(f"The scores {path} are missing; run the suite {entry['suite']['name']!r} again.") from None
+    if hashlib.sha256(blob).hexdigest() != entry["scores"]["sha256"]:
+        raise UserError(f"The scores {path} are not those of their entry (sha256 differs); run the suite again.")
+    frame: pd.DataFrame = pd.read_parquet(path)
+    return frame.astype({"fit_on": "str", "test_on": "str", "kind": "str"})
+
+
+def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
+    """One row a cell: the frame that `run` returns and that the CSV holds."""
+    rows = []
+    for entry in entries:
+        head = {
+            "suite": entry["suite"]["name"],
+            "dataset": entry["dataset"]["name"],
+            "model": entry["model"]["name"],
+            "protocol": entry["protocol"]["name"],
+            "detector": entry["detector"]["label"],
+            "control": entry["detector"]["control"],
+        }
+        for cell in entry["cells"]:
+            n_fit, n = (_mean(cell[name]) for name in ("n_fit", "n"))
+            rest = {k: v for k, v in cell.items() if k not in ("n_fit", "n", "candidates", "remark")}
+            rows.append(head | rest | {"n_fit": n_fit, "n": n, "remark": cell["remark"]})
+    return pd.DataFrame(rows)
+
+
+def _mean(counts: Sequence[int]) -> float:
+    return sum(counts) / len(counts) if counts else 0.0

@@ -1,0 +1,92 @@
+"""What is running and how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Tick = Callable[[int, int, str], None]
+
+
+class Reporter(Protocol):
+    def stage(self, text: str) -> AbstractContextManager[Tick]:
+        """A stage that is running; call the tick with (done, total, remark)."""
+        ...
+
+    def overall(self, total: int) -> None: ...
+
+    def step(self, text: str) -> None:
+        """One of ``total`` steps begins."""
+        ...
+
+    def warn(self, message: str) -> None: ...
+
+
+class Silent:
+    """Says nothing but keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def stage(self, text: str) -> AbstractContextManager[Tick]:
+        return nullcontext(lambda done, total, remark: None)
+
+    def overall(self, total: int) -> None: ...
+
+    def step(self, text: str) -> None: ...
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+class Bars:
+    """Two bars on a terminal: the whole suite, and the stage that is running. Plain lines where there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.warnings: list[str] = []
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), console=console, transient=True,
+        )  # fmt: skip
+        self._whole = self._bars.add_task("suite", total=None)
+        self._begun = False
+
+    def __enter__(self) -> Bars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    @contextmanager
+    def stage(self, text: str) -> Iterator[Tick]:
+        task = self._bars.add_task(f"  {text}", total=None)
+        if not self.console.is_terminal:
+            self.console.print(f"  {text}", highlight=False)
+
+        def tick(done: int, total: int, remark: str) -> None:
+            description = f"  {text}{f' ({remark})' if remark else ''}"
+            self._bars.update(task, completed=done, total=total, description=description)
+
+        try:
+            yield tick
+        finally:
+            self._bars.remove_task(task)
+
+    def overall(self, total: int) -> None:
+        self._bars.update(self._whole, total=total)
+
+    def step(self, text: str) -> None:
+        if self._begun:
+            self._bars.advance(self._whole)
+        self._begun = True
+        self._bars.update(self._whole, description=text)
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+        self.console.print(f"warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)

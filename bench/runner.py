@@ -1,0 +1,399 @@
+"""Expands a suite into its cells, walks them through the store and writes entries, scores and tables."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import platformdirs
+import torch
+
+from . import registry
+from .cells import Pair, Samples, adjust, columns_of, compare, leaders, measure
+from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite, load_suite
+from .entries import SCHEMA, Entry, tidy, write_entry, write_json
+from .progress import Reporter, Silent
+from .protocol import Kind, Material, Outcome, evaluate
+from .stages import Stages
+from .store import Arrays, Meta, NotStored, Store, When, key_of
+from .tables import write_tables
+from .types import Floats, UserError
+
+Protocol = Strict | Lee2018
+
+_LIBRARIES = ("subnetbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "foolbox",
+              "adversarial-robustness-toolbox")  # fmt: skip
+
+
+@dataclass
+class Result:
+    """What a run made: the tidy frame, where things were written, and what could not be run."""
+
+    frame: pd.DataFrame
+    folder: Path
+    entries: list[Entry]
+    failures: list[str] = field(default_factory=list)
+    computed: int = 0
+    reused: int = 0
+
+
+def run(
+    suite: str | Path | Suite = "digits",
+    *,
+    limit: int | None = None,
+    device: str = "auto",
+    seed: int | None = None,
+    data_root: str | Path | None = None,
+    store: str | Path | None = None,
+    when: When = "missing",
+    output: str | Path = "subnetbench-results",
+) -> pd.DataFrame:
+    """Run a suite and return one row a cell: detector, protocol, fit_on, test_on, auroc, low, high, n, ...
+
+    ``suite`` is a built-in suite's name, a TOML file or a `Suite`. Entries, scores and tables are written below
+    ``output``. Raises UserError for whatever the caller can mend.
+    """
+    return execute(
+        override(suite if isinstance(suite, Suite) else load_suite(suite), limit=limit, seed=seed),
+        device=choose_device(device),
+        data_root=None if data_root is None else Path(data_root),
+        store=Store(Path(store) if store else default_store(), when),
+        output=Path(output),
+    ).frame
+
+
+def default_store() -> Path:
+    return Path(platformdirs.user_cache_dir("subnetbench")) / "store"
+
+
+def choose_device(name: str) -> torch.device:
+    """The device, with TF32 off: a minimum-norm success must be the same for whoever looks at it."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"The device {name!r} is not here; use auto, cpu or one that torch finds.") from None
+    return device
+
+
+def override(suite: Suite, *, limit: int | None, seed: int | None) -> Suite:
+    if limit is not None and limit < 20:
+        raise UserError(f"--limit {limit} is too few images to fit and evaluate on; give at least 20.")
+    if seed is not None and seed < 0:
+        raise UserError(f"--seed {seed} is negative; give 0 or more.")
+    changes = {k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None}
+    return suite.model_copy(update=changes)
+
+
+def check(suite: Suite, stages: Stages) -> None:
+    """Everything that can be wrong without computing: names, parameters, presets, recipe and gate options."""
+    registry.models.get(suite.model.name)
+    _ = stages.recipe, stages.gate_options, stages.attacks
+    for protocol in suite.protocols:
+        for detector in suite.detectors:
+            stages.build_detectors(detector, protocol)
+        if isinstance(protocol, Lee2018):
+            for attack in suite.attacks:
+                stages.sigma(attack.title, protocol)
+    if not suite.dataset.name.endswith(".npz"):
+        registry.datasets.get(suite.dataset.name)
+
+
+def execute(
+    suite: Suite, *, device: torch.device, data_root: Path | None, store: Store, output: Path,
+    report: Reporter | None = None, debug: bool = False,
+) -> Result:  # fmt: skip
+    """Run a checked suite. A detector that fails is a reported cell; a mistake in the suite ends the run."""
+    report = report or Silent()
+    store.warn = report.warn
+    stages = Stages(suite, store, device=device, data_root=data_root, report=report)
+    check(suite, stages)
+    folder = output / suite.name
+    report.overall(2 + len(suite.attacks) + len(suite.detectors) * len(suite.protocols))
+    try:
+        report.step(f"{suite.name}: classifier")
+        _ = stages.classifier
+        for attack in suite.attacks:
+            report.step(f"{suite.name}: attack {attack.title}")
+            stages.strength(attack)
+        report.step(f"{suite.name}: class gates")
+        gates_meta = stages.gates[1]
+    except NotStored as missing:
+        raise UserError(
+            f"The store {store.root} lacks {missing} of this suite, and --when {store.when} computes nothing; "
+            "run once with --when missing."
+        ) from None
+    run = _Run(stages, folder, report, debug)
+    entries: list[Entry] = []
+    for protocol in suite.protocols:
+        entries += run.protocol(protocol)
+    if gates_meta:
+        write_json(folder / "subnets.json", {"suite": suite.name, "seed": suite.seed, **gates_meta})
+    write_json(folder / "suite.json", suite.model_dump(mode="json"))
+    _remove_others(folder, entries)
+    write_tables(folder)
+    return Result(tidy(entries), folder, entries, run.failures, store.computed, store.reused)
+
+
+def _remove_others(folder: Path, entries: Sequence[Entry]) -> None:
+    """Entries that an earlier form of this suite left behind would stand in tables as if this run had made them."""
+    ours = {(entry["protocol"]["name"], entry["detector"]["label"]) for entry in entries}
+    protocols = {protocol for protocol, _ in ours}
+    for kind in ("entries", "scores"):
+        for path in (folder / kind).glob("*/*.*"):
+            if (path.parent.name, path.stem) not in ours:
+                path.unlink(missing_ok=True)
+    for path in (folder / "comparisons").glob("*.json"):
+        if path.stem not in protocols:
+            path.unlink(missing_ok=True)
+
+
+class _Run:
+    def __init__(self, stages: Stages, folder: Path, report: Reporter, debug: bool) -> None:
+        self.stages, self.folder, self.report, self.debug = stages, folder, report, debug
+        self.suite, self.store = stages.suite, stages.store
+        self.failures: list[str] = []
+
+    def protocol(self, protocol: Protocol) -> list[Entry]:
+        """Every detector through one protocol, then the comparisons between them."""
+        entries: list[Entry] = []
+        samples: dict[str, Samples] = {}
+        attacks = [part.title for part in self.suite.attacks]
+        for part in self.suite.detectors:
+            self.report.step(f"{self.suite.name}: {protocol.name} {part.title}")
+            entry, found = self.detector(part, protocol)
+            entries.append(entry)
+            if found:
+                samples[part.title] = found
+        values = {e["detector"]["label"]: {(c["fit_on"], c["test_on"]): c["auroc"] for c in e["cells"]
+                                           if c["auroc"] is not None} for e in entries}  # fmt: skip
+        pairs = columns_of(attacks)
+        options = self.suite.statistics
+        tested: list[dict[str, Any]] = []
+        for first, second in options.comparisons:
+            if first in samples and second in samples:
+                tested += compare(samples[first], samples[second], values, pairs, (first, second), options)
+        write_json(
+            self.folder / "comparisons" / f"{protocol.name}.json",
+            {
+                "suite": self.suite.name,
+                "protocol": protocol.name,
+                "resamples": options.resamples,
+                "level": options.level,
+                "family": "Holm over all rows",
+                "comparisons": adjust(tested),
+                "best": leaders(samples, values, pairs, options),
+            },
+        )
+        return entries
+
+    def detector(self, part: DetectorPart, protocol: Protocol) -> tuple[Entry, Samples]:
+        attacks = [p.title for p in self.suite.attacks]
+        reason, cells, cost = "", [], {}
+        samples: Samples = {}
+        outcome = Outcome(pd.DataFrame(columns=["split", "fit_on", "test_on", "kind", "image", "score"]), [])
+        try:
+            outcome, cost = self.outcome(part, protocol)
+            cells, samples = self.cells(part, protocol, outcome)
+        except NotStored as missing:
+            if self.store.when == "cached":
+                raise UserError(
+                    f"The store {self.store.root} lacks {missing} for {part.title!r}, and --when cached computes nothing; "
+                    "run once with --when missing."
+                ) from None
+            reason = "not in the store (--when never)"
+        except UserError as error:
+            if "store" in str(error) and str(self.store.root) in str(error):
+                raise  # a full disk is nobody's cell
+            reason = str(error)
+        except Exception as error:
+            if self.debug or registry.detectors.is_ours(part.name):
+                raise
+            reason = f"raised {type(error).__name__}: {error}"
+        if reason:
+            self.failures.append(f"{protocol.name} / {part.title}: {reason}")
+            self.report.warn(f"{part.title} ({protocol.name}) could not be run: {reason}")
+            cells = [_empty_cell(fit_on, test_on, reason) for fit_on in attacks for test_on in attacks]
+        entry = self.entry(part, protocol, cells, cost)
+        write_entry(self.folder, entry, outcome.scores)
+        return entry, samples
+
+    def outcome(self, part: DetectorPart, protocol: Protocol) -> tuple[Outcome, Meta]:
+        """Scores of single images, from the store or through views, characteristics and the protocol."""
+        stages = self.stages
+        detectors = stages.build_detectors(part, protocol)
+
+        def compute() -> tuple[Arrays, Meta]:
+            material = stages.material(protocol)
+            costs: list[Meta] = []
+            memo: dict[tuple[Kind, str], list[Floats]] = {}
+
+            def characteristics(candidate: int, kind: Kind, attack: str) -> Floats:
+                coupled = any(getattr(d, "coupled", False) for d in detectors)
+                place = (kind, "" if kind == "clean" and not coupled else attack)
+                if place not in memo:
+                    memo[place], cost = stages.characteristics(part, detectors, kind, attack, protocol, material)
+                    costs.append(cost)
+                return memo[place][candidate]
+
+            with self.report.stage(f"score with {part.title}") as tick:
+                kinds: Sequence[Kind] = ("clean", "adversarial", "noise" if isinstance(protocol, Strict) else "noisy")
+                todo = [(kind, attack) for kind in kinds for attack in material.attacks]
+                for done, (kind, attack) in enumerate(todo):
+                    tick(done, len(todo), "")
+                    characteristics(0, kind, attack)
+            with self.report.stage(f"fit and evaluate {part.title}"):
+                found = evaluate(protocol, material, characteristics, len(detectors), self.suite.seed)
+            images = max(1, sum(c["images"] for c in costs))
+            cost = {
+                f"{name}_per_image": sum(c[name] for c in costs) / images for name in ("seconds", "forward", "backward")
+            }
+            cost["candidates"], cost["notes"] = len(detectors), costs[0]["notes"] if costs else ""
+            return _pack(found, cost)
+
+        inputs = {
+            "detector": stages.detector_inputs(part, protocol),
+            "protocol": protocol.model_dump(),
+            "attacks": {p.title: stages.attack_key(p) for p in self.suite.attacks},
+            "test": stages.view_key("clean", "", protocol),
+            "seed": self.suite.seed,
+        }
+        arrays, meta = self.store.get("outcome", inputs, compute)
+        return _unpack(arrays, meta)
+
+    def cells(self, part: DetectorPart, protocol: Protocol, outcome: Outcome) -> tuple[list[dict[str, Any]], Samples]:
+        attacks = [p.title for p in self.suite.attacks]
+        options = self.suite.statistics
+        pairs = columns_of(attacks)
+
+        def compute() -> tuple[Arrays, Meta]:
+            cells, samples = measure(outcome.scores, outcome.fits, attacks, ties=protocol.ties, options=options,
+                                     seed=self.suite.seed, lee=isinstance(protocol, Lee2018))  # fmt: skip
+            kept = {f"{a}|{b}": samples[a, b] for a, b in pairs if (a, b) in samples}
+            return kept, {"cells": cells}
+
+        inputs = {
+            "outcome": key_of("outcome", {"fits": outcome.fits, "scores": _digest(outcome.scores)}),
+            "statistics": options.model_dump(exclude={"comparisons"}),
+            "ties": protocol.ties,
+            "seed": self.suite.seed,
+            "attacks": attacks,
+        }
+        arrays, meta = self.store.get("cells", inputs, compute)
+        return meta["cells"], {_pair(name): array for name, array in arrays.items()}
+
+    def entry(self, part: DetectorPart, protocol: Protocol, cells: list[dict[str, Any]], cost: Meta) -> Entry:
+        stages, suite = self.stages, self.suite
+        info = registry.detectors.get(part.name).info
+        needs_gates = "subnets" in info.needs
+        return {
+            "schema": SCHEMA,
+            "suite": {"name": suite.name, "title": suite.title, "limit": suite.limit},
+            "dataset": {
+                "name": suite.dataset.name,
+                "note": stages.dataset.note,
+                "sha256": stages.dataset.content_hash,
+                "train_images": len(stages.train_split),
+                "attacked_images": len(stages.test),
+            },
+            "model": {
+                "name": suite.model.name,
+                "parameters": suite.model.parameters,
+                "sha256": stages.model_hash,
+                "accuracy": stages.clean_accuracy,
+                "weights": stages.weights_meta,
+            },
+            "protocol": protocol.model_dump(),
+            "detector": {
+                "label": part.title,
+                "name": part.name,
+                "control": info.control,
+                "title": info.title,
+                "year": info.year,
+                "url": info.url,
+                "needs": list(info.needs),
+                "formula": info.formula,
+                "candidates": stages.candidates(part, protocol),
+                "notes": cost.get("notes", ""),
+            },
+            "attacks": {p.title: self.attack(p) for p in suite.attacks},
+            "subnets": {k: v for k, v in stages.gates[1].items() if k != "report"} if needs_gates else None,
+            "seed": suite.seed,
+            "statistics": suite.statistics.model_dump(exclude={"comparisons"}),
+            "cells": cells,
+            "cost": {k: v for k, v in cost.items() if k != "notes"},
+            "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
+        }
+
+    def attack(self, part: AttackPart) -> dict[str, Any]:
+        """The attack's configuration and what verification in float32 found."""
+        facts = self.stages.strength(part)
+        info = self.stages.attacks[part.title].info
+        correct = facts["clean_correct"].astype(bool)
+        good = facts["success"].astype(bool) & correct
+        found: dict[str, Any] = {
+            "name": part.name,
+            "library": info.library,
+            "version": info.version,
+            "preset": part.preset,
+            "parameters": self.stages.attacks[part.title].parameters,
+            "threat": info.threat,
+            "norm": info.norm,
+            "images": len(correct),
+            "clean_correct": int(correct.sum()),
+            "successes": int(good.sum()),
+            "seconds_per_image": self.stages.attack_seconds(part),
+        }
+        for name in ("l2", "linf", "margin"):
+            found[f"{name}_median"] = float(np.median(facts[name][good])) if good.any() else None
+        found["survives_8bit"] = float(facts["survives_8bit"][good].mean()) if good.any() else None
+        return found
+
+
+def _empty_cell(fit_on: str, test_on: str, reason: str) -> dict[str, Any]:
+    nothing = dict.fromkeys(("auroc", "aupr", "fpr95", "accuracy", "low", "high", "split_sd", "noise_auroc"))
+    return {"fit_on": fit_on, "test_on": test_on, "seen": fit_on == test_on, "n_fit": [], "n": [], "candidates": [],
+            "remark": reason, **nothing}  # fmt: skip
+
+
+def _pair(name: str) -> Pair:
+    first, second = name.split("|")
+    return first, second
+
+
+_TEXT = ("fit_on", "test_on", "kind")
+
+
+def _pack(outcome: Outcome, cost: Meta) -> tuple[Arrays, Meta]:
+    arrays: Arrays = {}
+    meta: Meta = {"fits": outcome.fits, "cost": cost}
+    for name in outcome.scores.columns:
+        column = outcome.scores[name]
+        if name in _TEXT:
+            codes, values = pd.factorize(column)
+            arrays[name], meta[name] = codes.astype(np.int16), [str(v) for v in values]
+        else:
+            arrays[name] = column.to_numpy(np.float64 if name == "score" else np.int32)
+    return arrays, meta
+
+
+def _unpack(arrays: Arrays, meta: Meta) -> tuple[Outcome, Meta]:
+    columns = {n: np.array(meta[n], object)[a] if n in _TEXT else a for n, a in arrays.items()}
+    order = ["split", "fit_on", "test_on", "kind", "image", "score"]
+    frame = pd.DataFrame(columns)[order].astype(dict.fromkeys(_TEXT, "category"))
+    return Outcome(frame, meta["fits"]), meta["cost"]
+
+
+def _digest(scores: pd.DataFrame) -> str:
+    import hashlib
+
+    return hashlib.sha256(pd.util.hash_pandas_object(scores, index=False).to_numpy().tobytes()).hexdigest()

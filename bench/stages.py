@@ -1,0 +1,418 @@
+"""The stages of a suite, each an artifact: classifier, adversarial images, gates, views, characteristics."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ValidationError
+
+from ..attacks.presets import build
+from ..attacks.verify import craft, noise_of_norm, verify
+from ..subnets.extract import extract
+from ..subnets.gates import GateOptions, gates_from_arrays, gates_to_arrays
+from . import data, registry
+from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite
+from .models import Classifier, load_weights
+from .progress import Reporter
+from .protocol import Kind, Material, check_finite
+from .store import Arrays, Meta, Store, hash_arrays, key_of
+from .train import Recipe, accuracy, train
+from .types import Attack, ClassGates, Floats, UserError
+from .views import View, fingerprint
+
+
+def fill(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
+    """A part of the suite that another package defines, with the place of a mistake in its one sentence."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join([where, *map(str, first["loc"])])
+        raise UserError(f"{place}: {first['msg'].removeprefix('Value error, ')} (given: {first['input']!r}).") from None
+
+
+def source_hash(thing: object) -> str:
+    """Of the files that define a plug-in and its bases: its results are not taken for those of an edited version."""
+    digest = hashlib.sha256()
+    for cls in (thing if inspect.isclass(thing) else type(thing)).__mro__[:-1]:  # all but object
+        try:
+            digest.update(Path(inspect.getsourcefile(cls) or "").read_bytes())
+        except (OSError, TypeError):
+            digest.update(cls.__qualname__.encode())
+    return digest.hexdigest()[:16]
+
+
+class Stages:
+    """Walks a suite's stages through the store; every property is computed once."""
+
+    def __init__(self, suite: Suite, store: Store, *, device: torch.device, data_root: Path | None, report: Reporter
+                 ) -> None:  # fmt: skip
+        self.suite, self.store, self.device, self.report = suite, store, device, report
+        self._data_root = data_root
+        self._views: dict[str, View] = {}
+
+    # -- data and classifier ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def dataset(self) -> data.Dataset:
+        part = self.suite.dataset
+        return data.load(part.name, self._data_root, **part.parameters)
+
+    @cached_property
+    def test(self) -> data.Split:
+        """The test images that are attacked."""
+        return data.stratified(self.dataset.test, self.suite.limit, self.suite.seed)
+
+    @cached_property
+    def train_split(self) -> data.Split:
+        return data.stratified(self.dataset.train, self.suite.dataset.train_limit, self.suite.seed)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        values = {"seed": self.suite.seed, **self.suite.model.train}
+        recipe: Recipe = fill(Recipe, values, "model.train")
+        return recipe
+
+    @cached_property
+    def gate_options(self) -> GateOptions | None:
+        if self.suite.subnets is None:
+            return None
+        options: GateOptions = fill(GateOptions, {"seed": self.suite.seed, **self.suite.subnets}, "subnets")
+        return options
+
+    def blank_classifier(self) -> Classifier:
+        part = self.suite.model
+        factory = registry.models.get(part.name)
+        try:
+            net: Classifier = factory(
+                **{"classes": self.dataset.classes, "shape": self.dataset.shape, **part.parameters}
+            )
+        except TypeError as error:
+            raise UserError(f"model.parameters: the model {part.name!r} does not take them ({error}).") from None
+        return net
+
+    @cached_property
+    def weights_inputs(self) -> Meta:
+        part = self.suite.model
+        if part.weights is not None:
+            if not part.weights.is_file():
+                raise UserError(
+                    f"There is no weights file {part.weights}; mend model.weights or leave it out to train."
+                )
+            return {"file": hashlib.sha256(part.weights.read_bytes()).hexdigest()}
+        recipe = self.recipe.model_dump()
+        return {
+            "model": part.name,
+            "parameters": part.parameters,
+            "dataset": self.dataset.content_hash,
+            "recipe": recipe,
+        }
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """Trained or loaded, on the device, in evaluation mode, and above the suite's floor."""
+        net = self.blank_classifier()
+        arrays, self.weights_meta = self.store.get("weights", self.weights_inputs, lambda: self._weights(net))
+        state = net.state_dict()
+        net.load_state_dict({n: torch.from_numpy(arrays[n].copy()).to(state[n].dtype) for n in state})
+        net.to(self.device).eval()
+        for parameter in net.parameters():
+            parameter.requires_grad_(False)
+        inputs = {"model": net.content_hash(), "dataset": self.dataset.content_hash}
+        found = self.store.get("accuracy", inputs, lambda: ({}, {"accuracy": accuracy(net, self.dataset.test)}))[1]
+        self.clean_accuracy = float(found["accuracy"])
+        floor = self.suite.model.floor
+        if self.clean_accuracy < floor:
+            raise UserError(
+                f"The classifier {self.suite.model.name!r} names {self.clean_accuracy:.1%} of {len(self.dataset.test)} test "
+                f"images right, below the suite's floor of {floor:.1%}; train it longer or lower model.floor."
+            )
+        return net
+
+    def _weights(self, net: Classifier) -> tuple[Arrays, Meta]:
+        if self.suite.model.weights is not None:
+            meta: Meta = dict(load_weights(net, self.suite.model.weights))
+        else:
+            scratch = self.store.scratch("weights", key_of("weights", self.weights_inputs))
+            with self.report.stage(f"train {self.suite.model.name}") as tick:
+                meta = dict(
+                    train(net, self.dataset, self.recipe, device=self.device, checkpoint=scratch, progress=tick)
+                )
+        return {n: t.detach().cpu().contiguous().numpy() for n, t in net.state_dict().items()}, meta
+
+    @cached_property
+    def model_hash(self) -> str:
+        return self.classifier.content_hash()
+
+    # -- attacks ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def attacks(self) -> dict[str, Attack]:
+        return {p.title: build(p.name, p.library, p.preset, p.parameters) for p in self.suite.attacks}
+
+    def _chunks(self, part: AttackPart) -> Iterator[tuple[slice, Meta]]:
+        attack = self.attacks[part.title]
+        size = getattr(attack, "batch_size", part.batch_size)  # an attack whose batches are coupled fixes their size
+        for begin in range(0, len(self.test), size):
+            chunk = slice(begin, min(begin + size, len(self.test)))
+            yield (
+                chunk,
+                {
+                    "model": self.model_hash,
+                    "dataset": self.dataset.content_hash,
+                    "images": hash_arrays(self.test.ids[chunk]),
+                    "attack": type(attack).__qualname__,
+                    "source": source_hash(attack),
+                    "library": attack.info.library,
+                    "version": attack.info.version,
+                    "parameters": attack.parameters,
+                    "seed": self.suite.seed,
+                },
+            )
+
+    def attack_key(self, part: AttackPart) -> str:
+        return key_of("attack", {"chunks": [inputs for _, inputs in self._chunks(part)]})
+
+    def _crafted(self, part: AttackPart, chunk: slice, inputs: Meta) -> Arrays:
+        def compute() -> tuple[Arrays, Meta]:
+            images = self.test.tensor(chunk).to(self.device)
+            labels = torch.from_numpy(self.test.labels[chunk]).to(self.device)
+            began = time.monotonic()
+            found = craft(self.attacks[part.title], self.classifier, images, labels, seed=self.suite.seed,
+                          batch_size=len(images), first=chunk.start, name=part.title)  # fmt: skip
+            seconds = time.monotonic() - began
+            facts = verify(self.classifier, images, found, labels)
+            return {"images": found.cpu().numpy(), **facts}, {"seconds": seconds, "images": len(images)}
+
+        return self.store.get("adversarial", inputs, compute)[0]
+
+    def strength(self, part: AttackPart) -> Arrays:
+        """What verification in float32 found of every example, without the images themselves."""
+
+        def compute() -> tuple[Arrays, Meta]:
+            chunks = list(self._chunks(part))
+            parts = []
+            with self.report.stage(f"attack {part.title}") as tick:
+                for done, (chunk, inputs) in enumerate(chunks):
+                    tick(done, len(chunks), "")
+                    parts.append(self._crafted(part, chunk, inputs))
+                tick(len(chunks), len(chunks), "")
+            return {name: np.concatenate([p[name] for p in parts]) for name in parts[0] if name != "images"}, {}
+
+        return self.store.get("strength", {"attack": self.attack_key(part)}, compute)[0]
+
+    def attack_seconds(self, part: AttackPart) -> float:
+        """Seconds an image, as measured when it was made."""
+        read = [self.store.read("adversarial", key_of("adversarial", inputs)) for _, inputs in self._chunks(part)]
+        return sum(found[1]["seconds"] for found in read if found) / max(1, len(self.test))
+
+    def adversarial(self, part: AttackPart) -> torch.Tensor:
+        self.strength(part)
+        return torch.from_numpy(np.concatenate([self._crafted(part, c, i)["images"] for c, i in self._chunks(part)]))
+
+    # -- gates --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def gates_inputs(self) -> Meta:
+        options = self.gate_options
+        return {} if options is None else {"model": self.model_hash, "images": self._split_key(self.train_split),
+                                           "options": options.model_dump(exclude={"chunk", "prefix_mib"})}  # fmt: skip
+
+    @cached_property
+    def gates(self) -> tuple[dict[str, ClassGates], Meta]:
+        """The run's class gates by name, and the report on them."""
+        options = self.gate_options
+        if options is None:
+            return {}, {}
+
+        def compute() -> tuple[Arrays, Meta]:
+            began = time.monotonic()
+            with self.report.stage("learn class gates") as tick:
+                found = extract(self.classifier, self.train_split, options, progress=tick)
+            meta = {"report": found.report, "calibration": vars(found.calibration), "seconds": time.monotonic() - began}
+            return gates_to_arrays(found.gates), _jsonable(meta)
+
+        arrays, meta = self.store.get("gates", self.gates_inputs, compute)
+        gates = gates_from_arrays(arrays)
+        return {"learned": gates}, meta | {"options": options.model_dump(), "fingerprint": fingerprint(gates)}
+
+    # -- views --------------------------------------------------------------------------------------------------------
+
+    def _split_key(self, split: data.Split) -> str:
+        return key_of("images", {"dataset": self.dataset.content_hash, "ids": hash_arrays(split.ids)})
+
+    def view_key(self, kind: Kind, attack: str, protocol: Strict | Lee2018) -> str:
+        """What identifies a set of images seen through the classifier, known before anything is computed."""
+        inputs: Meta = {"model": self.model_hash, "clean": self._split_key(self.test), "kind": kind}
+        if kind in ("adversarial", "noise"):
+            inputs["attack"] = self.attack_key(self._part(attack))
+        if kind == "noise":
+            inputs["seed"] = self.suite.seed
+        if kind == "noisy":
+            inputs |= {"seed": self.suite.seed, "sigma": self.sigma(attack, protocol), "attack": attack}
+        return key_of("view", inputs)
+
+    def view(self, kind: Kind, attack: str, protocol: Strict | Lee2018) -> View:
+        key = self.view_key(kind, attack, protocol)
+        if key not in self._views:
+            self._views[key] = self._make_view(self._images(kind, attack, protocol), key)
+        return self._views[key]
+
+    def _make_view(self, images: torch.Tensor, key: str, **more: Any) -> View:
+        return View(self.classifier, images, key=key, gates=self.gates[0], store=self.store, **more)
+
+    @cached_property
+    def train_view(self) -> View:
+        key = key_of("view", {"model": self.model_hash, "train": self._split_key(self.train_split)})
+        return self._make_view(self.train_split.tensor(), key, labels=self.train_split.labels)
+
+    def _part(self, attack: str) -> AttackPart:
+        return next(part for part in self.suite.attacks if part.title == attack)
+
+    def sigma(self, attack: str, protocol: Strict | Lee2018) -> float:
+        sigmas = protocol.noise_sigma if isinstance(protocol, Lee2018) else {}
+        name = attack if attack in sigmas else self._part(attack).name
+        if name not in sigmas:
+            raise UserError(
+                f"protocols.lee2018.noise_sigma has no value for the attack {attack!r}; add one (normalised units)."
+            )
+        return sigmas[name]
+
+    def _images(self, kind: Kind, attack: str, protocol: Strict | Lee2018) -> torch.Tensor:
+        clean = self.test.tensor()
+        if kind == "clean":
+            return clean
+        part = self._part(attack)
+        if kind == "adversarial":
+            return self.adversarial(part)
+        seed = int(key_of(kind, {"seed": self.suite.seed, "attack": attack})[:12], 16)
+        generator = torch.Generator().manual_seed(seed)
+        if kind == "noise":
+            return noise_of_norm(clean, torch.from_numpy(self.strength(part)["l2"]).float(), generator)
+        # Lee et al.: sigma is in normalised units, so it is std times as large in pixels; the box is the legal one.
+        std = self.classifier.std.cpu()
+        noise: torch.Tensor = torch.randn(clean.shape, generator=generator) * std * self.sigma(attack, protocol)
+        return (clean + noise).clamp(0, 1)
+
+    def material(self, protocol: Strict | Lee2018) -> Material:
+        """Which images count, by the classifier's own word on clean, noisy and adversarial versions."""
+        titles = tuple(part.title for part in self.suite.attacks)
+        facts = {part.title: self.strength(part) for part in self.suite.attacks}
+        noisy = {}
+        if isinstance(protocol, Lee2018):
+            noisy = {t: self.view("noisy", t, protocol).predicted == self.test.labels for t in titles}
+        correct = facts[titles[0]]["clean_correct"].astype(bool)
+        return Material(
+            self.test.labels, correct, titles, {t: f["success"].astype(bool) for t, f in facts.items()}, noisy
+        )
+
+    # -- detectors ----------------------------------------------------------------------------------------------------
+
+    def candidates(self, part: DetectorPart, protocol: Strict | Lee2018) -> list[dict[str, Any]]:
+        """The parameter sets among which the protocol chooses; what the suite fixes is not chosen."""
+        cls = registry.detectors.get(part.name)
+        fixed = {**getattr(cls, "protocol_parameters", {}).get(protocol.name, {}), **part.parameters}
+        offered: Sequence[Mapping[str, Any]] = cls.candidates if part.candidates is None else part.candidates
+        free = [{k: v for k, v in c.items() if k not in fixed} for c in offered] or [{}]
+        return [dict(fixed | c) for i, c in enumerate(free) if c not in free[:i]]
+
+    def detector_inputs(self, part: DetectorPart, protocol: Strict | Lee2018) -> Meta:
+        cls = registry.detectors.get(part.name)
+        needs_gates = "subnets" in cls.info.needs
+        return {
+            "detector": part.name,
+            "source": source_hash(cls),
+            "candidates": self.candidates(part, protocol),
+            "train": self._split_key(self.train_split),
+            "model": self.model_hash,
+            "gates": self.gates_inputs if needs_gates else {},
+        }
+
+    def build_detectors(self, part: DetectorPart, protocol: Strict | Lee2018) -> list[Any]:
+        cls = registry.detectors.get(part.name)
+        if "subnets" in cls.info.needs and self.suite.subnets is None:
+            raise UserError(f"The detector {part.title!r} needs subnets and the suite has none; add a [subnets] table.")
+        try:
+            return [cls(**parameters) for parameters in self.candidates(part, protocol)]
+        except TypeError as error:
+            raise UserError(f"detectors.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
+
+    def characteristics(
+        self, part: DetectorPart, detectors: Sequence[Any], kind: Kind, attack: str, protocol: Strict | Lee2018,
+        material: Material,
+    ) -> tuple[list[Floats], Meta]:  # fmt: skip
+        """``(N, K)`` for each candidate, with what they cost; rows that a coupled detector never scores are NaN."""
+        coupled = isinstance(protocol, Lee2018) and any(getattr(d, "coupled", False) for d in detectors)
+        inputs = self.detector_inputs(part, protocol) | {"view": self.view_key(kind, attack, protocol)}
+        kept = None
+        if coupled and isinstance(protocol, Lee2018):
+            kept = material.kept(attack, protocol)
+            inputs |= {"kept": hash_arrays(kept), "batch_size": protocol.batch_size}
+
+        def compute() -> tuple[Arrays, Meta]:
+            view = self.view(kind, attack, protocol).unlabelled()
+            if kept is not None:
+                view = view.subset(kept)
+                view.parents = self.view("clean", attack, protocol).subset(kept)
+            fitted = [self.fitted(detector) for detector in detectors]
+            with metered(view) as cost:
+                found = [check_finite(d.characteristics(view), part.title, f"{kind} images") for d in fitted]
+            view.forget()
+            for values in found:
+                if len(values) != len(view):
+                    raise UserError(f"The detector {part.title!r} gave {len(values)} rows for {len(view)} images.")
+            return {str(i): values for i, values in enumerate(found)}, cost | {"notes": _notes(fitted)}
+
+        arrays, meta = self.store.get("characteristics", inputs, compute)
+        found = [arrays[str(i)] for i in range(len(arrays))]
+        if kept is not None:
+            found = [_spread(values, kept, len(self.test)) for values in found]
+        return found, meta
+
+    def fitted(self, detector: Any) -> Any:
+        """Fit once; what several detectors need of the training view is memoised there."""
+        if not getattr(detector, "_subnetbench_fitted", False):
+            detector.fit(self.train_view)
+            detector._subnetbench_fitted = True
+        return detector
+
+
+@contextmanager
+def metered(view: View) -> Iterator[Meta]:
+    """Seconds and passes that the body spends on a view."""
+    view.logits  # noqa: B018 (the shared pass is nobody's cost)
+    forward, backward, began = view.meter.forward, view.meter.backward, time.monotonic()
+    cost: Meta = {"images": len(view)}
+    yield cost
+    cost["seconds"] = time.monotonic() - began
+    cost["forward"], cost["backward"] = view.meter.forward - forward, view.meter.backward - backward
+
+
+def _spread(values: Floats, kept: Any, count: int) -> Floats:
+    whole = np.full((count, values.shape[1]), np.nan)
+    whole[kept] = values
+    return whole
+
+
+def _notes(detectors: Sequence[Any]) -> str:
+    said = [str(getattr(d, "notes", "") or "") for d in detectors]
+    return "; ".join(dict.fromkeys(note for note in said if note))
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in value]
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,350 @@
+"""Tables made of entries and of nothing else: Table 2's shape, transfer, strength, noise, cost, comparisons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from importlib.resources import files
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .entries import Entry, read_entries, tidy, write_text
+from .types import UserError
+
+#: Published rows that an entry is put beside, by the detector's registered name.
+PUBLISHED_DETECTORS = {
+    "kd-pu": "KD+PU",
+    "lid": "LID",
+    "mahalanobis": "Mahalanobis",
+    "subnet-mahalanobis": "Subnet-Mahalanobis",
+}
+PUBLISHED_DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN", "svhn10k": "SVHN"}
+PUBLISHED_ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "deepfool": "DeepFool", "cw": "CW"}
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    return "–" if value is None or pd.isna(value) else f"{100 * value:.{digits}f}"
+
+
+def bracket(cell: dict[str, Any]) -> str:
+    if cell["auroc"] is None:
+        return "–"
+    mark = "*" if cell["remark"] else ""
+    return f"{percent(cell['auroc'])}{mark} [{percent(cell['low'])}, {percent(cell['high'])}]"
+
+
+def write_tables(folder: Path, check: bool = False) -> list[Path]:
+    """Write every table of a results folder as CSV and Markdown; with ``check``, only compare with what is there."""
+    wanted = render(folder)
+    written = []
+    for name, text in wanted.items():
+        path = folder / "tables" / name
+        if check:
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                raise UserError(
+                    f"{path} is not what its entries give; run `subnetbench tables {folder}` and commit it."
+                )
+        else:
+            write_text(path, text)
+        written.append(path)
+    return written
+
+
+def render(folder: Path) -> dict[str, str]:
+    """File name -> text of every table that the entries under ``folder`` give."""
+    entries = read_entries(folder)
+    comparisons = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((folder / "comparisons").glob("*.json"))]
+    made: dict[str, str] = {"cells.csv": _csv(tidy(entries))}
+    report = [f"# {', '.join(sorted({e['suite']['name'] for e in entries}))}", "", *_preamble(entries)]
+    sections: list[tuple[str, str, Callable[[], pd.DataFrame], str]] = [
+        ("table2", "AUROC for seen and unknown attacks", lambda: table2(entries, comparisons), _TABLE2_NOTE),
+        ("published", "Beside the published table", lambda: published(entries), _PUBLISHED_NOTE),
+        ("comparisons", "Does it beat the controls?", lambda: compared(comparisons), _COMPARED_NOTE),
+        ("transfer", "Fitted on (row) and tested on (column)", lambda: transfer(entries), _TRANSFER_NOTE),
+        ("noise", "Control: Gaussian noise of the attack's norm", lambda: noise(entries), _NOISE_NOTE),
+        ("strength", "The attacks, verified in float32", lambda: strength(entries), _STRENGTH_NOTE),
+        ("subnets", "The class-specific subnets", lambda: subnets(folder), _SUBNETS_NOTE),
+        ("cost", "Cost of scoring", lambda: cost(entries), _COST_NOTE),
+    ]
+    for name, title, make, note in sections:
+        frame = make()
+        if frame.empty:
+            continue
+        text = f"{frame.to_markdown(index=False, disable_numparse=True)}\n"
+        made[f"{name}.csv"], made[f"{name}.md"] = _csv(frame), text
+        report += [f"## {title}", "", note, "", text]
+    remarks = sorted({(e["protocol"]["name"], e["detector"]["label"], c["remark"])
+                      for e in entries for c in e["cells"] if c["remark"]})  # fmt: skip
+    if remarks:
+        report += ["## Remarks on marked cells (*)", "", *_grouped(remarks), ""]
+    made["report.md"] = "\n".join(report)
+    return made
+
+
+def _grouped(remarks: Iterable[tuple[str, str, str]]) -> list[str]:
+    by_text: dict[tuple[str, str], list[str]] = {}
+    for protocol, label, text in remarks:
+        by_text.setdefault((protocol, text), []).append(label)
+    return [f"- {protocol}: {text} ({', '.join(labels)})" for (protocol, text), labels in by_text.items()]
+
+
+def _preamble(entries: Sequence[Entry]) -> list[str]:
+    lines = []
+    for name in dict.fromkeys(e["suite"]["name"] for e in entries):
+        entry = next(e for e in entries if e["suite"]["name"] == name)
+        data, model = entry["dataset"], entry["model"]
+        note = f" ({data['note']})" if data["note"] else ""
+        lines.append(
+            f"- **{name}**: {data['name']}{note}, {data['attacked_images']} test images attacked, detectors fitted on "
+            f"{data['train_images']} training images; net {model['name']}, {model['accuracy']:.2%} right on the test "
+            f"split; seed {entry['seed']}; subnetbench {entry['versions']['subnetbench']}, "
+            f"torch {entry['versions']['torch']}."
+        )
+    return [*lines, ""]
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    buffer = StringIO()
+    frame.to_csv(buffer, index=False, float_format="%.6g", lineterminator="\n")
+    return buffer.getvalue()
+
+
+def _attack_names(entry: Entry) -> list[str]:
+    return list(entry["attacks"])
+
+
+def _cell(entry: Entry, fit_on: str, test_on: str) -> dict[str, Any]:
+    found = [c for c in entry["cells"] if c["fit_on"] == fit_on and c["test_on"] == test_on]
+    return found[0] if found else {"auroc": None, "remark": "not run"}
+
+
+_TABLE2_NOTE = (
+    "AUROC in percent with its 95% interval over images (and splits, where a protocol has several). Unknown: the "
+    "combiner is fitted on the first attack and meets the others for the first time. **Bold**: the highest of its "
+    "column; †: cannot be told apart from it (paired bootstrap, Holm). Controls are baselines that a proposal has to beat. "
+    "*: see the remarks."
+)
+
+
+def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ()) -> pd.DataFrame:
+    best = {(c["suite"], c["protocol"], b["fit_on"], b["test_on"]): b for c in comparisons for b in c["best"]}
+    rows = []
+    for entry in entries:
+        attacks = _attack_names(entry)
+        row = _head(entry)
+        pairs = [(a, a, f"seen {a}") for a in attacks] + [(attacks[0], a, f"unknown {a}") for a in attacks[1:]]
+        for fit_on, test_on, column in pairs:
+            text = bracket(_cell(entry, fit_on, test_on))
+            leader = best.get((entry["suite"]["name"], entry["protocol"]["name"], fit_on, test_on))
+            if leader and leader["best"] == entry["detector"]["label"]:
+                text = f"**{text}**"
+            elif leader and entry["detector"]["label"] in leader["not_separable"]:
+                text += " †"
+            row[column] = text
+        rows.append(row)
+    return _sorted(rows)
+
+
+def _head(entry: Entry) -> dict[str, Any]:
+    return {
+        "dataset": entry["dataset"]["name"],
+        "net": entry["model"]["name"],
+        "protocol": entry["protocol"]["name"],
+        "detector": entry["detector"]["label"] + (" (control)" if entry["detector"]["control"] else ""),
+    }
+
+
+def _sorted(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Proposals first, controls after them, else the entries' own order."""
+    rows.sort(key=lambda row: (row["dataset"], row["net"], row["protocol"], row["detector"].endswith("(control)")))
+    return pd.DataFrame(rows)
+
+
+_PUBLISHED_NOTE = (
+    "Published: Wang, Hu, Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Where net, attacks or protocol differ "
+    "from the paper's, a difference is no failed reproduction; `lee2018` on ResNet-34 is the like for like."
+)
+
+
+def published_table2() -> pd.DataFrame:
+    text = (files("subnetbench.published") / "table2_detection_auroc.csv").read_text(encoding="utf-8")
+    return pd.read_csv(StringIO(text))
+
+
+def published(entries: Sequence[Entry]) -> pd.DataFrame:
+    reference = published_table2().set_index(["dataset", "detector", "protocol", "attack"])["auroc_percent"]
+    rows = []
+    for entry in entries:
+        dataset = PUBLISHED_DATASETS.get(entry["dataset"]["name"])
+        detector = PUBLISHED_DETECTORS.get(entry["detector"]["name"])
+        if dataset is None or detector is None:
+            continue
+        attacks = _attack_names(entry)
+        for protocol, fit_of in (("seen", None), ("unknown", attacks[0])):
+            for test_on in attacks:
+                name = PUBLISHED_ATTACKS.get(entry["attacks"][test_on]["name"])
+                if name is None:
+                    continue
+                cell = _cell(entry, fit_of or test_on, test_on)
+                theirs = float(reference[dataset, detector, protocol, name])
+                row = _head(entry) | {
+                    "attack": f"{protocol} {test_on}",
+                    "ours": bracket(cell),
+                    "published": f"{theirs:.2f}",
+                }
+                if cell["auroc"] is None:
+                    row |= {"difference": "–", "inside our interval": "–"}
+                else:
+                    inside = cell["low"] <= theirs / 100 <= cell["high"]
+                    row |= {"difference": f"{100 * cell['auroc'] - theirs:+.2f}",
+                            "inside our interval": "yes" if inside else "no"}  # fmt: skip
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+_COMPARED_NOTE = (
+    "AUROC of the first minus the second in points, on the same images and resamples, with the paired 95% interval; "
+    "p after Holm's correction over all rows of a protocol."
+)
+
+
+def compared(comparisons: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    rows = []
+    for found in comparisons:
+        for c in found["comparisons"]:
+            rows.append(
+                {
+                    "protocol": found["protocol"],
+                    "first": c["first"],
+                    "second": c["second"],
+                    "attack": ("seen " if c["fit_on"] == c["test_on"] else "unknown ") + c["test_on"],
+                    "difference": f"{100 * c['difference']:+.1f} [{100 * c['low']:+.1f}, {100 * c['high']:+.1f}]",
+                    "p (Holm)": f"{c['p_holm']:.3f}",
+                    "verdict": c["verdict"],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+_TRANSFER_NOTE = "AUROC in percent; the combiner (and the candidate) of the row's attack, tested on the column's."
+
+
+def transfer(entries: Sequence[Entry]) -> pd.DataFrame:
+    rows = []
+    for entry in entries:
+        attacks = _attack_names(entry)
+        for fit_on in attacks:
+            row = _head(entry) | {"fitted on": fit_on}
+            row |= {test_on: bracket(_cell(entry, fit_on, test_on)) for test_on in attacks}
+            rows.append(row)
+    return _sorted(rows)
+
+
+_NOISE_NOTE = (
+    "AUROC in percent of clean images against the same images with Gaussian noise of the attack's L2 norm, by the "
+    "combiner fitted on that attack. A detector of adversarial examples should stay near 50; far above, it detects "
+    "that an image was disturbed at all."
+)
+
+
+def noise(entries: Sequence[Entry]) -> pd.DataFrame:
+    rows = []
+    for entry in entries:
+        cells = {a: _cell(entry, a, a) for a in _attack_names(entry)}
+        if all(c.get("noise_auroc") is None for c in cells.values()):
+            continue
+        row = _head(entry)
+        for attack, c in cells.items():
+            text = percent(c.get("noise_auroc"))
+            if c.get("noise_low") is not None:
+                text += f" [{percent(c['noise_low'])}, {percent(c['noise_high'])}]"
+            row[f"noise of {attack}"] = text
+        rows.append(row)
+    return _sorted(rows)
+
+
+_STRENGTH_NOTE = (
+    "Success: share of the correctly named images that the attack turns, re-verified in float32. Norms and margin "
+    "(largest other logit minus the true one): medians over successes, pixels in [0, 1]. 8-bit: share of successes "
+    "that survive rounding to 8 bits."
+)
+
+
+def strength(entries: Sequence[Entry]) -> pd.DataFrame:
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for entry in entries:
+        for label, a in entry["attacks"].items():
+            parameters = ", ".join(
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in a["parameters"].items()
+            )
+            rows[entry["suite"]["name"], label] = {
+                "dataset": entry["dataset"]["name"],
+                "net": entry["model"]["name"],
+                "attack": label,
+                "library": f"{a['library']} {a['version']}",
+                "parameters": parameters,
+                "threat": a["threat"],
+                "n": str(a["clean_correct"]),
+                "success %": percent(a["successes"] / a["clean_correct"] if a["clean_correct"] else None),
+                "L2": _short(a["l2_median"]),
+                "Linf": _short(a["linf_median"]),
+                "margin": _short(a["margin_median"]),
+                "8-bit %": percent(a["survives_8bit"]),
+                "ms an image": f"{1000 * a['seconds_per_image']:.1f}",
+            }
+    return pd.DataFrame(rows.values())
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+_SUBNETS_NOTE = (
+    "Each class's subnet on held-out training images, one class against the rest: share of active channels, balanced "
+    "accuracy and binary cross-entropy of the full net and of the subnet."
+)
+
+
+def subnets(folder: Path) -> pd.DataFrame:
+    path = folder / "subnets.json"
+    if not path.is_file():
+        return pd.DataFrame()
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = []
+    for r in found["report"]:
+        flat = {}
+        for key, value in r.items():
+            if isinstance(value, dict):
+                flat |= {f"{key} {name}": f"{v:.3f}" for name, v in value.items()}
+            else:
+                flat[key] = f"{value:.3f}" if isinstance(value, float) else str(value)
+        rows.append(flat)
+    return pd.DataFrame(rows)
+
+
+_COST_NOTE = (
+    "For each image scored, beyond the one pass through the net that all detectors share: milliseconds, forward and "
+    "backward passes, all candidates together. Times are of the machine that made the entries."
+)
+
+
+def cost(entries: Sequence[Entry]) -> pd.DataFrame:
+    rows = []
+    for entry in entries:
+        c = entry["cost"]
+        if "seconds_per_image" not in c:
+            continue
+        rows.append(
+            _head(entry)
+            | {
+                "candidates": str(c["candidates"]),
+                "ms an image": f"{1000 * c['seconds_per_image']:.2f}",
+                "forward": f"{c['forward_per_image']:.1f}",
+                "backward": f"{c['backward_per_image']:.1f}",
+                "notes": entry["detector"]["notes"],
+            }
+        )
+    return _sorted(rows)

@@ -1,0 +1,1 @@
+"""The papers' own figures as CSV. Data only; a module so that the installed package finds them."""
