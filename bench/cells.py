@@ -1,4 +1,4 @@
-"""From scores of single images to cells: a metric with its interval for every fit-on x test-on pair, and comparisons."""
+"""From scores of single images to cells: a metric with its interval for each fit-on x test-on pair; comparisons."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ def measure(
         for record in records:
             split = int(record["split"])
             rows = groups.get((fit_on, test_on, split))
-            kinds = (
-                {} if rows is None else {kind: part for kind, part in rows.groupby("kind", sort=False, observed=True)}
-            )
+            kinds = {} if rows is None else dict(iter(rows.groupby("kind", sort=False, observed=True)))
             positive = kinds.get("adversarial")
             evaluated.append(0 if positive is None else len(positive))
             if positive is None or positive.empty:

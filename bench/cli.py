@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .config import Suite, builtin_suites, load_suite
+from .config import builtin_suites, load_suite
 from .progress import Bars
 from .store import Store
 from .types import UserError
@@ -46,6 +46,9 @@ class Kind(StrEnum):
     suites = "suites"
 
 
+#: Where results go and are looked for.
+RESULTS = Path("subnetbench-results")
+
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of artifacts; default: the user's cache.")]
 RootOption = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with <data set>.npz or torchvision's files.")
@@ -67,7 +70,7 @@ def run(
         typer.Option(help="missing: compute what is absent; always: all anew; never: leave absent cells out; "
                      "cached: end at the first absent one."),
     ] = When.missing,
-    output: Annotated[Path, typer.Option("--output", help="Results go to OUTPUT/<suite>.")] = Path("subnetbench-results"),
+    output: Annotated[Path, typer.Option("--output", help="Results go to OUTPUT/<suite>.")] = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and an estimate of its cost.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a plug-in that raises.")] = False,
 ) -> None:  # fmt: skip

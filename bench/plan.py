@@ -74,8 +74,8 @@ def plan(suite: Suite, store: Store, device: torch.device, data_root: Path | Non
             pre = (moved * max(1, subnets) + 3) * len(net.taps) if moved else 0
             add(protocol.name, detector.title, views[protocol.name] * count * (subnets + 0.6 * pre),
                 f"{len(found)} candidates, {len(suite.attacks) ** 2} cells")  # fmt: skip
-    title = (f"{suite.name}: {count} images attacked, {fitted} to fit on, {images_per_second:,.0f} forward passes a second "
-             f"on {device}; what is in {store.root} is not computed again")  # fmt: skip
+    title = (f"{suite.name}: {count} images attacked, {fitted} to fit on, {images_per_second:,.0f} forward passes a "
+             f"second on {device}; what is in {store.root} is not computed again")  # fmt: skip
     return title, rows
 
 

@@ -44,7 +44,7 @@ class Silent:
 
 
 class Bars:
-    """Two bars on a terminal: the whole suite, and the stage that is running. Plain lines where there is no terminal."""
+    """Two bars on a terminal: the whole suite, and the stage that is running. Plain lines without a terminal."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

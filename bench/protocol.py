@@ -15,6 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -134,13 +135,16 @@ def _strict(
             if candidates > 1:
                 folds = _folds(len(used), options.folds, np.random.default_rng((seed, split, 1)))
                 quality = [
-                    _cross_validated(lambda i, c=c: stacked(c, used[i]), folds, options) for c in range(candidates)
+                    _cross_validated(partial(stacked, candidate), used, folds, options)
+                    for candidate in range(candidates)
                 ]
                 chosen = int(np.argmax(quality))  # the first of equals, as Lee's code
             record["candidate"] = chosen
             score = combine(*stacked(chosen, used)) if not trivial else _first_column
             for test_on in material.attacks:
                 images = evaluated_images(options, material, held_out, test_on)
+                if len(images) == 0:
+                    continue  # an attack without a success: its cell says n = 0
                 for kind in ("clean", "noise", "adversarial"):
                     values = characteristics(chosen, kind, test_on)[images]
                     rows.add(split, fit_on, test_on, kind, images, score(values))
@@ -158,12 +162,12 @@ def _folds(count: int, folds: int, generator: np.random.Generator) -> list[tuple
 
 
 def _cross_validated(
-    stacked: Callable[[Ints], tuple[Floats, Ints]], folds: list[tuple[Ints, Ints]], options: Strict
+    stacked: Callable[[Ints], tuple[Floats, Ints]], used: Ints, folds: list[tuple[Ints, Ints]], options: Strict
 ) -> float:
     quality = []
     for train, test in folds:
-        score = combine(*stacked(train))
-        values, target = stacked(test)
+        score = combine(*stacked(used[train]))
+        values, target = stacked(used[test])
         found = score(values)
         quality.append(auroc(found[target == 1], found[target == 0], ties=options.ties))
     return float(np.mean(quality))
@@ -179,7 +183,7 @@ def combine(values: Floats, target: Ints) -> Callable[[Floats], Floats]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", max_iter=200))
+    model = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", tol=1e-8, max_iter=200))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # separable classes: the fit stops at max_iter, the ranking stands
         model.fit(values, target)
@@ -187,7 +191,7 @@ def combine(values: Floats, target: Ints) -> Callable[[Floats], Floats]:
 
 
 def lee_regression(values: Floats, target: Ints, folds: int) -> Callable[[Floats], Floats]:
-    """Trap 16: LogisticRegressionCV at its defaults of 2018 (10 Cs, lbfgs, 100 iterations), unscaled; P(adversarial)."""
+    """P(adversarial) by LogisticRegressionCV as of 2018 (trap 16): 10 Cs, lbfgs, 100 iterations, columns unscaled."""
     from sklearn.linear_model import LogisticRegressionCV
 
     with warnings.catch_warnings():
@@ -234,6 +238,8 @@ def _lee2018(options: Lee2018, material: Material, characteristics: Characterist
         for test_on in material.attacks:
             other = material.kept(test_on, options)
             images = np.setdiff1d(other[int(options.fit_share * len(other)) :], kept[:first])
+            if len(images) == 0:
+                continue
             for kind in kinds:
                 values = characteristics(chosen, kind, test_on)[images]
                 rows.add(0, fit_on, test_on, kind, images, models[chosen](values))
@@ -248,6 +254,6 @@ def check_finite(values: Floats, detector: str, where: str) -> Floats:
                         "they must be (N, K).")  # fmt: skip
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
-        raise UserError(f"The detector {detector!r} gave NaN or infinite characteristics for {bad.sum()} of {len(values)} "
-                        f"images on {where}; every characteristic must be finite.")  # fmt: skip
+        raise UserError(f"The detector {detector!r} gave NaN or infinite characteristics for {bad.sum()} of "
+                        f"{len(values)} images on {where}; every characteristic must be finite.")  # fmt: skip
     return values

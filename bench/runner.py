@@ -14,13 +14,15 @@ import pandas as pd
 import platformdirs
 import torch
 
-from . import registry
+from . import cells as cell_measures
+from . import metrics, registry, stats
+from . import protocol as protocols
 from .cells import Pair, Samples, adjust, columns_of, compare, leaders, measure
 from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite, load_suite
 from .entries import SCHEMA, Entry, tidy, write_entry, write_json
 from .progress import Reporter, Silent
-from .protocol import Kind, Material, Outcome, evaluate
-from .stages import Stages
+from .protocol import Kind, Outcome, evaluate
+from .stages import Stages, code_hash
 from .store import Arrays, Meta, NotStored, Store, When, key_of
 from .tables import write_tables
 from .types import Floats, UserError
@@ -207,8 +209,8 @@ class _Run:
         except NotStored as missing:
             if self.store.when == "cached":
                 raise UserError(
-                    f"The store {self.store.root} lacks {missing} for {part.title!r}, and --when cached computes nothing; "
-                    "run once with --when missing."
+                    f"The store {self.store.root} lacks {missing} for {part.title!r}, and --when cached computes "
+                    "nothing; run once with --when missing."
                 ) from None
             reason = "not in the store (--when never)"
         except UserError as error:
@@ -263,6 +265,7 @@ class _Run:
         inputs = {
             "detector": stages.detector_inputs(part, protocol),
             "protocol": protocol.model_dump(),
+            "source": code_hash(protocols),
             "attacks": {p.title: stages.attack_key(p) for p in self.suite.attacks},
             "test": stages.view_key("clean", "", protocol),
             "seed": self.suite.seed,
@@ -285,6 +288,7 @@ class _Run:
             "outcome": key_of("outcome", {"fits": outcome.fits, "scores": _digest(outcome.scores)}),
             "statistics": options.model_dump(exclude={"comparisons"}),
             "ties": protocol.ties,
+            "source": code_hash(cell_measures, metrics, stats),
             "seed": self.suite.seed,
             "attacks": attacks,
         }

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from ..attacks.presets import build
 from ..attacks.verify import craft, noise_of_norm, verify
+from ..subnets import calibration, frozen, learn
+from ..subnets import extract as extraction
 from ..subnets.extract import extract
 from ..subnets.gates import GateOptions, gates_from_arrays, gates_to_arrays
 from . import data, registry
@@ -38,6 +41,11 @@ def fill(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
         first = error.errors()[0]
         place = ".".join([where, *map(str, first["loc"])])
         raise UserError(f"{place}: {first['msg'].removeprefix('Value error, ')} (given: {first['input']!r}).") from None
+
+
+def code_hash(*modules: ModuleType) -> str:
+    """Of the modules that define a stage: what an earlier version of it computed is computed again."""
+    return hashlib.sha256(b"".join(Path(module.__file__ or "").read_bytes() for module in modules)).hexdigest()[:16]
 
 
 def source_hash(thing: object) -> str:
@@ -133,8 +141,8 @@ class Stages:
         floor = self.suite.model.floor
         if self.clean_accuracy < floor:
             raise UserError(
-                f"The classifier {self.suite.model.name!r} names {self.clean_accuracy:.1%} of {len(self.dataset.test)} test "
-                f"images right, below the suite's floor of {floor:.1%}; train it longer or lower model.floor."
+                f"The classifier {self.suite.model.name!r} names {self.clean_accuracy:.1%} of {len(self.dataset.test)} "
+                f"test images right, below the suite's floor of {floor:.1%}; train it longer or lower model.floor."
             )
         return net
 
@@ -225,7 +233,8 @@ class Stages:
     def gates_inputs(self) -> Meta:
         options = self.gate_options
         return {} if options is None else {"model": self.model_hash, "images": self._split_key(self.train_split),
-                                           "options": options.model_dump(exclude={"chunk", "prefix_mib"})}  # fmt: skip
+                                           "options": options.model_dump(exclude={"chunk", "prefix_mib"}),
+                                           "source": code_hash(calibration, extraction, frozen, learn)}  # fmt: skip
 
     @cached_property
     def gates(self) -> tuple[dict[str, ClassGates], Meta]:

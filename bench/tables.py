@@ -124,8 +124,8 @@ def _cell(entry: Entry, fit_on: str, test_on: str) -> dict[str, Any]:
 _TABLE2_NOTE = (
     "AUROC in percent with its 95% interval over images (and splits, where a protocol has several). Unknown: the "
     "combiner is fitted on the first attack and meets the others for the first time. **Bold**: the highest of its "
-    "column; †: cannot be told apart from it (paired bootstrap, Holm). Controls are baselines that a proposal has to beat. "
-    "*: see the remarks."
+    "column; †: cannot be told apart from it (paired bootstrap, Holm). Controls are baselines that a proposal has to "
+    "beat. *: see the remarks."
 )
 
 

@@ -1,0 +1,138 @@
+"""Controls: what a proposed detector has to beat before its idea can be credited with the gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ..bench.registry import register_detector
+from ..bench.types import DetectorInfo, Floats
+from ..bench.views import View
+from .checks import at_least, fitted
+from .mahalanobis import Mahalanobis
+from .subnet_mahalanobis import SubnetMahalanobis
+
+
+@register_detector("max-softmax")
+class MaxSoftmax:
+    """1 - max_c softmax_c(z): how unsure the net is (Hendrycks and Gimpel 2017). One column."""
+
+    info: ClassVar[DetectorInfo] = DetectorInfo(
+        title="A Baseline for Detecting Misclassified and Out-of-Distribution Examples in Neural Networks",
+        formula="1 - max_c softmax_c(z)",
+        year=2017,
+        venue="ICLR",
+        url="https://arxiv.org/abs/1610.02136",
+        control=True,
+    )
+    candidates: ClassVar[Sequence[Mapping[str, Any]]] = ()
+
+    def __init__(self) -> None:
+        self._fitted: bool | None = None
+
+    def fit(self, train: View) -> Self:
+        self._fitted = True
+        return self
+
+    def characteristics(self, x: View) -> Floats:
+        fitted("max-softmax", self._fitted)
+        logits = x.logits.astype(np.float64)
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        # The others' sum, not 1 - max: sure images would all be rounded to 0 and tie.
+        np.put_along_axis(odds, logits.argmax(1)[:, None], 0.0, axis=1)
+        others = odds.sum(1)
+        return np.asarray(others / (1 + others))[:, None]
+
+
+@register_detector("energy")
+class Energy:
+    """Free energy -T log sum_c exp(z_c / T) of the logits z (Liu et al. 2020), ``temperature`` T. One column."""
+
+    info: ClassVar[DetectorInfo] = DetectorInfo(
+        title="Energy-based Out-of-distribution Detection",
+        formula="-T log sum_c exp(z_c / T)",
+        year=2020,
+        venue="NeurIPS",
+        url="https://arxiv.org/abs/2010.03759",
+        control=True,
+    )
+    candidates: ClassVar[Sequence[Mapping[str, Any]]] = ()
+
+    def __init__(self, *, temperature: float = 1.0) -> None:
+        at_least("energy", "temperature", temperature, 0, strict=True)
+        self.temperature = float(temperature)
+        self._fitted: bool | None = None
+
+    def fit(self, train: View) -> Self:
+        self._fitted = True
+        return self
+
+    def characteristics(self, x: View) -> Floats:
+        fitted("energy", self._fitted)
+        scaled = x.logits.astype(np.float64) / self.temperature
+        return np.asarray(-self.temperature * logsumexp(scaled, axis=1))[:, None]
+
+
+@register_detector("mahalanobis-predicted")
+class PredictedMahalanobis(Mahalanobis):
+    """`mahalanobis` to the predicted class: what `subnet-mahalanobis` is without subnets."""
+
+    info: ClassVar[DetectorInfo] = replace(
+        Mahalanobis.info, formula="1/2 (f - mu_t)^T S^-1 (f - mu_t) per tap, t the predicted class", control=True
+    )
+
+    def __init__(self, *, magnitude: float = 0.0, taps: Sequence[str] | None = None) -> None:
+        super().__init__(distance="predicted", magnitude=magnitude, taps=taps)
+
+
+@register_detector("mahalanobis-both")
+class BothMahalanobis(Mahalanobis):
+    """`mahalanobis` to the nearest and to the predicted class: their gap alone finds small perturbations, no subnet."""
+
+    info: ClassVar[DetectorInfo] = replace(
+        Mahalanobis.info, formula="distance to the nearest and to the predicted class mean per tap", control=True
+    )
+
+    def __init__(self, *, magnitude: float = 0.0, taps: Sequence[str] | None = None) -> None:
+        super().__init__(distance="both", magnitude=magnitude, taps=taps)
+
+
+@register_detector("subnet-mahalanobis-identity")
+class IdentitySubnetMahalanobis(SubnetMahalanobis):
+    """`subnet-mahalanobis` whose subnets are the full net: equals `mahalanobis` (``all``) or its predicted control."""
+
+    info: ClassVar[DetectorInfo] = replace(
+        SubnetMahalanobis.info,
+        formula="subnet-mahalanobis with every gate 1",
+        needs=("clean", "gradient"),
+        control=True,
+    )
+
+    def __init__(
+        self, *, classes: str = "all", k: int = 3, magnitude: float = 0.0, taps: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(classes=classes, k=k, gates="identity", magnitude=magnitude, taps=taps)
+
+
+@register_detector("subnet-mahalanobis-random")
+class RandomSubnetMahalanobis(SubnetMahalanobis):
+    """`subnet-mahalanobis` with the learned gates in random places: what sparsity alone gives."""
+
+    info: ClassVar[DetectorInfo] = replace(
+        SubnetMahalanobis.info, formula="subnet-mahalanobis, gates permuted within layer and class", control=True
+    )
+
+    def __init__(
+        self,
+        *,
+        classes: str = "predicted",
+        k: int = 3,
+        gate_seed: int = 0,
+        magnitude: float = 0.0,
+        taps: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(classes=classes, k=k, gates="random", gate_seed=gate_seed, magnitude=magnitude, taps=taps)

@@ -1,0 +1,132 @@
+"""Local intrinsic dimensionality of features (Ma et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from ..bench.registry import register_detector
+from ..bench.types import DetectorInfo, Floats, UserError
+from ..bench.views import View
+from .checks import at_least, chosen_taps, fitted, one_of
+
+#: Distances of float32 features are known to about this share of themselves.
+RESOLUTION = 1e-7
+
+
+def lid_mle(distances: Floats) -> Floats:
+    """Maximum-likelihood LID ``(N,)`` of sorted distances ``(N, k)`` to the k nearest: -k / sum_i log(r_i / r_k).
+
+    Eq. 4 with the sum where the paper has the mean of the logarithms, as k cancels. Where it is no number: with a
+    neighbour at distance 0 it is 0, its limit; with k equal distances it is infinite and bounded by what float32
+    features can tell apart, 1 / RESOLUTION.
+    """
+    k = distances.shape[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        total = -np.log(distances / distances[:, -1:]).sum(1)
+        found = np.where(total == np.inf, 0.0, k / np.maximum(total, k * RESOLUTION))
+    return np.asarray(np.where(distances[:, -1] == 0, 0.0, found))
+
+
+@register_detector("lid")
+class Lid:
+    """Maximum-likelihood estimate of local intrinsic dimensionality, one characteristic a tap.
+
+    LID = -(1/k sum_{i=1..k} log(r_i / r_k))^-1 (eq. 4), r_i the distance of a tap's spatially mean-pooled features to
+    the i-th nearest of a reference batch. Adversarial images lie in regions of higher LID.
+
+    ``reference``: ``train`` draws ``batch_size`` clean training images once, from ``seed``, for every image alike.
+    ``parents`` does as the authors' code: images are cut in file order into batches of ``batch_size``, the references
+    are the clean images of the same batch (``x.parents``, which for clean images are those themselves), and the nearest
+    of them is dropped for every image: itself, or most often its own clean original. An incomplete last batch is
+    compared with the last ``batch_size`` parents (all of them where there are fewer); the protocol drops its images.
+    There an image does depend on its neighbours: only the protocol that copies the paper should ask for it.
+    """
+
+    info: ClassVar[DetectorInfo] = DetectorInfo(
+        title="Characterizing Adversarial Subspaces Using Local Intrinsic Dimensionality",
+        formula="-(1/k sum_i log(r_i / r_k))^-1 per tap",
+        year=2018,
+        needs=("clean",),
+        venue="ICLR",
+        url="https://arxiv.org/abs/1801.02613",
+    )
+    candidates: ClassVar[Sequence[Mapping[str, Any]]] = tuple({"k": k} for k in range(10, 100, 10))
+    #: What a protocol asks for where the user says nothing else.
+    protocol_parameters: ClassVar[Mapping[str, Mapping[str, Any]]] = {"lee2018": {"reference": "parents"}}
+
+    def __init__(
+        self,
+        *,
+        k: int = 20,
+        batch_size: int = 100,
+        reference: str = "train",
+        seed: int = 0,
+        taps: Sequence[str] | None = None,
+    ) -> None:
+        at_least("lid", "k", k, 2)
+        at_least("lid", "seed", seed, 0)
+        self.reference = one_of("lid", "reference", reference, ("train", "parents"))
+        if k >= batch_size:
+            raise UserError(f"lid: k is {k} and batch_size {batch_size}; k must be below batch_size.")
+        self.k, self.batch_size, self.seed, self.taps = k, batch_size, seed, taps
+        #: Whether an image's score depends on the images beside it: the harness then keeps order and parents.
+        self.coupled = reference == "parents"
+        self._references: dict[str, Floats] | None = None
+
+    def fit(self, train: View) -> Self:
+        if self.reference == "train" and len(train) < self.batch_size:
+            raise UserError(
+                f"lid needs {self.batch_size} training images for its reference batch and there are {len(train)}; "
+                "lower batch_size."
+            )
+
+        def draw() -> dict[str, Floats]:
+            index = np.sort(np.random.default_rng(self.seed).permutation(len(train))[: self.batch_size])
+            return {tap: train.features(tap)[index] for tap in train.classifier.taps}
+
+        references = train.memo(("lid references", self.seed, self.batch_size), draw)
+        self._references = {tap: references[tap] for tap in chosen_taps("lid", train, self.taps)}
+        return self
+
+    def characteristics(self, x: View) -> Floats:
+        """``(N, taps)``."""
+        references = fitted("lid", self._references)
+        if self.reference == "train":
+            nearest = [self._to_train(x, tap, batch) for tap, batch in references.items()]
+        else:
+            nearest = [self._to_parents(x, tap) for tap in references]
+        return np.stack([lid_mle(distances[:, : self.k]) for distances in nearest], 1)
+
+    def _to_train(self, x: View, tap: str, batch: Floats) -> Floats:
+        """Sorted distances ``(N, batch_size)``, once for every k."""
+        key = ("lid", tap, batch.tobytes())
+        return x.memo(key, lambda: np.sort(cdist(x.features(tap), batch), axis=1))
+
+    def _to_parents(self, x: View, tap: str) -> Floats:
+        """Sorted distances ``(N, batch_size - 1)`` to the same batch of clean originals, without the nearest."""
+        parents, size = x.parents, self.batch_size
+        if parents is None or len(parents) != len(x):
+            raise UserError(
+                "lid with reference='parents' needs the clean originals of every image (View(parents=...)), which only "
+                "the protocol lee2018 gives; use reference='train'."
+            )
+        if len(x) <= self.k:
+            raise UserError(f"lid: k is {self.k} and the view has {len(x)} images; lower k or give more images.")
+
+        def compute() -> Floats:
+            features, clean = x.features(tap), parents.features(tap)
+            found = np.empty((len(x), min(size, len(x)) - 1))
+            for begin in range(0, len(x), size):
+                end = min(begin + size, len(x))
+                batch = clean[max(0, end - size) : end]
+                found[begin:end] = np.sort(cdist(features[begin:end], batch), axis=1)[:, 1:]
+            return found
+
+        return x.memo(("lid parents", tap, size), compute)
+
+
+__all__ = ["RESOLUTION", "Lid", "lid_mle"]

@@ -1,0 +1,205 @@
+"""Mahalanobis distance to class means, layer by layer (Lee, Lee, Lee and Shin 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.covariance import empirical_covariance
+
+from ..bench.models import Classifier, evaluating, pool
+from ..bench.registry import register_detector
+from ..bench.types import ClassGates, DetectorInfo, Floats, Ints
+from ..bench.views import View, fingerprint
+from .checks import at_least, chosen_taps, fitted, labels_of, one_of
+
+Doubles = npt.NDArray[np.float64]
+
+#: The magnitudes m of input pre-processing in the authors' code, in pixel units; 0 is none.
+MAGNITUDES: tuple[float, ...] = (0.0, 0.01, 0.005, 0.002, 0.0014, 0.001, 0.0005)
+
+#: Rows multiplied at once. A fixed block makes a product's rounding the same whoever asks.
+BLOCK = 1000
+
+DISTANCES = ("nearest", "predicted", "both")
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussians:
+    """Class-conditional Gaussians that share one covariance, in float64.
+
+    ``means`` ``(C, D)``; ``whitening`` ``(D, r)`` with ``whitening @ whitening.T`` the pseudo-inverse of the
+    covariance, so that a squared Mahalanobis distance is a plain one after it: a sum of squares, never below 0, however
+    singular the covariance is. Compared by identity: that makes it a key for what is computed from it.
+    """
+
+    means: Doubles
+    whitening: Doubles
+
+    @classmethod
+    def fit(cls, features: Floats, labels: Ints, classes: int) -> Gaussians:
+        """Of features ``(N, D)``: means by true label, and the covariance of all residuals pooled, divided by N."""
+        data = features.astype(np.float64)
+        means = np.stack([data[labels == c].mean(0) for c in range(classes)])
+        covariance = empirical_covariance(data - means[labels], assume_centered=False)
+        values, vectors = np.linalg.eigh(covariance)
+        # The cut of scipy.linalg.pinvh: a dead or dependent channel has no variance and takes no part.
+        kept = values > len(values) * np.finfo(np.float64).eps * np.abs(values).max()
+        return cls(means, vectors[:, kept] / np.sqrt(values[kept]))
+
+    @property
+    def precision(self) -> Doubles:
+        """``(D, D)``, scikit-learn's ``EmpiricalCovariance().precision_``."""
+        return self.whitening @ self.whitening.T
+
+    def distances(self, features: Floats, classes: Ints | None = None) -> Doubles:
+        """Half the squared distance of features ``(N, D)`` to all class means, ``(N, C)``.
+
+        That is minus the score of Lee et al., eq. 2. With ``classes`` ``(N,)`` only to those, ``(N,)``, by the same
+        arithmetic to the last bit.
+        """
+        means = self.means @ self.whitening
+        found = np.empty((len(features), len(means)) if classes is None else len(features))
+        for begin in range(0, len(features), BLOCK):
+            part = slice(begin, begin + BLOCK)
+            white = features[part].astype(np.float64) @ self.whitening
+            if classes is not None:
+                found[part] = 0.5 * np.square(white - means[classes[part]]).sum(1)
+                continue
+            for c, mean in enumerate(means):
+                found[part, c] = 0.5 * np.square(white - mean).sum(1)
+        return found
+
+    def distance_tensor(self, features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """`distances` to ``classes`` with a gradient in ``features``; float64."""
+        whitening = torch.from_numpy(self.whitening).to(features.device)
+        means = torch.from_numpy(self.means).to(features.device)
+        return 0.5 * ((features.double() - means[classes]) @ whitening).square().sum(1)
+
+
+def gaussians_at(train: View, tap: str, labels: Ints) -> Gaussians:
+    """The Gaussians of a tap's pooled features, computed once a training view."""
+    return train.memo(("gaussians", tap), lambda: Gaussians.fit(train.features(tap), labels, train.classifier.classes))
+
+
+def tap_features(
+    net: Classifier, x: torch.Tensor, tap: str, rows: Mapping[str, torch.Tensor] | None = None, start: int = 0
+) -> torch.Tensor:
+    """Pooled output ``(N, D)`` of a tap; the net runs from stage ``start`` to the tap's and no further."""
+    _, seen = net.observe(x, (tap,), rows, start, net.stage_of(tap) + 1)
+    return pool(seen[tap])
+
+
+def input_gradient(
+    net: Classifier,
+    images: torch.Tensor,
+    tap: str,
+    gaussians: Gaussians,
+    classes: torch.Tensor,
+    rows: Mapping[str, torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Gradient in the images of half the squared distance to ``classes``, each image's own."""
+    with torch.enable_grad():
+        x = images.detach().clone().requires_grad_()
+        total = gaussians.distance_tensor(tap_features(net, x, tap, rows), classes).sum()
+        return torch.autograd.grad(total, x)[0]
+
+
+def uphill(gradient: torch.Tensor) -> torch.Tensor:
+    """Sign of a gradient as the authors take it, ``torch.ge(gradient, 0)``: True is +1, and a zero gradient is +1."""
+    return torch.ge(gradient, 0)
+
+
+def descend(
+    x: View, tap: str, gaussians: Gaussians, classes: Ints, magnitude: float, gates: ClassGates | None = None
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Pre-processed images x' = x - m sign(gradient), un-clamped, batch by batch on the view's device.
+
+    The gradient is that of this tap's distance to ``classes`` ``(N,)`` (through their subnets where there are gates).
+    Its sign is kept on the view: all magnitudes together cost one backward pass.
+    """
+
+    def signs() -> torch.Tensor:
+        found = []
+        with torch.inference_mode(False), evaluating(x.classifier):
+            for part in x.batches():
+                chosen = torch.from_numpy(classes[part]).to(x.device)
+                rows = None if gates is None else {path: gate.to(x.device)[chosen] for path, gate in gates.items()}
+                images = x.images[part].to(x.device)
+                found.append(uphill(input_gradient(x.classifier, images, tap, gaussians, chosen, rows)).cpu())
+                x.meter.forward += len(images)
+                x.meter.backward += len(images)
+        return torch.cat(found)
+
+    sign = x.memo(("uphill", tap, gaussians, classes.tobytes(), None if gates is None else fingerprint(gates)), signs)
+    for part in x.batches():
+        images = x.images[part].to(x.device)
+        yield part, images - magnitude * (2 * sign[part].to(x.device, images.dtype) - 1)
+
+
+def distances_after(x: View, tap: str, gaussians: Gaussians, classes: Ints, magnitude: float) -> Doubles:
+    """`Gaussians.distances` ``(N, C)`` at this tap after pre-processing towards ``classes``; as they are at m = 0."""
+    if magnitude == 0:
+        return x.memo(("distances", tap, gaussians), lambda: gaussians.distances(x.features(tap)))
+
+    def moved() -> Doubles:
+        found = []
+        with torch.inference_mode(), evaluating(x.classifier):
+            for _, images in descend(x, tap, gaussians, classes, magnitude):
+                found.append(tap_features(x.classifier, images, tap).cpu().numpy())
+                x.meter.forward += len(images)
+        return gaussians.distances(np.concatenate(found))
+
+    return x.memo(("distances", tap, gaussians, classes.tobytes(), magnitude), moved)
+
+
+@register_detector("mahalanobis")
+class Mahalanobis:
+    """Half the squared distance to a class mean under one tied covariance, one characteristic a tap.
+
+    M = min_c 1/2 (f - mu_c)^T S^-1 (f - mu_c), minus the score of eq. 2 so that higher is more adversarial; f are a
+    tap's spatially mean-pooled features, mu_c and S come from all clean training images by true label.
+
+    ``distance``: ``nearest`` (the paper), ``predicted`` (to the mean of the classifier's predicted class) or ``both``
+    (nearest of every tap, then predicted of every tap). ``magnitude``: m of the input pre-processing of Algorithm 1, in
+    pixel units, done for every tap on its own; 0 is none. ``taps``: which of the classifier's taps; none: all.
+    """
+
+    info: ClassVar[DetectorInfo] = DetectorInfo(
+        title="A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks",
+        formula="min_c 1/2 (f - mu_c)^T S^-1 (f - mu_c) per tap",
+        year=2018,
+        needs=("clean", "gradient"),
+        venue="NeurIPS",
+        url="https://arxiv.org/abs/1807.03888",
+    )
+    candidates: ClassVar[Sequence[Mapping[str, Any]]] = tuple({"magnitude": m} for m in MAGNITUDES)
+
+    def __init__(self, *, distance: str = "nearest", magnitude: float = 0.0, taps: Sequence[str] | None = None) -> None:
+        self.distance = one_of("mahalanobis", "distance", distance, DISTANCES)
+        at_least("mahalanobis", "magnitude", magnitude, 0)
+        self.magnitude, self.taps = float(magnitude), taps
+        self._gaussians: dict[str, Gaussians] | None = None
+
+    def fit(self, train: View) -> Self:
+        labels = labels_of("mahalanobis", train)
+        taps = chosen_taps("mahalanobis", train, self.taps)
+        self._gaussians = {tap: gaussians_at(train, tap, labels) for tap in taps}
+        return self
+
+    def characteristics(self, x: View) -> Floats:
+        """``(N, taps)``, twice as many columns for ``both``."""
+        gaussians = fitted("mahalanobis", self._gaussians)
+        columns = []
+        for to in ("nearest", "predicted") if self.distance == "both" else (self.distance,):
+            for tap, at in gaussians.items():
+                # The tap's own decision, not the net's, is what Algorithm 1 moves towards.
+                plain = distances_after(x, tap, at, x.predicted, 0)
+                classes = plain.argmin(1) if to == "nearest" else x.predicted
+                after = distances_after(x, tap, at, classes, self.magnitude)
+                columns.append(after.min(1) if to == "nearest" else after[np.arange(len(x)), classes])
+        return np.stack(columns, 1)

@@ -1,0 +1,184 @@
+"""From a classifier and its training images to one subnet a class, with a report on each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..bench.data import Split
+from ..bench.models import Classifier
+from ..bench.types import ClassGates, Ints, UserError
+from .calibration import Calibration, fit_calibration
+from .frozen import BATCH, GatedNet, Images
+from .gates import GateOptions, active_fraction, binarise, total_active_fraction
+from .learn import choose_epoch, draw, learn
+
+Progress = Callable[[int, int, str], None]
+
+#: A subnet whose held-out balanced accuracy is not above this tells its class from the others no better than a coin.
+CHANCE = 0.55
+#: Held-out images of other classes are at least so many where there are, or a rare class's accuracy would be noise.
+MIN_OTHERS = 200
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Gates of all classes, path -> ``(classes, channels)`` float32 on the CPU, and what they are worth.
+
+    ``report`` has one row a class:
+    ``class``; ``images`` (trained on); ``epoch`` (from 1), ``tau_met``; ``losses`` and ``active_by_epoch``; ``active``
+    (path -> share of active channels) and ``active_total``; ``held_out`` (own and other images); balanced accuracy and
+    BCE (own and other images weighing the same) of the full net and the subnet, one-vs-rest on held-out training
+    images, calibrated and ``raw_``; ``collapsed``.
+    """
+
+    gates: ClassGates
+    report: list[dict[str, Any]]
+    calibration: Calibration
+
+
+def extract(
+    classifier: Classifier, images: Split, options: GateOptions, *, progress: Progress | None = None
+) -> Extraction:
+    """Learn one channel-gated subnet a class from training images (uint8 NHWC with labels).
+
+    Raises UserError where the net has no such gate position, a class has too few images, labels and net do not fit,
+    or a subnet is collapsed and ``options.allow_collapsed`` is False.
+    """
+    paths = classifier.gated_paths(options.position)
+    train, held_out = split_classes(images.labels, classifier.classes, options)
+    # From here on images are known by their place among those that are used at all.
+    used = np.sort(np.concatenate([*train, *held_out]))
+    train = [np.searchsorted(used, index) for index in train]
+    held_out = [np.searchsorted(used, index) for index in held_out]
+    net = GatedNet(classifier, paths)
+    seen = Images(net, images.select(used), options.prefix_mib)
+    fitting = torch.from_numpy(np.concatenate(train)).to(net.device)
+    labels = torch.from_numpy(images.labels[used]).to(net.device)
+    calibration = Calibration.none(classifier.classes)
+    if options.calibrate:
+        calibration = fit_calibration(seen.logits[fitting], labels[fitting])
+
+    gates, report = _learn_all(net, seen, train, calibration, options, progress)
+    by_path, overall = active_fraction(gates), total_active_fraction(gates)
+    for label, row in enumerate(report):
+        row["active"] = {path: float(share[label]) for path, share in by_path.items()}
+        row["active_total"] = float(overall[label])
+        row |= held_out_scores(net, seen, held_out, label, gates, calibration, options.seed)
+        at_chance = row["subnet_balanced_accuracy"] <= CHANCE < row["full_balanced_accuracy"]
+        row["collapsed"] = bool(at_chance or min(row["active"].values()) == 0)
+    if not options.allow_collapsed:
+        _refuse_collapsed(report, options)
+    return Extraction(gates, report, calibration)
+
+
+def _learn_all(
+    net: GatedNet,
+    images: Images,
+    train: Sequence[Ints],
+    calibration: Calibration,
+    options: GateOptions,
+    progress: Progress | None,
+) -> tuple[ClassGates, list[dict[str, Any]]]:
+    """Gates as they are given out, and a row a class on how they were learned and which epoch was taken."""
+    classes, images_used = len(train), sum(map(len, train))
+    done, total = 0, options.epochs * sum(len(own) + min(len(own), images_used - len(own)) for own in train)
+    rows: list[dict[str, Any]] = []
+    parts: dict[str, list[torch.Tensor]] = {path: [] for path in net.paths}
+    for begin in range(0, classes, options.chunk):
+        chunk = range(begin, min(begin + options.chunk, classes))
+
+        def tick(count: int, chunk: range = chunk) -> None:
+            nonlocal done
+            done += count
+            if progress:
+                progress(done, total, f"gates of classes {chunk[0]} to {chunk[-1]}")
+
+        epochs = learn(net, images, train, chunk, calibration, options, tick)
+        for row, label in enumerate(chunk):
+            losses, active = [e.loss[row] for e in epochs], [e.active[row] for e in epochs]
+            epoch, met = choose_epoch(losses, active, options.tau, options.fallback)
+            for path in net.paths:
+                parts[path].append(epochs[epoch].gates[path][row].float())
+            rows.append({"class": label, "images": len(train[label]), "epoch": epoch + 1, "tau_met": met,
+                         "losses": losses, "active_by_epoch": active})  # fmt: skip
+    gates: ClassGates = {path: torch.stack(stack) for path, stack in parts.items()}
+    alive = binarise(gates, options.threshold)
+    # A dead gate becomes exactly 0 in continuous gates as well, else "dead" channels would leak a little.
+    return (alive if options.binary else {path: gate * alive[path] for path, gate in gates.items()}), rows
+
+
+def split_classes(labels: Ints, classes: int, options: GateOptions) -> tuple[list[Ints], list[Ints]]:
+    """Positions of every class's images to train on and to hold out, drawn with the seed.
+
+    Both are at most ``images_per_class``. Raises UserError where a class has fewer than two images.
+    """
+    if len(labels) and labels.max() >= classes:
+        raise UserError(f"An image has label {labels.max()} and the net has {classes} classes (from 0); "
+                        "give the training images that the net was made for.")  # fmt: skip
+    train, held_out = [], []
+    for label in range(classes):
+        own = np.flatnonzero(labels == label)
+        if len(own) < 2:
+            raise UserError(f"Class {label} has {len(own)} training images, and a subnet needs at least 2 (one is held "
+                            "out); give more images of it.")  # fmt: skip
+        own = draw(options.seed, "split", label).permutation(own)
+        cut = max(1, round(len(own) * options.holdout))
+        cut = min(cut, len(own) - 1)
+        held_out.append(np.sort(own[:cut][: options.images_per_class]))
+        train.append(np.sort(own[cut:][: options.images_per_class]))
+    return train, held_out
+
+
+def held_out_scores(
+    net: GatedNet,
+    images: Images,
+    held_out: Sequence[Ints],
+    label: int,
+    gates: ClassGates,
+    calibration: Calibration,
+    seed: int,
+) -> dict[str, Any]:
+    """One-vs-rest balanced accuracy and BCE of class ``label`` for the full net and its subnet."""
+    own = held_out[label]
+    others = np.concatenate([index for other, index in enumerate(held_out) if other != label])
+    count = min(len(others), max(len(own), MIN_OTHERS))
+    others = draw(seed, "report", label).choice(others, count, replace=False)
+    index = np.concatenate([own, others])
+    row = {path: gate[label : label + 1].to(net.device, net.dtype) for path, gate in gates.items()}
+    with torch.no_grad():
+        gated = torch.cat([net.logits(images.hidden(index[begin : begin + BATCH]), row)[:, label]
+                           for begin in range(0, len(index), BATCH)])  # fmt: skip
+    full = images.logits[torch.from_numpy(index).to(net.device), label]
+    chosen = torch.full_like(full, label, dtype=torch.int64)
+    result: dict[str, Any] = {"held_out": [len(own), len(others)]}
+    for name, logits in (("full", full), ("subnet", gated)):
+        for prefix, values in (("", calibration(logits, chosen)), ("raw_", logits)):
+            accuracy, entropy = balanced_scores(values[: len(own)], values[len(own) :])
+            result[f"{prefix}{name}_balanced_accuracy"] = accuracy
+            result[f"{prefix}{name}_bce"] = entropy
+    return result
+
+
+def balanced_scores(own: torch.Tensor, others: torch.Tensor) -> tuple[float, float]:
+    """Balanced accuracy and BCE of one-vs-rest logits, the class's own and the other images weighing the same."""
+    accuracy = ((own > 0).double().mean() + (others <= 0).double().mean()) / 2
+    entropy = (F.softplus(-own).double().mean() + F.softplus(others).double().mean()) / 2
+    return float(accuracy), float(entropy)
+
+
+def _refuse_collapsed(report: Sequence[Mapping[str, Any]], options: GateOptions) -> None:
+    names = [str(row["class"]) for row in report if row["collapsed"]]
+    if names:
+        some = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        mend = "" if options.l1 == "layersum" else ' or take l1 = "layersum"'
+        raise UserError(
+            f"The subnets of {len(names)} of {len(report)} classes are collapsed (class {some}): a gated layer has no "
+            f"active channel, or the subnet tells its class from others no better than chance. Lower gamma (now "
+            f"{options.gamma:g}){mend}, or set allow_collapsed."
+        )

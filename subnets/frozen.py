@@ -1,0 +1,116 @@
+"""A frozen copy of a classifier, cut where its first gate sits, so that what no gate changes is computed once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..bench.data import Split
+from ..bench.models import Classifier
+from ..bench.types import Ints
+
+BATCH = 250
+
+
+class GatedNet:
+    """Logits of images under gates, in two steps: `prefix` (no gate in it) and `logits` (from there on).
+
+    The copy computes the same function as the classifier with fixed weights and BatchNorm; the classifier itself is
+    not touched. BatchNorm is folded into the convolutions and memory is channels-last for speed on CPUs alone: a third
+    more passes a second in ResNets by the first, a third more in wide nets by the second.
+    """
+
+    def __init__(self, classifier: Classifier, paths: Sequence[str]) -> None:
+        self.net = copy.deepcopy(classifier).eval().requires_grad_(False)
+        fold_batchnorm(self.net.net, paths)
+        self.net.to(memory_format=torch.channels_last)
+        self.paths = tuple(paths)
+        first = min(classifier.stage_of(path) for path in paths)
+        name = [name for name, _ in classifier.net.named_children()][first]
+        # A gate on the output of a whole stage is not inside it: then that stage belongs to the prefix too.
+        at_end = name in paths and not any(path.startswith(f"{name}.") for path in paths)
+        self.gate_on_prefix = name if at_end else None
+        self.cut = first + at_end
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.net.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.net.parameters()).dtype
+
+    def prefix(self, images: torch.Tensor) -> torch.Tensor:
+        """Output of the un-gated stages, or the images themselves where the first stage is gated inside."""
+        with torch.no_grad():
+            return self.net.advance(images, 0, self.cut) if self.cut else images
+
+    def logits(self, hidden: torch.Tensor, gates: Mapping[str, torch.Tensor] | None = None) -> torch.Tensor:
+        """``(N, classes)`` from what `prefix` gave, under ``gates`` (path -> ``(N or 1, channels)``)."""
+        rest = dict(gates or {})
+        if self.gate_on_prefix in rest:
+            gate = rest.pop(self.gate_on_prefix)
+            hidden = hidden * gate.view(*gate.shape, *(1,) * (hidden.ndim - 2))
+        return self.net.observe(hidden, (), rest, start=self.cut)[0]
+
+
+class Images:
+    """A split as the gated net needs it: full logits once an image, prefix outputs once where memory allows.
+
+    ``logits`` is ``(N, classes)``. ``prefix_mib`` bounds what is kept; beyond it `hidden` recomputes, once for each
+    distinct image of the request.
+    """
+
+    def __init__(self, net: GatedNet, split: Split, prefix_mib: int) -> None:
+        self._net, self._split = net, split
+        logits: list[torch.Tensor] = []
+        kept: list[torch.Tensor] | None = []
+        with torch.no_grad():
+            for begin in range(0, len(split), BATCH):
+                hidden = net.prefix(self._load(slice(begin, begin + BATCH)))
+                logits.append(net.logits(hidden))
+                if hidden[0].numel() * hidden.element_size() * len(split) > prefix_mib * 2**20:
+                    kept = None
+                if kept is not None:
+                    kept.append(hidden)
+        self.logits = torch.cat(logits)
+        self._kept = None if kept is None else torch.cat(kept)
+
+    @property
+    def shared(self) -> bool:
+        """Whether prefix outputs are kept."""
+        return self._kept is not None
+
+    def hidden(self, index: Ints) -> torch.Tensor:
+        """Prefix outputs of the images at ``index``, which may repeat."""
+        if self._kept is not None:
+            return self._kept[torch.from_numpy(index).to(self._kept.device)]
+        distinct, inverse = np.unique(index, return_inverse=True)
+        hidden = self._net.prefix(self._load(distinct))
+        return hidden[torch.from_numpy(inverse).to(hidden.device)]
+
+    def _load(self, index: Ints | slice) -> torch.Tensor:
+        return self._split.tensor(index).to(self._net.device, self._net.dtype)
+
+
+def fold_batchnorm(net: nn.Module, gated: Sequence[str] = ()) -> None:
+    """Fold every BatchNorm that directly follows a convolution in a sequence into it, in place (evaluation mode).
+
+    A gated convolution keeps its BatchNorm: gating comes between the two. Names of modules stay as they are.
+    """
+    for prefix, parent in list(net.named_modules()):
+        if not isinstance(parent, nn.Sequential):
+            continue
+        children = list(parent.named_children())
+        for (name, conv), (after, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                if (f"{prefix}.{name}" if prefix else name) in gated or norm.running_mean is None:
+                    continue
+                setattr(parent, name, fuse_conv_bn_eval(conv, norm).requires_grad_(False))
+                setattr(parent, after, nn.Identity())

@@ -1,0 +1,124 @@
+"""Channel gates: the options of their training, and what one can do with gates that exist.
+
+The gates of a classifier are a mapping from module path to a float32 tensor ``(classes, channels)``; row c of every
+tensor together is the subnet of class c (Wang, Hu and Su, eq. 2: one factor lambda >= 0 an output channel).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..bench.models import Classifier
+from ..bench.types import ClassGates, Floats, UserError
+
+
+class GateOptions(BaseModel):
+    """How class gates are learned. The paper fixes some of this and leaves open the rest; all of it is here.
+
+    The paper's own values: gamma .05, tau .5, Adam at .1, 5 epochs, batches of 64, all images of a class and as many
+    others. The defaults depart from them where the documentation says why.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    position: str = Field("units", description="which of the model's named gate positions is gated")
+    l1: Literal["sum", "mean", "layersum"] = Field(
+        "layersum",
+        description="how ||lambda||_1 counts: plain sum, mean over all gates, or sum over layers of the layer's mean",
+    )
+    gamma: float = Field(0.05, ge=0, description="weight of the L1 term")
+    tau: float = Field(0.5, gt=0, le=1, description="largest share of active channels that an epoch may have")
+    learning_rate: float = Field(0.02, gt=0, description="Adam's; the paper's .1 overshoots and leaves a worse subnet")
+    epochs: int = Field(5, ge=1)
+    batch_size: int = Field(64, ge=2, description="most images a class a step, half of them of the class")
+    images_per_class: int | None = Field(
+        None, ge=2, description="use at most so many training images of each class, drawn once; none: all, as the paper"
+    )
+    holdout: float = Field(0.1, gt=0, lt=1, description="share of each class's images kept for the report alone")
+    clamp: float = Field(5.0, gt=0, description="upper bound of a gate; the lower one is 0")
+    init: float = Field(1.0, gt=0, description="every gate's first value; 1 is the full net")
+    binary: bool = Field(True, description="whether the gates given out are 0 or 1 (active or not)")
+    threshold: float = Field(0.05, ge=0, description="a gate at or below it is dead")
+    calibrate: bool = Field(True, description="whether logits are calibrated (scale, bias) before the sigmoid")
+    fallback: Literal["sparsest", "loss"] = Field(
+        "sparsest", description="the epoch taken where none met tau: fewest active channels, or least loss"
+    )
+    allow_collapsed: bool = Field(False, description="whether useless subnets are given out all the same")
+    chunk: int = Field(10, ge=1, description="classes trained in one pass at most; bounds memory, changes no result")
+    prefix_mib: int = Field(2048, ge=0, description="memory for outputs of the un-gated first stages, else recomputed")
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.init > self.clamp:
+            raise ValueError(f"init {self.init:g} is above clamp {self.clamp:g}; lower init or raise clamp")
+        if self.threshold >= self.init:
+            raise ValueError(
+                f"threshold {self.threshold:g} is not below init {self.init:g}, so every gate starts dead; lower it"
+            )
+        return self
+
+
+def identity_gates(classifier: Classifier, position: str) -> ClassGates:
+    """Gates of value 1, ``(classes, channels)`` a path: every subnet is the full net."""
+    channels = classifier.channels(classifier.gated_paths(position))
+    return {path: torch.ones(classifier.classes, count) for path, count in channels.items()}
+
+
+def random_gates(gates: ClassGates, seed: int) -> ClassGates:
+    """The same values in random places: each row of each path permuted on its own.
+
+    A control for learned gates: sparsity and values per layer and class stay, only the choice of channels goes.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shuffled = {}
+    for path in sorted(gates):  # sorted, so that the draw does not depend on the order in the mapping
+        order = torch.rand(gates[path].shape, generator=generator).argsort(1)
+        shuffled[path] = gates[path].gather(1, order.to(gates[path].device))
+    return {path: shuffled[path] for path in gates}
+
+
+def binarise(gates: ClassGates, threshold: float = 0.0) -> ClassGates:
+    """1 where a gate is above ``threshold``, else 0."""
+    return {path: (gate > threshold).to(gate.dtype) for path, gate in gates.items()}
+
+
+def active_fraction(gates: ClassGates, threshold: float = 0.0) -> dict[str, Floats]:
+    """Share of channels whose gate is above ``threshold``: path -> ``(classes,)``."""
+    return {path: (gate > threshold).double().mean(1).cpu().numpy() for path, gate in gates.items()}
+
+
+def total_active_fraction(gates: ClassGates, threshold: float = 0.0) -> Floats:
+    """Share of active channels over all paths together, ``(classes,)``: what tau bounds."""
+    return (torch.cat(list(gates.values()), 1) > threshold).double().mean(1).cpu().numpy()
+
+
+#: What an array's name starts with when gates lie among other arrays.
+PREFIX = "gates/"
+
+
+def gates_to_arrays(gates: ClassGates) -> dict[str, Floats]:
+    """Flat named float32 arrays, ``gates/<path>``, for a store."""
+    return {PREFIX + path: gate.detach().cpu().float().contiguous().numpy() for path, gate in gates.items()}
+
+
+def gates_from_arrays(arrays: Mapping[str, Floats]) -> ClassGates:
+    """The inverse of `gates_to_arrays`; arrays of other names are left aside.
+
+    Raises UserError where an array's shape or values are not those of gates.
+    """
+    gates = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
+    if not gates:
+        raise UserError(f"There are no gates among the arrays; their names must start with {PREFIX!r}.")
+    for path, array in gates.items():
+        if array.ndim != 2 or not np.isfinite(array).all() or (array < 0).any():
+            raise UserError(f"The gates of {path!r} are no gates: they must be finite, at least 0 and of shape "
+                            f"(classes, channels), not {array.shape}.")  # fmt: skip
+    if len({len(array) for array in gates.values()}) > 1:
+        raise UserError(f"The gates of {', '.join(gates)} differ in their number of classes; they are not of one net.")
+    return {path: torch.from_numpy(np.array(array, np.float32)) for path, array in gates.items()}

@@ -1,0 +1,38 @@
+"""How alike the subnets of two classes are: distances between their gates (Wang, Hu and Su, section 4)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ..bench.types import ClassGates, Floats
+
+
+def representation(gates: ClassGates) -> Floats:
+    """One row a class: its gates of all paths, one after the other, ``(classes, channels of all paths)``."""
+    return torch.cat(list(gates.values()), 1).detach().cpu().double().numpy()
+
+
+def class_distances(gates: ClassGates, metric: Literal["cosine", "jaccard"] = "cosine") -> Floats:
+    """Distances ``(classes, classes)`` in [0, 1]: symmetric, 0 on the diagonal.
+
+    ``cosine``: ``1 - a.b / (|a| |b|)`` of the gates' values. ``jaccard``: ``1 - |A and B| / |A or B|`` of the sets of
+    active channels. Two subnets without an active channel are at distance 0, one such subnet is at 1 from any other.
+    """
+    rows = representation(gates)
+    if metric == "jaccard":
+        rows = (rows > 0).astype(np.float64)
+        size = rows.sum(1)
+        overlap = rows @ rows.T
+        scale = size[:, None] + size[None, :] - overlap
+    else:
+        norm = np.linalg.norm(rows, axis=1)
+        overlap = rows @ rows.T
+        scale = norm[:, None] * norm[None, :]
+    distance: Floats = 1 - np.divide(overlap, scale, out=np.zeros_like(overlap), where=scale > 0)
+    empty = ~rows.any(1)
+    distance[np.ix_(empty, empty)] = 0
+    np.fill_diagonal(distance, 0)
+    return distance.clip(0, 1)

@@ -1,0 +1,32 @@
+"""One small trained classifier for the whole session; nothing else that costs time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from subnetbench.bench.data import Dataset, digits
+from subnetbench.bench.models import Classifier, digits_cnn
+from subnetbench.bench.train import Recipe, train
+
+# Tests are many small computations: threads cost more than they give, and sums over threads may differ by a bit.
+torch.set_num_threads(1)
+
+DIGITS_RECIPE = Recipe(epochs=8, batch_size=50, learning_rate=0.1, flip=False, shift=1)
+
+
+@dataclass(frozen=True)
+class TrainedDigits:
+    classifier: Classifier
+    dataset: Dataset
+    metadata: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def trained_digits() -> TrainedDigits:
+    """digits-cnn after eight epochs on digits, about three seconds. Shared: leave its weights and mode as they are."""
+    dataset = digits()
+    classifier = digits_cnn()
+    metadata = train(classifier, dataset, DIGITS_RECIPE, device=torch.device("cpu"))
+    return TrainedDigits(classifier.requires_grad_(False).eval(), dataset, metadata)

@@ -1,0 +1,88 @@
+"""Every registered detector keeps the contract; so must one that a stranger adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from subnetbench.bench.registry import detectors
+from subnetbench.bench.types import DetectorInfo
+from subnetbench.bench.views import View
+from subnetbench.detectors.lid import Lid
+
+from .conformance import check_detector, fresh
+
+
+def report(checks: list[Any]) -> str:
+    return "\n".join(f"{check.name}: {check.message}" for check in checks if not check.passed)
+
+
+@pytest.mark.parametrize("name", list(detectors))
+def test_detector_keeps_the_contract(name: str, train_view: View, test_view: View) -> None:
+    assert report(check_detector(detectors.get(name), train_view, test_view)) == ""
+
+
+@pytest.mark.parametrize("name", [n for n in detectors if {"magnitude": 0.002} in detectors.get(n).candidates])
+def test_preprocessing_keeps_the_contract_too(name: str, train_view: View, test_view: View) -> None:
+    kind = detectors.get(name)
+
+    class Moved:
+        info, candidates = kind.info, ()
+
+        def __new__(cls) -> Any:
+            return kind(magnitude=0.002)
+
+    # A sign flips where a gradient is all but 0: one pixel of one image by 2 m, hence the looser bound.
+    assert report(check_detector(Moved, train_view, test_view, tolerance=1e-2)) == ""
+
+
+def test_lid_with_parents_keeps_all_but_independence(train_view: View, test_view: View) -> None:
+    view = fresh(test_view)
+    view.parents = fresh(test_view)
+
+    class Parents:
+        info, candidates = Lid.info, ()
+
+        def __new__(cls) -> Any:
+            return Lid(reference="parents", k=10)
+
+    assert report(check_detector(Parents, train_view, view, coupled=True)) == ""
+
+
+class Broken:
+    """Breaks every rule that it can: the suite's own check must find each."""
+
+    info = DetectorInfo(title="", formula="", year=0)
+    candidates = ({"unknown": 1},)
+
+    def fit(self, train: View) -> None:
+        return None
+
+    def characteristics(self, x: View) -> Any:
+        x.classifier.train()
+        logits = x.logits.astype(np.float64)
+        if x.labels is not None:
+            logits += x.labels[:, None]
+        return logits - logits.mean(0)
+
+
+class Sloppy(Broken):
+    def fit(self, train: View) -> Any:
+        return self
+
+
+def test_the_check_finds_what_is_broken(net: Any, train_view: View, test_view: View) -> None:
+    failed = {check.name for check in check_detector(Sloppy, train_view, test_view) if not check.passed}
+    net.eval()
+    assert failed >= {
+        "info says where it comes from",
+        "every candidate can be built",
+        "scoring before fit raises a UserError",
+        "labels are not used when scoring",
+        "the classifier is left as it was",
+        "the other images do not matter",
+    }
+    failed = {check.name for check in check_detector(Broken, train_view, test_view) if not check.passed}
+    net.eval()
+    assert "fit returns the detector" in failed

@@ -1,0 +1,61 @@
+"""The trivial baselines in closed form, and that controls say that they are."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+import pytest
+from subnetbench.bench.registry import detectors
+from subnetbench.bench.types import UserError
+from subnetbench.bench.views import View
+from subnetbench.detectors.controls import Energy, MaxSoftmax
+
+
+class Logits:
+    """As much of a view as these two read."""
+
+    def __init__(self, *rows: list[float]) -> None:
+        self.logits = np.array(rows, np.float32)
+
+
+def score(detector: MaxSoftmax | Energy, *rows: list[float]) -> list[float]:
+    view = cast(View, Logits(*rows))
+    return [float(v) for v in detector.fit(view).characteristics(view)[:, 0]]
+
+
+def test_max_softmax_in_closed_form() -> None:
+    assert score(MaxSoftmax(), [0, 0], [math.log(3), 0]) == pytest.approx([0.5, 0.25])
+    assert score(MaxSoftmax(), [0, 0, 0, 0]) == pytest.approx([0.75])
+
+
+def test_max_softmax_does_not_tie_where_the_net_is_sure() -> None:
+    sure = score(MaxSoftmax(), [60, 0], [61, 0], [90, 0], [1000, 0])
+    assert sure[:3] == pytest.approx([math.exp(-60), math.exp(-61), math.exp(-90)])
+    assert sure[3] == 0
+
+
+def test_energy_in_closed_form() -> None:
+    assert score(Energy(), [0, 0], [math.log(3), 0]) == pytest.approx([-math.log(2), -math.log(4)])
+    assert score(Energy(temperature=2), [2, 2]) == pytest.approx([-2 * (1 + math.log(2))])
+    assert score(Energy(), [1000, 0]) == pytest.approx([-1000])
+
+
+def test_higher_is_more_adversarial_where_the_net_is_unsure() -> None:
+    for detector in (MaxSoftmax(), Energy()):
+        sure, unsure = score(detector, [10, 0, 0], [1, 0.9, 0.8])
+        assert unsure > sure
+
+
+def test_temperature_must_be_positive() -> None:
+    with pytest.raises(UserError, match="temperature is 0; it must be above 0"):
+        Energy(temperature=0)
+
+
+def test_controls_are_marked_and_proposals_are_not() -> None:
+    controls = {name for name in detectors if detectors.is_ours(name) and detectors.get(name).info.control}
+    assert controls == {
+        "energy", "mahalanobis-both", "mahalanobis-predicted", "max-softmax", "subnet-mahalanobis-identity",
+        "subnet-mahalanobis-random",
+    }  # fmt: skip

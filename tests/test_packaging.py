@@ -1,0 +1,72 @@
+"""The wheel holds what the folders hold, and the folders cannot be imported past it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+FOLDERS = PROJECT["tool"]["setuptools"]["package-dir"]
+
+
+@pytest.fixture(scope="module")
+def installed() -> importlib.metadata.Distribution:
+    # `python -m pytest` puts this folder on the path, where setuptools' egg-info of an editable install lies.
+    found = importlib.metadata.distributions(name="subnetbench")
+    distribution = next(d for d in found if not Path(str(d.locate_file(""))).samefile(ROOT))
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if origin.get("dir_info", {}).get("editable"):
+        pytest.skip("subnetbench is installed editable, so there is no wheel to compare; run tox")
+    return distribution
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+    }
+
+
+@pytest.mark.parametrize(("package", "folder"), FOLDERS.items())
+def test_the_wheel_has_the_folders_files_and_no_others(installed, package, folder):
+    ours = contents(ROOT / folder)
+    theirs = contents(Path(str(installed.locate_file(package.replace(".", "/")))))
+    assert theirs.keys() == ours.keys(), (
+        "list new folders and kinds of files in pyproject.toml; files that are gone linger in build/: remove it"
+    )
+    assert theirs == ours
+
+
+def test_every_package_is_listed_and_typed():
+    assert list(FOLDERS) == PROJECT["tool"]["setuptools"]["packages"]
+    for package, folder in FOLDERS.items():
+        if package != "subnetbench.published":  # data only
+            assert (ROOT / folder / "py.typed").is_file(), f"{package} has no py.typed"
+
+
+def test_the_tests_run_on_the_installed_package(installed):
+    import subnetbench.bench
+
+    assert subnetbench.bench.__file__ is not None
+    assert Path(subnetbench.bench.__file__).samefile(str(installed.locate_file("subnetbench/bench/__init__.py")))
+
+
+def test_the_licence_and_the_version_travel_along(installed):
+    assert installed.version == PROJECT["project"]["version"]
+    assert installed.metadata["License-Expression"] == "Apache-2.0"
+    assert any(str(file).endswith("licenses/LICENSE") for file in installed.files or ())
+    assert f"version: {installed.version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_a_folder_is_not_imported_by_its_bare_name():
+    run = subprocess.run([sys.executable, "-c", "import bench"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "import subnetbench.bench, not bench" in run.stderr
