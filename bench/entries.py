@@ -31,6 +31,10 @@ _REQUIRED = (
 )
 
 
+#: Columns of a cell that a reader looks for first.
+_FIRST = ("fit_on", "test_on", "seen", "auroc", "low", "high")
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, indent=1, sort_keys=False, allow_nan=False, ensure_ascii=False) + "\n"
     write_text(path, text)
@@ -118,8 +122,9 @@ def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
         }
         for cell in entry["cells"]:
             n_fit, n = (_mean(cell[name]) for name in ("n_fit", "n"))
-            rest = {k: v for k, v in cell.items() if k not in ("n_fit", "n", "candidates", "remark")}
-            rows.append(head | rest | {"n_fit": n_fit, "n": n, "remark": cell["remark"]})
+            first = {name: cell[name] for name in _FIRST}
+            rest = {k: v for k, v in sorted(cell.items()) if k not in (*_FIRST, "n_fit", "n", "candidates", "remark")}
+            rows.append(head | first | {"n_fit": n_fit, "n": n} | rest | {"remark": cell["remark"]})
     return pd.DataFrame(rows)
 
 

@@ -7,7 +7,7 @@ import inspect
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ValidationError
 
+from .. import detectors
 from ..attacks.presets import build
 from ..attacks.verify import craft, noise_of_norm, verify
 from ..subnets import calibration, frozen, learn
 from ..subnets import extract as extraction
+from ..subnets import gates as gates_module
 from ..subnets.extract import extract
 from ..subnets.gates import GateOptions, gates_from_arrays, gates_to_arrays
 from . import data, registry
@@ -56,6 +58,16 @@ def source_hash(thing: object) -> str:
             digest.update(Path(inspect.getsourcefile(cls) or "").read_bytes())
         except (OSError, TypeError):
             digest.update(cls.__qualname__.encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def detectors_hash() -> str:
+    """Of all our detectors' files: they use one another's functions."""
+    folder = Path(detectors.__file__ or "").parent
+    digest = hashlib.sha256(code_hash(gates_module).encode())
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -149,6 +161,8 @@ class Stages:
     def _weights(self, net: Classifier) -> tuple[Arrays, Meta]:
         if self.suite.model.weights is not None:
             meta: Meta = dict(load_weights(net, self.suite.model.weights))
+        elif self.suite.model.parameters.get("weights"):
+            meta = {"weights": self.suite.model.parameters["weights"]}  # the factory brought them; training resets
         else:
             scratch = self.store.scratch("weights", key_of("weights", self.weights_inputs))
             with self.report.stage(f"train {self.suite.model.name}") as tick:
@@ -339,7 +353,7 @@ class Stages:
         needs_gates = "subnets" in cls.info.needs
         return {
             "detector": part.name,
-            "source": source_hash(cls),
+            "source": detectors_hash() if registry.detectors.is_ours(part.name) else source_hash(cls),
             "candidates": self.candidates(part, protocol),
             "train": self._split_key(self.train_split),
             "model": self.model_hash,

@@ -125,6 +125,8 @@ class Store:
                     self.reused += 1
                     return found
             arrays, meta = compute()
+            # Through JSON and back, so that a fresh artifact and a stored one are the same to the last key.
+            meta = json.loads(canonical(meta))
             self.write(kind, key, arrays, meta)
             self.computed += 1
             self._fresh.add(key)

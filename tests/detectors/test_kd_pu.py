@@ -130,7 +130,7 @@ def test_bandwidths_share_the_dropout_passes(dropout_net: Classifier, dataset: D
 
 
 def test_mistakes_are_said_in_one_sentence() -> None:
-    with pytest.raises(UserError, match="bandwidth is 0; it must be above 0"):
+    with pytest.raises(UserError, match=r"bandwidth is 0\.0; it must be above 0"):
         KdPu(bandwidth=0)
     with pytest.raises(UserError, match=r"a text like '0\.25 median'"):
         KdPu(bandwidth="wide")

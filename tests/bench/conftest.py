@@ -1,0 +1,110 @@
+"""A suite so small that a whole run takes seconds, and one finished run of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from subnetbench.bench import runner
+from subnetbench.bench.config import load_suite
+from subnetbench.bench.progress import Silent
+from subnetbench.bench.store import Store
+
+TINY = """
+name = "tiny"
+limit = 200
+
+[dataset]
+name = "digits"
+
+[model]
+name = "digits-cnn"
+floor = 0.8
+parameters = { width = 8 }
+
+[model.train]
+epochs = 6
+batch_size = 50
+learning_rate = 0.1
+flip = false
+shift = 0
+
+[[attacks]]
+name = "fgsm"
+parameters = { epsilon = 0.3 }
+batch_size = 40
+
+[[attacks]]
+name = "bim"
+parameters = { epsilon = 0.3, step_size = 0.1, steps = 5 }
+batch_size = 40
+
+[[detectors]]
+name = "mahalanobis"
+candidates = [{ magnitude = 0.0 }, { magnitude = 0.01 }]
+
+[[detectors]]
+name = "lid"
+candidates = [{ k = 10 }]
+
+[[detectors]]
+name = "max-softmax"
+
+[[protocols]]
+name = "strict"
+splits = 2
+minimum_fit = 10
+
+[[protocols]]
+name = "lee2018"
+batch_size = 20
+fit_share = 0.2
+minimum_fit = 5
+
+[statistics]
+resamples = 200
+comparisons = [["mahalanobis", "max-softmax"]]
+"""
+
+
+@dataclass
+class Tiny:
+    """The tiny suite's file, its store and its results."""
+
+    file: Path
+    store: Path
+    output: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.output / "tiny"
+
+    def run(self, when: str = "missing", report: Silent | None = None, **more: object) -> runner.Result:
+        options = {"device": torch.device("cpu"), "data_root": None, "output": self.output, **more}
+        store = Store(self.store, when)  # type: ignore[arg-type]
+        return runner.execute(load_suite(self.file), store=store, report=report or Silent(), **options)  # type: ignore
+
+    def tables(self) -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in sorted((self.folder / "tables").iterdir())}
+
+    def variant(self, folder: Path, *changes: tuple[str, str]) -> Tiny:
+        """The same suite with other words, on the same store."""
+        text = self.file.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tiny.toml").write_text(text)
+        return Tiny(folder / "tiny.toml", self.store, folder / "out")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """One finished run; tests that change the store copy it first."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.toml").write_text(TINY)
+    made = Tiny(folder / "tiny.toml", folder / "store", folder / "out")
+    made.run()
+    return made
