@@ -59,10 +59,10 @@ def write_entry(folder: Path, entry: Entry, scores: pd.DataFrame) -> Path:
     protocol, label = entry["protocol"]["name"], entry["detector"]["label"]
     narrow = scores.astype({"fit_on": "category", "test_on": "category", "kind": "category"})
     blob: bytes = narrow.to_parquet(None, index=False, compression="zstd")
-    table = folder / "scores" / protocol / f"{label}.parquet"
+    table: Path = folder / "scores" / protocol / f"{label}.parquet"
     write_bytes(table, blob)
     entry["scores"] = {"file": table.relative_to(folder).as_posix(), "sha256": hashlib.sha256(blob).hexdigest()}
-    path = folder / "entries" / protocol / f"{label}.json"
+    path: Path = folder / "entries" / protocol / f"{label}.json"
     write_json(path, entry)
     return path
 

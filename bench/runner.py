@@ -200,7 +200,9 @@ class _Run:
 
     def detector(self, part: DetectorPart, protocol: Protocol) -> tuple[Entry, Samples]:
         attacks = [p.title for p in self.suite.attacks]
-        reason, cells, cost = "", [], {}
+        reason = ""
+        cells: list[dict[str, Any]] = []
+        cost: Meta = {}
         samples: Samples = {}
         outcome = Outcome(pd.DataFrame(columns=["split", "fit_on", "test_on", "kind", "image", "score"]), [])
         try:

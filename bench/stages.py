@@ -235,7 +235,7 @@ class Stages:
     def attack_seconds(self, part: AttackPart) -> float:
         """Seconds an image, as measured when it was made."""
         read = [self.store.read("adversarial", key_of("adversarial", inputs)) for _, inputs in self._chunks(part)]
-        return sum(found[1]["seconds"] for found in read if found) / max(1, len(self.test))
+        return float(sum(found[1]["seconds"] for found in read if found)) / max(1, len(self.test))
 
     def adversarial(self, part: AttackPart) -> torch.Tensor:
         self.strength(part)

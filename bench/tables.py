@@ -315,7 +315,7 @@ def subnets(folder: Path) -> pd.DataFrame:
     found = json.loads(path.read_text(encoding="utf-8"))
     rows = []
     for r in found["report"]:
-        flat = {}
+        flat: dict[str, str] = {}
         for key, value in r.items():
             if isinstance(value, dict):
                 flat |= {f"{key} {name}": f"{v:.3f}" for name, v in value.items()}
