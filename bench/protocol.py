@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from .config import Lee2018, Strict
 from .metrics import auroc
@@ -59,25 +60,36 @@ class Outcome:
 
 
 class _Rows:
+    """Collects columns and makes one frame of them: a frame for every few hundred rows costs more than the fits."""
+
+    _TEXT = ("fit_on", "test_on", "kind")
+
     def __init__(self) -> None:
-        self._parts: list[pd.DataFrame] = []
+        self._columns: dict[str, list[Any]] = {n: [] for n in ("split", *self._TEXT, "image", "score", "count")}
 
     def add(self, split: int, fit_on: str, test_on: str, kind: str, images: Ints, scores: Floats) -> None:
-        part = {"split": np.int16(split), "fit_on": fit_on, "test_on": test_on, "kind": kind}
-        self._parts.append(pd.DataFrame({**part, "image": images.astype(np.int32), "score": scores.astype(np.float64)}))
+        for name, value in zip(self._columns, (split, fit_on, test_on, kind, images, scores, len(images)), strict=True):
+            self._columns[name].append(value)
 
     def frame(self) -> pd.DataFrame:
-        columns = ["split", "fit_on", "test_on", "kind", "image", "score"]
-        return pd.concat(self._parts, ignore_index=True) if self._parts else pd.DataFrame(columns=columns)
+        columns = dict(self._columns)
+        count = columns.pop("count")
+        frame = pd.DataFrame({"split": np.repeat(np.array(columns["split"], np.int16), count)})
+        for name in self._TEXT:
+            frame[name] = pd.Categorical(columns[name])[np.repeat(np.arange(len(count)), count)]
+        frame["image"] = np.concatenate([np.empty(0, np.int32), *columns["image"]]).astype(np.int32)
+        frame["score"] = np.concatenate([np.empty(0), *columns["score"]]).astype(np.float64)
+        return frame
 
 
 def evaluate(
     options: Strict | Lee2018, material: Material, characteristics: Characteristics, candidates: int, seed: int
 ) -> Outcome:
     """Run one detector, given by its characteristics under each of its candidates, through a protocol."""
-    if isinstance(options, Strict):
-        return _strict(options, material, characteristics, candidates, seed)
-    return _lee2018(options, material, characteristics, candidates)
+    with threadpool_limits(1):  # regressions on a few columns: threads would only wait for each other
+        if isinstance(options, Strict):
+            return _strict(options, material, characteristics, candidates, seed)
+        return _lee2018(options, material, characteristics, candidates)
 
 
 def split_indices(options: Strict, material: Material, seed: int, split: int) -> tuple[Ints, Ints]:
@@ -151,7 +163,7 @@ def _strict(
     frame = rows.frame()
     if options.negatives == "clean+noise":
         # The noise of the column is then a negative too; the noise control would ask the combiner what it was taught.
-        frame = frame.replace({"kind": {"noise": "noisy"}})
+        frame["kind"] = frame["kind"].cat.rename_categories({"noise": "noisy"})
     return Outcome(frame, fits)
 
 
