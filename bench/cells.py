@@ -14,7 +14,7 @@ import pandas as pd
 from .config import Statistics
 from .metrics import Ties, lee_metrics, summary
 from .stats import bootstrap_auroc, holm, interval, paired_p, pool_splits, resample_counts, verdict
-from .types import Floats
+from .types import EVERY, Floats
 
 Pair = tuple[str, str]
 
@@ -68,7 +68,8 @@ def measure(
         evaluated: list[int] = []
         for record in records:
             split = int(record["split"])
-            rows = groups.get((fit_on, test_on, split))
+            own = groups.get((fit_on, test_on, split))
+            rows = with_shared(own, groups.get((fit_on, EVERY, split)))
             kinds = {} if rows is None else dict(iter(rows.groupby("kind", sort=False, observed=True)))
             positive = kinds.get("adversarial")
             evaluated.append(0 if positive is None else len(positive))
@@ -104,6 +105,13 @@ def measure(
         if drawn:
             samples[fit_on, test_on] = np.stack(drawn)
     return cells, samples
+
+
+def with_shared(own: pd.DataFrame | None, shared: pd.DataFrame | None) -> pd.DataFrame | None:
+    """A column's rows, with the clean images that it shares with others where it has none of its own."""
+    if own is None or shared is None or (own["kind"] == "clean").any():
+        return own
+    return pd.concat([own, shared])
 
 
 def _remark(records: Sequence[Mapping[str, Any]], evaluated: Sequence[int]) -> str:

@@ -49,6 +49,9 @@ class Kind(StrEnum):
 #: Where results go and are looked for.
 RESULTS = Path("subnetbench-results")
 
+#: The exit code of a command that Ctrl-C ended, as shells have it.
+INTERRUPTED = 130
+
 StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of artifacts; default: the user's cache.")]
 RootOption = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with <data set>.npz or torchvision's files.")
@@ -307,15 +310,12 @@ def main() -> None:
     """Entry point: one sentence for a user's mistake, 130 for Ctrl-C, which keeps all finished work."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # commands return nothing: a number is the code of an Exit, Ctrl-C's too
     except UserError as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        console.print("stopped; all finished work is kept, and the same command goes on from there", style="yellow")
-        sys.exit(130)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+        code = INTERRUPTED
     except Exception as error:
         # Typer brings click by one name or another, according to its version: known by what it can do.
         show = getattr(error, "show", None)
@@ -323,3 +323,7 @@ def main() -> None:
             show()
             sys.exit(error.exit_code)
         raise
+    if code == INTERRUPTED:
+        console.print("stopped; all finished work is kept, and the same command goes on from there", style="yellow")
+    if code:
+        sys.exit(code)

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from .config import Lee2018, Strict
 from .metrics import auroc
-from .types import Bools, Floats, Ints, UserError
+from .types import EVERY, Bools, Floats, Ints, UserError
 
 Kind = Literal["clean", "noisy", "adversarial", "noise"]
 
@@ -52,7 +52,7 @@ class Material:
 class Outcome:
     """Scores of single images ``split, fit_on, test_on, kind, image, score`` and what each fit rested on.
 
-    ``test_on`` is ``*`` for negatives that serve every test column of their ``fit_on``.
+    ``test_on`` is `EVERY` for clean images that serve every test column of their ``fit_on`` with none of its own.
     """
 
     scores: pd.DataFrame
@@ -104,11 +104,16 @@ def split_indices(options: Strict, material: Material, seed: int, split: int) ->
     return fit, np.setdiff1d(pool, fit)
 
 
+def is_able(options: Strict, material: Material, attack: str) -> bool:
+    """Whether an attack succeeds often enough to have a say in the common index set."""
+    return bool(np.sum(material.success[attack]) >= options.minimum_success)
+
+
 def evaluated_images(options: Strict, material: Material, held_out: Ints, attack: str) -> Ints:
     """The common index set; an attack that hardly ever succeeds is left out of it and has a set of its own."""
-    able = [a for a in material.attacks if np.sum(material.success[a]) >= options.minimum_success]
-    if attack not in able:
+    if not is_able(options, material, attack):
         return held_out[material.success[attack][held_out]]
+    able = [a for a in material.attacks if is_able(options, material, a)]
     return held_out[np.all([material.success[a][held_out] for a in able], axis=0)]
 
 
@@ -153,13 +158,23 @@ def _strict(
                 chosen = int(np.argmax(quality))  # the first of equals, as Lee's code
             record["candidate"] = chosen
             score = combine(*stacked(chosen, used)) if not trivial else _first_column
+            shared = False
             for test_on in material.attacks:
                 images = evaluated_images(options, material, held_out, test_on)
                 if len(images) == 0:
                     continue  # an attack without a success: its cell says n = 0
-                for kind in ("clean", "noise", "adversarial"):
-                    values = characteristics(chosen, kind, test_on)[images]
-                    rows.add(split, fit_on, test_on, kind, images, score(values))
+                kinds_here: list[Kind] = ["adversarial"]
+                if test_on == fit_on or options.negatives == "clean+noise":
+                    kinds_here.append("noise")
+                for kind in kinds_here:
+                    rows.add(
+                        split, fit_on, test_on, kind, images, score(characteristics(chosen, kind, test_on)[images])
+                    )
+                common = is_able(options, material, test_on)
+                if not (common and shared):  # the clean images of the common set are kept once for all columns
+                    place = EVERY if common else test_on
+                    rows.add(split, fit_on, place, "clean", images, score(characteristics(chosen, "clean", "")[images]))
+                    shared = shared or common
     frame = rows.frame()
     if options.negatives == "clean+noise":
         # The noise of the column is then a negative too; the noise control would ask the combiner what it was taught.

@@ -22,6 +22,9 @@ Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+#: ``test_on`` of scores that serve every test column of their ``fit_on``.
+EVERY = "*"
+
 #: Channel gates of every class: gated module path -> ``(classes, channels)``, values >= 0, 0 = channel removed.
 ClassGates = Mapping[str, torch.Tensor]
 

@@ -65,10 +65,12 @@ def test_strict_fits_and_evaluates_on_disjoint_images_of_every_class() -> None:
 def test_strict_evaluates_all_attacks_on_one_index_set() -> None:
     facts = material()
     found = evaluate(Strict(splits=2, minimum_fit=10), facts, Made(), 1, 0).scores
-    for (_, kind), part in found[found["split"] == 0].groupby(["fit_on", "kind"]):
-        images = {test_on: set(rows["image"]) for test_on, rows in part.groupby("test_on")}
-        assert images["a"] == images["b"], kind
+    for _, part in found[found["split"] == 0].groupby("fit_on", observed=True):
+        rows = part[part["kind"] == "adversarial"]
+        images = {test_on: set(r["image"]) for test_on, r in rows.groupby("test_on", observed=True)}
+        assert images["a"] == images["b"] == set(part[part["kind"] == "clean"]["image"])
         assert all(facts.success["a"][i] and facts.success["b"][i] and facts.clean_correct[i] for i in images["a"])
+        assert set(part[part["kind"] == "clean"]["test_on"]) == {"*"}
 
 
 def test_an_attack_that_hardly_succeeds_does_not_empty_the_common_set() -> None:

@@ -1,0 +1,68 @@
+"""Features of all taps: one pass for all of them, as a View makes it, beside one pass a tap.
+
+Run with ``pytest tests/benchmarks --benchmark-only``; "OPS" times 200 is images a second. Nothing is asserted about
+time, but the number of passes is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from subnetbench.bench.data import digits
+from subnetbench.bench.models import Classifier, digits_cnn, pool, wide7
+from subnetbench.bench.registry import detectors
+from subnetbench.bench.views import View
+
+IMAGES = 200
+NETS: dict[str, Callable[[], Classifier]] = {"digits-cnn": digits_cnn, "wide7": wide7}
+
+
+@pytest.fixture(scope="module", params=list(NETS))
+def seen(request: pytest.FixtureRequest) -> tuple[Classifier, torch.Tensor]:
+    """Weights as drawn and noise for images: time does not depend on them."""
+    torch.manual_seed(0)
+    net = NETS[request.param]().eval()
+    return net, torch.rand(IMAGES, *net.shape, generator=torch.Generator().manual_seed(0))
+
+
+def one_pass(net: Classifier, images: torch.Tensor) -> dict[str, np.ndarray]:
+    view = View(net, images, key="images", batch_size=IMAGES)
+    return {tap: view.features(tap) for tap in net.taps}
+
+
+def a_pass_a_tap(net: Classifier, images: torch.Tensor) -> dict[str, np.ndarray]:
+    with torch.inference_mode():
+        return {tap: pool(net.observe(images, (tap,))[1][tap]).numpy() for tap in net.taps}
+
+
+@pytest.mark.parametrize("way", [one_pass, a_pass_a_tap])
+def test_features(benchmark: Any, seen: tuple[Classifier, torch.Tensor], way: Callable[..., Any]) -> None:
+    net, images = seen
+    benchmark.group = f"features of all {len(net.taps)} taps, {IMAGES} images of {tuple(net.shape)}"
+    found = benchmark.pedantic(way, args=(net, images), rounds=3, warmup_rounds=1)
+    assert set(found) == set(net.taps)
+    if benchmark.stats:  # absent with --benchmark-disable
+        benchmark.extra_info["images a second"] = round(IMAGES / benchmark.stats.stats.min)
+
+
+def test_both_ways_give_the_same_features(seen: tuple[Classifier, torch.Tensor]) -> None:
+    together, apart = one_pass(*seen), a_pass_a_tap(*seen)
+    for tap in seen[0].taps:
+        np.testing.assert_allclose(together[tap], apart[tap], rtol=1e-5, atol=1e-6)
+
+
+def test_one_pass_serves_all_detectors_that_need_features_only() -> None:
+    data = digits()
+    torch.manual_seed(0)
+    net = digits_cnn().eval()
+    train = View(net, data.train.tensor(), key="train", labels=data.train.labels)
+    test = View(net, data.test.tensor(), key="test")
+    for name in ("mahalanobis", "mahalanobis-predicted", "lid", "energy", "max-softmax"):
+        assert len(detectors.get(name)().fit(train).characteristics(test)) == len(test)
+    assert train.meter.forward == len(train)
+    assert test.meter.forward == len(test)
+    assert train.meter.backward == test.meter.backward == 0
