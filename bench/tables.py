@@ -122,8 +122,9 @@ def _cell(entry: Entry, fit_on: str, test_on: str) -> dict[str, Any]:
 
 
 _TABLE2_NOTE = (
-    "AUROC in percent with its 95% interval over images (and splits, where a protocol has several). Unknown: the "
-    "combiner is fitted on the first attack and meets the others for the first time. **Bold**: the highest of its "
+    "AUROC in percent with its 95% interval over images (and splits, where a protocol has several); n: adversarial "
+    "images evaluated (the mean over splits), with as many clean ones, and in `lee2018` as many noisy ones. Unknown: "
+    "the combiner is fitted on the first attack and meets the others for the first time. **Bold**: the highest of its "
     "column; †: cannot be told apart from it (paired bootstrap, Holm). Controls are baselines that a proposal has to "
     "beat. *: see the remarks."
 )
@@ -134,7 +135,9 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
     rows = []
     for entry in entries:
         attacks = _attack_names(entry)
-        row = _head(entry)
+        counts = [round(sum(c["n"]) / len(c["n"])) for c in entry["cells"] if c["n"] and sum(c["n"])]
+        low, high = (min(counts), max(counts)) if counts else (0, 0)
+        row = _head(entry) | {"n": str(low) if low == high else f"{low}–{high}"}
         pairs = [(a, a, f"seen {a}") for a in attacks] + [(attacks[0], a, f"unknown {a}") for a in attacks[1:]]
         for fit_on, test_on, column in pairs:
             text = bracket(_cell(entry, fit_on, test_on))
@@ -207,7 +210,7 @@ def published(entries: Sequence[Entry]) -> pd.DataFrame:
 
 _COMPARED_NOTE = (
     "AUROC of the first minus the second in points, on the same images and resamples, with the paired 95% interval; "
-    "p after Holm's correction over all rows of a protocol."
+    "p after Holm's correction over all rows of a protocol. With B resamples no p is below 2 / (B + 1) before it."
 )
 
 
@@ -303,8 +306,9 @@ def _short(value: float | None) -> str:
 
 
 _SUBNETS_NOTE = (
-    "Each class's subnet on held-out training images, one class against the rest: share of active channels, balanced "
-    "accuracy and binary cross-entropy of the full net and of the subnet."
+    "Each class's subnet on held-out training images, one class against the rest: share of active channels in percent "
+    "(in all, and behind each gated module), balanced accuracy and binary cross-entropy of the full net and of the "
+    "subnet, the epoch taken, and whether its share was at most tau."
 )
 
 
@@ -315,13 +319,11 @@ def subnets(folder: Path) -> pd.DataFrame:
     found = json.loads(path.read_text(encoding="utf-8"))
     rows = []
     for r in found["report"]:
-        flat: dict[str, str] = {}
-        for key, value in r.items():
-            if isinstance(value, dict):
-                flat |= {f"{key} {name}": f"{v:.3f}" for name, v in value.items()}
-            else:
-                flat[key] = f"{value:.3f}" if isinstance(value, float) else str(value)
-        rows.append(flat)
+        row = {"class": str(r["class"]), "images": str(r["images"]), "active": percent(r["active_total"])}
+        row |= {f"active {path}": percent(share) for path, share in r["active"].items()}
+        for name in ("balanced_accuracy", "bce"):
+            row |= {f"{name} {net}": f"{r[f'{net}_{name}']:.3f}" for net in ("full", "subnet")}
+        rows.append(row | {"epoch": str(r["epoch"]), "tau met": "yes" if r["tau_met"] else "no"})
     return pd.DataFrame(rows)
 
 

@@ -7,6 +7,7 @@ is that process's script, too: ``python test_kill.py FOLDER`` writes FOLDER/repo
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -19,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 KILLS = 20
+
+#: What a run imports only when it needs it: ten seconds in all, in which there would be nothing to kill.
+LAZY = ("foolbox", "pyarrow.parquet", "subnetbench.bench.runner", "tabulate", "torch._dynamo")
 
 SUITE = """
 name = "killed"
@@ -96,7 +100,7 @@ class Child:
         finally:
             os._exit(code)
 
-    def end(self, within: float = 120.0) -> tuple[int | None, float]:
+    def end(self, within: float = 300.0) -> tuple[int | None, float]:
         """The exit code, or None if ``within`` seconds passed and it was killed; and the seconds it lived."""
         while time.monotonic() - self.began < within:
             done, status = os.waitpid(self.pid, os.WNOHANG)
@@ -134,11 +138,12 @@ def killed(folder: Path, seconds: float) -> dict[str, Any]:
     draw = random.Random(20)
     store = folder / "killed-store"
     codes: list[int | None] = []
-    counts: list[int] = []
+    counts: list[tuple[int, int]] = []  # artifacts before and after each run
     while codes.count(None) < KILLS and len(codes) < 4 * KILLS:
+        before = len(artifacts(store))
         code, _ = Child(folder, "killed-store", "killed").end(draw.uniform(0, seconds))
         codes.append(code)
-        counts.append(len(artifacts(store)))
+        counts.append((before, len(artifacts(store))))
         if code is not None:
             for path in artifacts(store):
                 if draw.random() < 0.5:
@@ -158,7 +163,9 @@ def together(folder: Path) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    from subnetbench.bench import registry, runner  # noqa: F401 (for the children)
+    for name in LAZY:
+        importlib.import_module(name)
+    from subnetbench.bench import registry
 
     for each in (registry.datasets, registry.models, registry.attacks, registry.detectors):
         list(each)  # imports the modules that register
@@ -200,19 +207,15 @@ def test_twenty_kills_at_random_moments_change_no_figure(folder: Path) -> None:
     assert not [code for code in found["codes"] if code]  # a run that was not killed got through
     assert found["last"] == 0
     assert cells(folder, "killed") == cells(folder, "calm")
-    assert len(artifacts(folder / "killed-store")) == report(folder, "calm")["artifacts"]
+    assert len({after for _, after in found["counts"]}) >= 3  # the kills met the run at several stages
 
 
 def test_a_kill_leaves_no_damaged_artifact_and_keeps_the_finished_ones(folder: Path) -> None:
     found = report(folder, "killed")
     assert found["damaged"] == found["warnings"] == []
-    kept = 0
-    for code, count in zip(found["codes"], found["counts"], strict=True):
-        assert count >= kept
-        if code is not None:
-            break  # from here on artifacts were taken away
-        kept = count
-    assert kept > 0
+    killed = [counts for code, counts in zip(found["codes"], found["counts"], strict=True) if code is None]
+    assert all(after >= before for before, after in killed)
+    assert any(after > before for before, after in killed)
 
 
 def test_two_runs_at_once_share_a_store_and_agree(folder: Path) -> None:
