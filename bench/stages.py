@@ -128,7 +128,8 @@ class Stages:
                 raise UserError(
                     f"There is no weights file {part.weights}; mend model.weights or leave it out to train."
                 )
-            return {"file": hashlib.sha256(part.weights.read_bytes()).hexdigest()}
+            file = hashlib.sha256(part.weights.read_bytes()).hexdigest()
+            return {"file": file, "model": part.name, "parameters": part.parameters, "shape": self.dataset.shape}
         recipe = self.recipe.model_dump()
         return {
             "model": part.name,
@@ -160,16 +161,17 @@ class Stages:
 
     def _weights(self, net: Classifier) -> tuple[Arrays, Meta]:
         if self.suite.model.weights is not None:
-            meta: Meta = dict(load_weights(net, self.suite.model.weights))
+            meta = load_weights(net, self.suite.model.weights)
         elif self.suite.model.parameters.get("weights"):
             meta = {"weights": self.suite.model.parameters["weights"]}  # the factory brought them; training resets
         else:
             scratch = self.store.scratch("weights", key_of("weights", self.weights_inputs))
             with self.report.stage(f"train {self.suite.model.name}") as tick:
-                meta = dict(
-                    train(net, self.dataset, self.recipe, device=self.device, checkpoint=scratch, progress=tick)
-                )
-        return {n: t.detach().cpu().contiguous().numpy() for n, t in net.state_dict().items()}, meta
+                try:
+                    meta = train(net, self.dataset, self.recipe, device=self.device, checkpoint=scratch, progress=tick)
+                except OSError as error:  # of the checkpoint: nothing else is written there
+                    raise self.store.refused(error) from None
+        return {n: t.detach().cpu().contiguous().numpy() for n, t in net.state_dict().items()}, dict(meta)
 
     @cached_property
     def model_hash(self) -> str:

@@ -97,7 +97,7 @@ class Store:
             with tempfile.TemporaryFile(dir=root):
                 pass
         except OSError as error:
-            raise self._refused(error) from None
+            raise self.refused(error) from None
 
     def path(self, kind: str, key: str) -> Path:
         return self.root / kind / f"{key}.safetensors"
@@ -143,7 +143,7 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._refused(error) from None
+            raise self.refused(error) from None
         digest, body = blob[:64], blob[64:]
         if hashlib.sha256(body).hexdigest().encode() != digest:
             mend = self.when in ("missing", "always")
@@ -166,13 +166,13 @@ class Store:
         try:
             replace_file(path, hashlib.sha256(body).hexdigest().encode() + body)
         except OSError as error:
-            raise self._refused(error) from None
+            raise self.refused(error) from None
 
     def _make(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._refused(error) from None
+            raise self.refused(error) from None
 
     @contextlib.contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
@@ -182,13 +182,14 @@ class Store:
         try:
             lock.acquire()
         except OSError as error:
-            raise self._refused(error) from None
+            raise self.refused(error) from None
         try:
             yield
         finally:
             lock.release()
 
-    def _refused(self, error: OSError) -> UserError:
+    def refused(self, error: OSError) -> UserError:
+        """The one sentence for what the file system said."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return UserError(f"The store {self.root} is full; free space there or give another with --store. "
                              "Everything finished so far is kept.")  # fmt: skip

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from .data import Dataset, Split
 from .models import Classifier, evaluating
+from .store import replace_file
 from .types import UserError
 
 Progress = Callable[[int, int, str], None]
@@ -159,9 +160,7 @@ def _checkpoint(path: Path, classifier: Classifier, optimizer: torch.optim.SGD, 
             tensors[f"momentum.{index}"] = state["momentum_buffer"].detach().cpu().contiguous()
     tensors["progress"] = torch.tensor([epoch, seconds], dtype=torch.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial)
-    partial.replace(path)
+    replace_file(path, save(tensors))
 
 
 def _resume(path: Path | None, classifier: Classifier, optimizer: torch.optim.SGD, seed: int) -> tuple[int, float]:

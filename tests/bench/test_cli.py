@@ -20,7 +20,6 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from rich.console import Console
-from safetensors import SafetensorError
 from subnetbench.bench import DetectorInfo, cli, registry, train
 from subnetbench.bench.config import builtin_suites
 from subnetbench.bench.entries import read_entries
@@ -405,21 +404,12 @@ def test_weights_of_another_net_are_refused(own: Small, tmp_path: Path) -> None:
     assert "do not fit the net" in own.run(file=wide).mistake
 
 
-@pytest.mark.xfail(
-    strict=True, raises=(RuntimeError, KeyError), reason="Stages.weights_inputs of a file leaves the net out"
-)
 def test_weights_of_another_net_are_refused_even_after_the_right_net_had_them(own: Small, tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     call("train", own.file, "--store", own.store, "--out", weights)
     assert call("train", with_weights(tmp_path / "right", weights), "--store", own.store).code == 0
     wide = with_weights(tmp_path / "wide", weights, ("width = 8", "width = 16"))
     assert "do not fit the net" in own.run(file=wide).mistake
-
-
-#: Of bench/train.py, `_checkpoint`.
-CHECKPOINT = pytest.mark.xfail(
-    strict=True, raises=(OSError, SafetensorError), reason="a checkpoint that cannot be written is a traceback"
-)
 
 
 # -- a store that refuses --------------------------------------------------------------------------------------------
@@ -440,7 +430,7 @@ def test_a_store_that_may_not_be_written_is_one_sentence(ran: Small, monkeypatch
     assert "cannot be used (Permission denied); make it a writable folder" in ran.run().mistake
 
 
-@pytest.mark.parametrize("function", ["fsync", pytest.param("replace", marks=CHECKPOINT)])
+@pytest.mark.parametrize("function", ["fsync", "replace"])
 def test_a_full_store_keeps_what_is_finished(
     ran: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
@@ -448,7 +438,7 @@ def test_a_full_store_keeps_what_is_finished(
 
     def full(*args: Any) -> Any:
         calls.append(args)
-        if len(calls) >= 3:
+        if len(calls) >= 12:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(*args)
 
@@ -460,7 +450,7 @@ def test_a_full_store_keeps_what_is_finished(
     assert "Everything finished so far is kept" in mistake
     assert not list(fresh.store.rglob(".partial*"))
     kept = sum(files for kind, (files, _) in Store(fresh.store).size().items() if kind != "scratch")
-    assert kept == 2 or function == "replace"  # training replaces its checkpoints, too
+    assert kept > 0  # the checkpoints of the training came first
     again = fresh.run()
     assert again.code == 0
     assert again.computed == ran.first.computed - kept
@@ -468,16 +458,15 @@ def test_a_full_store_keeps_what_is_finished(
     assert same[0].read_bytes() == same[1].read_bytes()
 
 
-@CHECKPOINT
-def test_a_disk_that_is_full_for_a_checkpoint_is_no_traceback(
+def test_a_disk_that_is_full_for_a_checkpoint_is_one_sentence(
     ran: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(train, "save_file", full)
+    monkeypatch.setattr(train, "replace_file", full)
     said = call("run", ran.file, "--store", tmp_path / "store", "--output", tmp_path / "out")
-    assert said.code in (0, 2)  # a checkpoint is only a convenience: going on without is as good as one sentence
+    assert f"The store {tmp_path / 'store'} is full" in said.mistake
 
 
 def test_an_output_that_cannot_be_written_is_one_sentence(ran: Small, tmp_path: Path) -> None:
