@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -337,7 +338,7 @@ class _Run:
             "statistics": suite.statistics.model_dump(exclude={"comparisons"}),
             "cells": cells,
             "cost": {k: v for k, v in cost.items() if k != "notes"},
-            "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
+            "versions": dict(_versions()),
         }
 
     def attack(self, part: AttackPart) -> dict[str, Any]:
@@ -363,6 +364,11 @@ class _Run:
             found[f"{name}_median"] = float(np.median(facts[name][good])) if good.any() else None
         found["survives_8bit"] = float(facts["survives_8bit"][good].mean()) if good.any() else None
         return found
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()}
 
 
 def _empty_cell(fit_on: str, test_on: str, reason: str) -> dict[str, Any]:

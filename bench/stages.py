@@ -79,6 +79,7 @@ class Stages:
         self.suite, self.store, self.device, self.report = suite, store, device, report
         self._data_root = data_root
         self._views: dict[str, View] = {}
+        self._attack_keys: dict[str, str] = {}
 
     # -- data and classifier ------------------------------------------------------------------------------------------
 
@@ -204,7 +205,10 @@ class Stages:
             )
 
     def attack_key(self, part: AttackPart) -> str:
-        return key_of("attack", {"chunks": [inputs for _, inputs in self._chunks(part)]})
+        if part.title not in self._attack_keys:
+            inputs = [inputs for _, inputs in self._chunks(part)]
+            self._attack_keys[part.title] = key_of("attack", {"chunks": inputs})
+        return self._attack_keys[part.title]
 
     def _crafted(self, part: AttackPart, chunk: slice, inputs: Meta) -> Arrays:
         def compute() -> tuple[Arrays, Meta]:

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.covariance import empirical_covariance
 
 from ..bench.models import Classifier, evaluating, pool
 from ..bench.registry import register_detector
@@ -43,6 +42,8 @@ class Gaussians:
     @classmethod
     def fit(cls, features: Floats, labels: Ints, classes: int) -> Gaussians:
         """Of features ``(N, D)``: means by true label, and the covariance of all residuals pooled, divided by N."""
+        from sklearn.covariance import empirical_covariance  # seconds to import, and a stored run needs none of it
+
         data = features.astype(np.float64)
         means = np.stack([data[labels == c].mean(0) for c in range(classes)])
         covariance = empirical_covariance(data - means[labels], assume_centered=False)
