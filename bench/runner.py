@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -298,6 +298,10 @@ class _Run:
         arrays, meta = self.store.get("cells", inputs, compute)
         return meta["cells"], {_pair(name): array for name, array in arrays.items()}
 
+    @cached_property
+    def attacks(self) -> dict[str, Any]:
+        return {part.title: self.attack(part) for part in self.suite.attacks}
+
     def entry(self, part: DetectorPart, protocol: Protocol, cells: list[dict[str, Any]], cost: Meta) -> Entry:
         stages, suite = self.stages, self.suite
         info = registry.detectors.get(part.name).info
@@ -332,7 +336,7 @@ class _Run:
                 "candidates": stages.candidates(part, protocol),
                 "notes": cost.get("notes", ""),
             },
-            "attacks": {p.title: self.attack(p) for p in suite.attacks},
+            "attacks": self.attacks,
             "subnets": {k: v for k, v in stages.gates[1].items() if k != "report"} if needs_gates else None,
             "seed": suite.seed,
             "statistics": suite.statistics.model_dump(exclude={"comparisons"}),
