@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -308,7 +307,6 @@ def clean(
 
 def main() -> None:
     """Entry point: one sentence for a user's mistake, 130 for Ctrl-C, which keeps all finished work."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         code = app(standalone_mode=False)  # commands return nothing: a number is the code of an Exit, Ctrl-C's too
     except UserError as error:

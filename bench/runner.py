@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from .entries import SCHEMA, Entry, tidy, write_entry, write_json
 from .progress import Reporter, Silent
 from .protocol import Kind, Outcome, evaluate
 from .stages import Stages, code_hash
-from .store import Arrays, Meta, NotStored, Store, When, key_of
+from .store import Arrays, Meta, NotStored, Store, StoreError, When, key_of
 from .tables import write_tables
 from .types import Floats, UserError
 
@@ -216,9 +217,9 @@ class _Run:
                     "nothing; run once with --when missing."
                 ) from None
             reason = "not in the store (--when never)"
+        except StoreError:
+            raise  # a full disk is nobody's cell
         except UserError as error:
-            if "store" in str(error) and str(self.store.root) in str(error):
-                raise  # a full disk is nobody's cell
             reason = str(error)
         except Exception as error:
             if self.debug or registry.detectors.is_ours(part.name):
@@ -410,6 +411,4 @@ def _unpack(arrays: Arrays, meta: Meta) -> tuple[Outcome, Meta]:
 
 
 def _digest(scores: pd.DataFrame) -> str:
-    import hashlib
-
     return hashlib.sha256(pd.util.hash_pandas_object(scores, index=False).to_numpy().tobytes()).hexdigest()

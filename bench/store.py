@@ -30,6 +30,10 @@ Artifact = tuple[Arrays, Meta]
 FORMAT = 1
 
 
+class StoreError(UserError):
+    """The store itself cannot be used: no fault of the stage that happened to ask."""
+
+
 class NotStored(Exception):  # noqa: N818 (not an error: an answer)
     """An artifact is absent and the run was told to compute nothing."""
 
@@ -188,13 +192,13 @@ class Store:
         finally:
             lock.release()
 
-    def refused(self, error: OSError) -> UserError:
+    def refused(self, error: OSError) -> StoreError:
         """The one sentence for what the file system said."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return UserError(f"The store {self.root} is full; free space there or give another with --store. "
-                             "Everything finished so far is kept.")  # fmt: skip
-        return UserError(f"The store {self.root} cannot be used ({error.strerror or error}); make it a writable folder "
-                         "or give another with --store.")  # fmt: skip
+            return StoreError(f"The store {self.root} is full; free space there or give another with --store. "
+                              "Everything finished so far is kept.")  # fmt: skip
+        return StoreError(f"The store {self.root} cannot be used ({error.strerror or error}); make it a writable "
+                          "folder or give another with --store.")  # fmt: skip
 
     def size(self) -> dict[str, tuple[int, int]]:
         """Files and bytes of each kind."""
