@@ -18,7 +18,8 @@ from .types import EVERY, Floats
 
 Pair = tuple[str, str]
 
-#: Bootstrap samples of each (fit_on, test_on) cell: one row a split, in rows that are paired between detectors.
+#: Bootstrap samples of each (fit_on, test_on) cell: one row a replicate (each split, for each set of gates where a
+#: detector has several), in columns that are paired between detectors.
 Samples = dict[Pair, Floats]
 
 
@@ -39,7 +40,7 @@ def _bootstrap(positive: pd.DataFrame, negative: pd.DataFrame, split: int, ties:
 
 
 def _mixed(samples: Floats) -> Floats:
-    """The interval's samples: a mixture of the splits, the same mixture for every detector."""
+    """The interval's samples: a mixture of the replicates, the same mixture for every detector."""
     return pool_splits(list(samples), np.random.default_rng(17)) if len(samples) > 1 else samples[0]
 
 
@@ -54,8 +55,12 @@ def measure(
     lee: bool = False,
 ) -> tuple[list[dict[str, Any]], Samples]:
     """One record for each fit-on x test-on pair, a cell that could not be run included with its reason."""
+    if "gate" not in scores:
+        scores = scores.assign(gate=0)
     groups = (
-        dict(tuple(scores.groupby(["fit_on", "test_on", "split"], sort=False, observed=True))) if len(scores) else {}
+        dict(tuple(scores.groupby(["fit_on", "test_on", "gate", "split"], sort=False, observed=True)))
+        if len(scores)
+        else {}
     )
     cells: list[dict[str, Any]] = []
     samples: Samples = {}
@@ -66,10 +71,11 @@ def measure(
         noise: list[float] = []
         noise_drawn: list[Floats] = []
         evaluated: list[int] = []
+        places: list[tuple[int, int]] = []
         for record in records:
-            split = int(record["split"])
-            own = groups.get((fit_on, test_on, split))
-            rows = with_shared(own, groups.get((fit_on, EVERY, split)))
+            gate, split = int(record.get("gate", 0)), int(record["split"])
+            own = groups.get((fit_on, test_on, gate, split))
+            rows = with_shared(own, groups.get((fit_on, EVERY, gate, split)))
             kinds = {} if rows is None else dict(iter(rows.groupby("kind", sort=False, observed=True)))
             positive = kinds.get("adversarial")
             evaluated.append(0 if positive is None else len(positive))
@@ -78,6 +84,7 @@ def measure(
             negative = pd.concat([kinds[kind] for kind in ("clean", "noisy") if kind in kinds])
             sides = positive["score"].to_numpy(), negative["score"].to_numpy()
             found.append(summary(*sides, ties=ties))
+            places.append((gate, split))
             if lee:
                 found[-1] |= {f"lee_{name}": value for name, value in lee_metrics(*sides).items()}
             drawn.append(_bootstrap(positive, negative, split, ties, options, seed))
@@ -97,7 +104,10 @@ def measure(
         names = found[0] if found else {"auroc": 0.0, "aupr": 0.0, "fpr95": 0.0, "accuracy": 0.0}
         cell |= {name: float(np.mean([f[name] for f in found])) if found else None for name in names}
         cell["low"], cell["high"] = interval(_mixed(np.stack(drawn)), options.level) if drawn else (None, None)
-        cell["split_sd"] = float(np.std([f["auroc"] for f in found], ddof=1)) if len(found) > 1 else None
+        ran = pd.DataFrame(places, columns=["gate", "split"]).assign(auroc=[f["auroc"] for f in found])
+        for name in ("split", "gate"):
+            means = ran.groupby(name)["auroc"].mean()
+            cell[f"{name}_sd"] = float(means.std()) if len(means) > 1 else None
         cell["noise_auroc"] = float(np.mean(noise)) if noise else None
         if noise_drawn:
             cell["noise_low"], cell["noise_high"] = interval(_mixed(np.stack(noise_drawn)), options.level)
@@ -134,9 +144,12 @@ def compare(first: Samples, second: Samples, values: Mapping[str, Mapping[Pair, 
     """Paired differences of AUROC, first minus second, on the same images and resamples; p not yet adjusted."""
     records = []
     for pair in pairs:
-        if pair not in first or pair not in second or first[pair].shape != second[pair].shape:
+        if pair not in first or pair not in second:
             continue
-        difference = _mixed(first[pair] - second[pair])
+        rows = max(len(first[pair]), len(second[pair]))
+        if rows % len(first[pair]) or rows % len(second[pair]):
+            continue  # a replicate of one of them could not be run
+        difference = _mixed(_repeated(first[pair], rows) - _repeated(second[pair], rows))
         low, high = interval(difference, options.level)
         records.append(
             {
@@ -152,6 +165,11 @@ def compare(first: Samples, second: Samples, values: Mapping[str, Mapping[Pair, 
             }
         )
     return records
+
+
+def _repeated(samples: Floats, rows: int) -> Floats:
+    """A detector without gates meets every set of gates of the other on the same splits."""
+    return samples if len(samples) == rows else np.tile(samples, (rows // len(samples), 1))
 
 
 def adjust(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

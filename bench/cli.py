@@ -43,6 +43,7 @@ class Kind(StrEnum):
     attacks = "attacks"
     detectors = "detectors"
     suites = "suites"
+    weights = "weights"
 
 
 #: Where results go and are looked for.
@@ -65,6 +66,10 @@ def run(
     limit: Annotated[int | None, typer.Option("--limit", help="Test images that are attacked.")] = None,
     device: DeviceOption = "auto",
     seed: SeedOption = None,
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", help="Only these classes of an image folder: n01443537,n01629819 or a file of them."),
+    ] = None,
     data_root: RootOption = None,
     store: StoreOption = None,
     when: Annotated[
@@ -79,7 +84,7 @@ def run(
     """Run a suite: from images to tables. What is in the store is not computed again."""
     from . import runner
 
-    chosen = runner.override(load_suite(suite), limit=limit, seed=seed)
+    chosen = runner.override(load_suite(suite), limit=limit, seed=seed, classes=classes)
     where = Store(store or runner.default_store(), when.value)
     with Bars(console) as bars:
         if dry_run:
@@ -172,6 +177,12 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     if kind is Kind.suites:
         rows = [{"suite": name, "title": tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""),
                  "file": str(path)} for name, path in builtin_suites().items()]  # fmt: skip
+    elif kind is Kind.weights:
+        from .shipped import cards
+
+        rows = [{"weights": name, "data": card["data"], "right": f"{float(card['test_accuracy']):.2%}",
+                 "of": card["test_images"], "MB": f"{card['bytes'] / 1e6:.1f}"}
+                for name, card in cards().items()]  # fmt: skip
     elif kind is Kind.detectors:
         rows = []
         for name in registry.detectors:
@@ -217,6 +228,10 @@ def train(
     out_file: Annotated[
         Path | None, typer.Option("--out", help="Also write the weights to this .safetensors file.")
     ] = None,
+    ship: Annotated[
+        Path | None,
+        typer.Option("--ship", help="Also publish the weights as float16, with their card, into this folder."),
+    ] = None,
     device: DeviceOption = "auto",
     seed: SeedOption = None,
     data_root: RootOption = None,
@@ -228,6 +243,7 @@ def train(
     from .stages import Stages
 
     chosen = runner.override(load_suite(suite), limit=None, seed=seed)
+    chosen = chosen.model_copy(update={"model": chosen.model.model_copy(update={"weights": None})})
     with Bars(console) as bars:
         where = Store(store or runner.default_store(), warn=bars.warn)
         stages = Stages(chosen, where, device=runner.choose_device(device), data_root=data_root, report=bars)
@@ -242,6 +258,35 @@ def train(
     out.print(f"{chosen.model.name}: {stages.clean_accuracy:.2%} of {len(stages.dataset.test)} test images right.")
     for key, value in meta.items():
         out.print(f"  {key} {value}", markup=False, highlight=False, soft_wrap=True)
+    if ship is not None:
+        from .shipped import publish, to_half
+        from .train import accuracy
+
+        dataset = stages.dataset
+        to_half(net)
+        card: dict[str, Any] = {
+            "data": dataset.name + (f" ({dataset.note})" if dataset.note else ""),
+            "data_sha256": dataset.content_hash,
+            "test_accuracy": f"{accuracy(net, dataset.test):.4f}",
+            "test_images": len(dataset.test),
+            "train_images": len(dataset.train),
+            "model": chosen.model.name,
+            "parameters": chosen.model.parameters,
+            **{key: meta[key] for key in ("recipe", "train_minutes", "precision", "hardware") if key in meta},
+            "command": f"subnetbench train {suite} --ship {ship}",
+        }
+        name = f"{dataset.name}/{_net_name(chosen.model.name, chosen.model.parameters)}"
+        try:
+            path = publish(net, name, card, ship)
+        except OSError as error:
+            raise UserError(f"{ship} cannot be written ({error.strerror or error}); give another --ship.") from None
+        out.print(f"{path}: float16, {card['test_accuracy']} of {card['test_images']} test images right.",
+                  soft_wrap=True)  # fmt: skip
+
+
+def _net_name(name: str, parameters: dict[str, Any]) -> str:
+    """The model's name with what its parameters change: ``resnet34-width16``."""
+    return "-".join([name, *(f"{key}{value}" for key, value in sorted(parameters.items()))])
 
 
 @app.command()
@@ -262,10 +307,38 @@ def tables(
     if not folders:
         raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
     for each in folders:
-        written = write_tables(each, check=check)
-        out.print(
-            f"{each}: {len(written)} tables {'are what their entries give' if check else 'written'}", soft_wrap=True
-        )
+        _said(each, write_tables(each, check=check), check)
+    if folder not in folders:
+        from .summary import write_summary
+
+        _said(folder, write_summary(folder, folders, check=check), check)
+
+
+def _said(folder: Path, written: list[Path], check: bool) -> None:
+    out.print(
+        f"{folder}: {len(written)} tables {'are what their entries give' if check else 'written'}", soft_wrap=True
+    )
+
+
+@app.command()
+def plot(
+    folder: Annotated[Path, typer.Argument(help="A results folder, or one that holds several.")] = RESULTS,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", help="Some of roc,histograms,figure2,figure3,sensitivity; default: what there is."),
+    ] = None,
+    formats: Annotated[str | None, typer.Option("--format", help="png, svg or both, with a comma.")] = None,
+) -> None:
+    """Draw figures from stored entries into FOLDER/figures."""
+    from .plots import write_plots
+
+    def note(text: str) -> None:
+        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    written = write_plots(folder, only, formats, note)
+    for place in dict.fromkeys(path.parent for path in written):
+        count = sum(path.parent == place for path in written)
+        out.print(f"{place}: {count} pictures written", markup=False, soft_wrap=True)
 
 
 @app.command()

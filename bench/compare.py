@@ -7,7 +7,7 @@ from typing import Any
 
 from .cells import adjust, compare, measure
 from .config import Statistics
-from .entries import Entry, read_entries, read_scores
+from .entries import Entry, read_entries, read_scores, replicates
 from .types import UserError
 
 
@@ -25,14 +25,13 @@ def compare_entries(folder: Path, first: str, second: str) -> list[tuple[str, li
         attacks = list(pair[0]["attacks"])
         samples, values = [], {}
         for entry in pair:
+            scores = read_scores(folder, entry)
             fits = [
-                {"fit_on": c["fit_on"], "split": split, "n_fit": n, "candidate": 0, "remark": ""}
-                for c in entry["cells"] if c["seen"] for split, n in enumerate(c["n_fit"])
+                {"fit_on": c["fit_on"], "gate": gate, "split": split, "n_fit": 0, "candidate": 0, "remark": ""}
+                for c in entry["cells"] if c["seen"] for gate, split in replicates(scores)
             ]  # fmt: skip
             ties = entry["protocol"]["ties"]
-            cells, drawn = measure(
-                read_scores(folder, entry), fits, attacks, ties=ties, options=options, seed=entry["seed"]
-            )
+            cells, drawn = measure(scores, fits, attacks, ties=ties, options=options, seed=entry["seed"])
             samples.append(drawn)
             values[entry["detector"]["label"]] = {(c["fit_on"], c["test_on"]): c["auroc"] for c in cells if c["auroc"]}
         pairs = [(fit_on, test_on) for fit_on in attacks for test_on in attacks]

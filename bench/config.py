@@ -35,7 +35,9 @@ class ModelPart(Part):
     name: str
     floor: float = Field(0.0, ge=0, le=1, description="refuse a classifier below this accuracy on the test split")
     parameters: dict[str, Any] = {}
-    weights: Path | None = Field(None, description="safetensors file; without it the recipe below is trained")
+    weights: str | None = Field(
+        None, description="weights that ship, by name, or a safetensors file; without it the recipe below is trained"
+    )
     train: dict[str, Any] = Field({}, description="fields of bench.train.Recipe")
 
 
@@ -57,6 +59,7 @@ class DetectorPart(Part):
     label: Name | None = None
     parameters: dict[str, Any] = {}
     candidates: list[dict[str, Any]] | None = Field(None, description="instead of the detector's published candidates")
+    gate_seeds: int | None = Field(None, ge=1, description="at most so many of the sets of gates; none: all of them")
 
     @property
     def title(self) -> str:
@@ -102,6 +105,18 @@ class Statistics(Part):
     )
 
 
+class Sensitivity(Part):
+    """Choices of gate training that are tried one by one: every position with every norm and that norm's gammas."""
+
+    position: list[str] = Field(min_length=1)
+    gamma: dict[Literal["sum", "mean", "layersum"], list[float]] = Field(
+        min_length=1, description="for each form of ||lambda||_1 the weights tried with it"
+    )
+    detector: Name = Field("subnet-mahalanobis", description="label of the detector that is run with each choice")
+    control: Name = Field("subnet-mahalanobis-random", description="label of its control, run likewise")
+    baseline: Name = Field("mahalanobis", description="label of the detector that both are compared with")
+
+
 class Suite(Part):
     """Everything that determines a run's numbers."""
 
@@ -116,6 +131,7 @@ class Suite(Part):
     detectors: list[DetectorPart] = Field(min_length=1)
     protocols: list[ProtocolPart] = Field(min_length=1)
     statistics: Statistics = Statistics()
+    sensitivity: Sensitivity | None = None
 
     @field_validator("attacks", "detectors", "protocols")
     @classmethod
@@ -129,6 +145,13 @@ class Suite(Part):
     @model_validator(mode="after")
     def _pairs_exist(self) -> Suite:
         labels = [detector.title for detector in self.detectors]
+        if self.sensitivity is not None:
+            for key in ("detector", "control", "baseline"):
+                if getattr(self.sensitivity, key) not in labels:
+                    raise ValueError(
+                        f"sensitivity.{key} is {getattr(self.sensitivity, key)!r}, which is no detector label of this "
+                        "suite"
+                    )
         for pair in self.statistics.comparisons:
             for label in pair:
                 if label not in labels:

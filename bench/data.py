@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -73,17 +74,25 @@ def load(name: str, root: Path | None = None, **parameters: Any) -> Dataset:
     ``root`` may be a folder that holds ``<name>.npz``, an ``.npz`` itself, or the folder torchvision downloads into.
     """
     if name.endswith(".npz"):
-        return from_npz(Path(name).stem, Path(name), **parameters)
+        return _built(from_npz, "an .npz", name=Path(name).stem, path=Path(name), **parameters)
     factory = datasets.get(name)
     if root is not None:
         if root.suffix == ".npz":
-            return from_npz(name, root, **parameters)
+            return _built(from_npz, "an .npz", name=name, path=root, **parameters)
         if not root.is_dir():
             raise UserError(f"The data root {root} does not exist; create it or give another with --data-root.")
         if (root / f"{name}.npz").is_file():
-            return from_npz(name, root / f"{name}.npz", **parameters)
-    dataset: Dataset = factory(root=root, **parameters)
-    return dataset
+            return _built(from_npz, "an .npz", name=name, path=root / f"{name}.npz", **parameters)
+    return _built(factory, repr(name), root=root, **parameters)
+
+
+def _built(factory: Callable[..., Dataset], title: str, **parameters: Any) -> Dataset:
+    """The factory's data set; parameters that it does not take are the user's mistake, errors within it are not."""
+    try:
+        inspect.signature(factory).bind(**parameters)
+    except TypeError as error:
+        raise UserError(f"dataset.parameters: the data set {title} does not take them ({error}).") from None
+    return factory(**parameters)
 
 
 def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
@@ -101,9 +110,16 @@ def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
         raise UserError(
             f"{path} cannot be read as an .npz of plain arrays ({error}); write it with numpy.savez."
         ) from None
+    if classes is not None and not isinstance(classes, int):
+        raise UserError(f"{path} is an .npz, whose classes have numbers and no names; classes are chosen by name from "
+                        "image folders (the data sets 'imagenet' and 'folder').")  # fmt: skip
     splits = {}
     for key in ("train", "test"):
         splits[key] = _checked(path, key, columns)
+    official = _recognised(columns)
+    if official is not None and official != name and name in datasets:
+        raise UserError(f"{path} holds the images of {official} and was given as {name}: this is another data set; "
+                        "give the right file with --data-root.")  # fmt: skip
     if splits["train"].images.shape[1:] != splits["test"].images.shape[1:]:
         raise UserError(f"{path}: train_images {splits['train'].images.shape[1:]} and test_images "
                         f"{splits['test'].images.shape[1:]} differ in size; resize one of them.")  # fmt: skip
@@ -127,6 +143,23 @@ def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
 _COLUMNS = ("images", "labels", "lossless")
 _KNOWN_CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "svhn10k": 10}
 _NOTES = {"svhn10k": "SVHN-10k subset: the first 10,000 official test images; a score on it is no SVHN test score"}
+
+
+#: First digits of the sha256 of the first training image: enough to know a data set by, shortened or not.
+_FIRST = {
+    "7cbda40c52a00fdb": "cifar10",
+    "000cd43650c147e3": "cifar100",
+    "f3253c487aa8b833": "svhn10k",
+}
+#: Numbers of training and test images that no other data set here has.
+_COUNTS = {(73_257, 26_032): "svhn"}
+
+
+def _recognised(columns: dict[str, npt.NDArray[Any]]) -> str | None:
+    """The official data set that these arrays are beyond doubt; what is in no table is not doubted."""
+    train, test = columns["train_images"], columns["test_images"]
+    first = hashlib.sha256(np.ascontiguousarray(train[0]).tobytes()).hexdigest()[:16]
+    return _FIRST.get(first) or _COUNTS.get((len(train), len(test)))
 
 
 def _checked(path: Path, key: str, columns: dict[str, npt.NDArray[Any]]) -> Split:

@@ -57,14 +57,25 @@ def write_bytes(path: Path, blob: bytes) -> None:
 def write_entry(folder: Path, entry: Entry, scores: pd.DataFrame) -> Path:
     """``entries/<protocol>/<label>.json`` and ``scores/<protocol>/<label>.parquet``, tied by a sha256."""
     protocol, label = entry["protocol"]["name"], entry["detector"]["label"]
-    narrow = scores.astype({"fit_on": "category", "test_on": "category", "kind": "category"})
-    blob: bytes = narrow.to_parquet(None, index=False, compression="zstd")
+    blob = _parquet(scores)
     table: Path = folder / "scores" / protocol / f"{label}.parquet"
     write_bytes(table, blob)
     entry["scores"] = {"file": table.relative_to(folder).as_posix(), "sha256": hashlib.sha256(blob).hexdigest()}
     path: Path = folder / "entries" / protocol / f"{label}.json"
     write_json(path, entry)
     return path
+
+
+def _parquet(scores: pd.DataFrame) -> bytes:
+    """No value changes: float32 is taken where it holds every score exactly."""
+    types: dict[str, Any] = {"fit_on": "category", "test_on": "category", "kind": "category"}
+    if (scores["score"].astype("float32").astype("float64") == scores["score"]).all():
+        types["score"] = "float32"
+    plain = [name for name in scores.columns if name != "score"]
+    blob: bytes = scores.astype(types).to_parquet(
+        None, index=False, compression="zstd", use_dictionary=plain, column_encoding={"score": "BYTE_STREAM_SPLIT"}
+    )
+    return blob
 
 
 def read_entry(path: Path) -> Entry:
@@ -105,7 +116,15 @@ def read_scores(folder: Path, entry: Entry) -> pd.DataFrame:
     if hashlib.sha256(blob).hexdigest() != entry["scores"]["sha256"]:
         raise UserError(f"The scores {path} are not those of their entry (sha256 differs); run the suite again.")
     frame: pd.DataFrame = pd.read_parquet(path)
-    return frame.astype({"fit_on": "str", "test_on": "str", "kind": "str"})
+    if "gate" not in frame:
+        frame.insert(0, "gate", 0)
+    return frame.astype({"fit_on": "str", "test_on": "str", "kind": "str", "score": "float64"})
+
+
+def replicates(scores: pd.DataFrame) -> list[tuple[int, int]]:
+    """(set of gates, split) of every repetition in a frame of scores, in order."""
+    found = scores[["gate", "split"]].drop_duplicates().sort_values(["gate", "split"])
+    return [(int(gate), int(split)) for gate, split in found.itertuples(index=False)]
 
 
 def tidy(entries: Sequence[Entry]) -> pd.DataFrame:

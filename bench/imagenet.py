@@ -1,148 +1,21 @@
-"""ImageNet's nets with torchvision's weights, and image folders (ImageNet's or one's own) as arrays."""
+"""Image folders, ImageNet's or one's own, as arrays, and a choice among their classes."""
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections import OrderedDict
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
+from .config import Suite
 from .data import Dataset, Split
-from .models import Classifier
-from .registry import register_dataset, register_model
+from .registry import datasets, register_dataset
+from .torchvision_nets import SMALLEST, places, synsets  # the import also registers the nets
 from .types import UserError
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-Shape = tuple[int, int, int]
-
-
-def _net(name: str, weights: str | None, classes: int, rows: Sequence[int] | None, shape: Shape) -> Any:
-    """torchvision's net; ``rows`` keeps some of the thousand logits of a pretrained one."""
-    import torchvision.models as zoo
-
-    if shape[0] != 3:
-        raise UserError(f"{name} takes colour images, 3 channels; the data set has {shape[0]}: choose another model.")
-    if weights is None:
-        return _out_of_place(zoo.get_model(name, weights=None, num_classes=classes))
-    enum = zoo.get_model_weights(name)
-    if weights not in enum.__members__:
-        raise UserError(f"{name} has no weights {weights!r}; torchvision offers {', '.join(enum.__members__)}.")
-    chosen = range(1000) if rows is None else rows
-    if len(chosen) != classes or not all(0 <= row < 1000 for row in chosen):
-        raise UserError(
-            f"{name} with weights has 1000 logits and the data set {classes} classes; list in the parameter rows the "
-            f"positions of these {classes} classes among ImageNet's sorted thousand (0 to 999)."
-        )
-    net = zoo.get_model(name, weights=None)
-    net.load_state_dict(_fetched(enum[weights]))
-    if rows is not None:
-        _keep_rows(net, list(rows))
-    return _out_of_place(net)
-
-
-def _fetched(weights: Any) -> Any:
-    import torch
-
-    target = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    try:
-        return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"The weights {weights} could not be downloaded or read ({reason}); with no network, put {weights.url} "
-            f"at {target}."
-        ) from None
-
-
-def _keep_rows(net: nn.Module, rows: list[int]) -> None:
-    name, head = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Linear)][-1]
-    kept = nn.Linear(head.in_features, len(rows))
-    kept.load_state_dict({key: value[rows] for key, value in head.state_dict().items()})
-    parent, _, leaf = name.rpartition(".")
-    setattr(net.get_submodule(parent), leaf, kept)
-
-
-def _out_of_place(net: nn.Module) -> nn.Module:
-    # An in-place ReLU would overwrite the outputs that taps before it have been given.
-    for module in net.modules():
-        if isinstance(module, nn.ReLU | nn.Dropout):
-            module.inplace = False
-    return net
-
-
-def _plain(net: Any, *, numbered: bool, classes: int, shape: Shape) -> Classifier:
-    """AlexNet or VGG as one sequence: conv1, relu1, pool1 ... or, ``numbered`` within blocks, conv1_1, relu1_1 ..."""
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    block, place, before_pool = 1, 0, []
-    for module in net.features:
-        if isinstance(module, nn.Conv2d):
-            place += 1
-        label = f"{block}_{place}" if numbered else f"{place}"
-        if isinstance(module, nn.MaxPool2d):
-            before_pool.append(f"relu{label}")
-            stages[f"pool{block if numbered else place}"] = module
-            block, place = (block + 1, 0) if numbered else (block, place)
-        else:
-            stages[f"{'conv' if isinstance(module, nn.Conv2d) else 'relu'}{label}"] = module
-    units = tuple(name for name in stages if name.startswith("relu"))
-    stages["pool"], stages["flatten"] = net.avgpool, nn.Flatten()
-    for index, module in enumerate(net.classifier):
-        stages[f"classifier{index}"] = module
-    positions = {"units": units, "stages": tuple(before_pool), "late": units[-3:]}
-    taps = tuple(before_pool) if numbered else units
-    return Classifier(nn.Sequential(stages), mean=MEAN, std=STD, taps=taps, gate_positions=positions, classes=classes,
-                      shape=shape)  # fmt: skip
-
-
-@register_model("alexnet")
-def alexnet(
-    *,
-    classes: int = 1000,
-    shape: Shape = (3, 224, 224),
-    weights: str | None = None,
-    rows: Sequence[int] | None = None,
-) -> Classifier:
-    """torchvision's AlexNet (Krizhevsky 2014); ``weights`` names one of torchvision's, "IMAGENET1K_V1", say."""
-    return _plain(_net("alexnet", weights, classes, rows, shape), numbered=False, classes=classes, shape=shape)
-
-
-@register_model("vgg16")
-def vgg16(
-    *,
-    classes: int = 1000,
-    shape: Shape = (3, 224, 224),
-    weights: str | None = None,
-    rows: Sequence[int] | None = None,
-) -> Classifier:
-    """torchvision's VGG-16 without BatchNorm (Simonyan and Zisserman 2015)."""
-    return _plain(_net("vgg16", weights, classes, rows, shape), numbered=True, classes=classes, shape=shape)
-
-
-@register_model("resnet50")
-def resnet50(
-    *,
-    classes: int = 1000,
-    shape: Shape = (3, 224, 224),
-    weights: str | None = None,
-    rows: Sequence[int] | None = None,
-) -> Classifier:
-    """torchvision's ResNet-50 (He et al. 2016); gates sit behind each bottleneck's last ReLU."""
-    net = _net("resnet50", weights, classes, rows, shape)
-    stages: OrderedDict[str, nn.Module] = OrderedDict(net.named_children())
-    head = stages.popitem()
-    stages["flatten"] = nn.Flatten()
-    stages.update([head])
-    layers = ("layer1", "layer2", "layer3", "layer4")
-    units = tuple(f"{layer}.{index}" for layer in layers for index in range(len(getattr(net, layer))))
-    positions = {"units": units, "stages": layers, "late": layers[2:]}
-    return Classifier(nn.Sequential(stages), mean=MEAN, std=STD, taps=("relu", *layers), gate_positions=positions,
-                      classes=classes, shape=shape)  # fmt: skip
-
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 
@@ -192,14 +65,17 @@ def imagenet(
     root: Path | None = None,
     size: int = 224,
     classes: Sequence[str] | None = None,
-    train_per_class: int | None = 20,
-    test_per_class: int | None = 5,
+    train_per_class: int = 200,
+    test_per_class: int = 50,
+    train_images: int = 20_000,
+    test_images: int = 5_000,
     seed: int = 0,
 ) -> Dataset:
     """ImageNet (ILSVRC 2012): ``root/train/<wnid>/*`` and ``root/val/<wnid>/*``, or the official archives in ``root``.
 
     The archives are unpacked once by torchvision. The shorter side becomes 256 for ``size`` 224, and in proportion.
-    ``classes`` lists wnids. The defaults keep 25 images a class, 3.8 GB for all thousand classes.
+    ``classes`` lists wnids. The same number of images of every class is drawn: at most ``*_per_class``, and about
+    ``*_images`` in all. By default that is 25 a class of the thousand (3.8 GB), 250 a class of a hundred or fewer.
     """
     if root is None:
         raise UserError(
@@ -207,8 +83,17 @@ def imagenet(
         )
     if (root / "ILSVRC2012_devkit_t12.tar.gz").is_file():
         _unpack(root)
-    dataset = folder(root=root, size=size, resize=round(size * 256 / 224), classes=classes,
-                     train_per_class=train_per_class, test_per_class=test_per_class, seed=seed)  # fmt: skip
+    names = sorted(set(classes)) if classes else _class_folders(root / "train")
+    strange = [name for name in names if name not in synsets()]
+    if len(names) == 1000 and strange:  # weights would name its classes by their places, and wrongly
+        raise UserError(f"{root / 'train'} has a thousand classes and {strange[0]!r} is none of ImageNet's: this is "
+                        "another data set; give the right folder with --data-root.")  # fmt: skip
+    count = max(1, len(names))
+    dataset = folder(
+        root=root, size=size, resize=round(size * 256 / 224), classes=classes, seed=seed,
+        train_per_class=min(train_per_class, max(1, train_images // count)),
+        test_per_class=min(test_per_class, max(1, test_images // count)),
+    )  # fmt: skip
     return Dataset("imagenet", dataset.train, dataset.test, dataset.classes, "ImageNet subset" if classes else "")
 
 
@@ -224,16 +109,22 @@ def _unpack(root: Path) -> None:
                         "train/<wnid>/ and val/<wnid>/.") from None  # fmt: skip
 
 
-def _listed(place: Path, classes: Sequence[str] | None) -> dict[str, list[Path]]:
-    """The image files of every class, both sorted by name."""
+def _class_folders(place: Path) -> list[str]:
     if not place.is_dir():
         raise UserError(f"There is no folder {place}; it must hold one sub-folder of images for each class.")
-    names = sorted(p.name for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(p.name for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _listed(place: Path, classes: Sequence[str] | None) -> dict[str, list[Path]]:
+    """The image files of every class, both sorted by name."""
+    names = _class_folders(place)
+    if isinstance(classes, str):
+        raise UserError(f"dataset.parameters.classes is the text {classes!r}; it must be a list of class folders.")
     if classes is not None:
         absent = [name for name in classes if name not in names]
         if absent:
             raise UserError(f"{place} has no class folder {absent[0]!r} ({len(absent)} of {len(classes)} named classes "
-                            "are absent); correct the parameter classes.")  # fmt: skip
+                            "are absent); correct --classes or dataset.parameters.classes.")  # fmt: skip
         names = sorted(set(classes))
     if len(names) < 2:
         raise UserError(f"{place} has {len(names)} class sub-folders and needs two or more, with images in each.")
@@ -292,3 +183,65 @@ def _split(chosen: list[tuple[Path, int, int]], read: Callable[[Path], npt.NDArr
         images[row] = read(path)
     labels, ids = (np.array([item[column] for item in chosen], np.int64) for column in (1, 2))
     return Split(images, labels, ids)
+
+
+def choose_classes(suite: Suite, given: str | Sequence[str] | None) -> Suite:
+    """The suite on some class folders of its data set, pretrained nets cut to the logits of these classes.
+
+    ``given``: names, one text of them with commas, or a file with one a line (of a CSV file the first column); None
+    leaves the data set's own choice. Raises UserError where the data set has no named classes.
+    """
+    dataset, model = suite.dataset, suite.model
+    if given is not None:
+        if dataset.name.endswith(".npz") or "classes" not in inspect.signature(datasets.get(dataset.name)).parameters:
+            raise UserError(f"The data set {dataset.name!r} has no class folders to choose from; --classes goes with "
+                            "'imagenet' and 'folder'.")  # fmt: skip
+        parameters = {**dataset.parameters, "classes": _names(given)}
+        dataset = dataset.model_copy(update={"parameters": parameters})
+    classes = dataset.parameters.get("classes")
+    pretrained = model.name in SMALLEST and bool(model.parameters.get("weights"))
+    if (
+        pretrained
+        and classes
+        and not isinstance(classes, str)
+        and (given is not None or "rows" not in model.parameters)
+    ):
+        wnids = sorted(set(classes))  # as the data set numbers them
+        places(wnids)
+        model = model.model_copy(update={"parameters": {**model.parameters, "rows": wnids}})
+    return suite.model_copy(update={"dataset": dataset, "model": model})
+
+
+def _names(given: str | Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(name for name in _unchecked_names(given) if name))
+    if len(names) < 2:
+        said = f"only {names[0]!r}" if names else "no class"
+        raise UserError(f"--classes names {said}, and a classifier needs two or more: separate them by commas, or give "
+                        "a file with one a line.")  # fmt: skip
+    return names
+
+
+def _unchecked_names(given: str | Sequence[str]) -> list[str]:
+    if not isinstance(given, str):
+        return list(given)
+    if os.path.isfile(given):  # says no to a text that is too long for a path
+        return _names_in(Path(given))
+    if "/" in given or given.lower().endswith((".txt", ".csv")):
+        raise UserError(f"There is no file {given} for --classes; give one, or names with commas between them.")
+    return [name.strip() for name in given.split(",")]
+
+
+_WNID = re.compile(r"n\d{8}\b")
+
+
+def _names_in(file: Path) -> list[str]:
+    """The first column; of a line that begins with a wnid nothing else, and no header over wnids."""
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read as text ({error}); give a file with one class a line.") from None
+    cells = [line.split(",")[0].strip().strip('"') for line in lines if line and not line.startswith("#")]
+    names = [found.group() if (found := _WNID.match(cell)) else cell for cell in cells]
+    if len(names) > 1 and not _WNID.match(names[0]) and all(_WNID.fullmatch(name) for name in names[1:]):
+        return names[1:]
+    return names

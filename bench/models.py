@@ -163,8 +163,12 @@ def pool(activation: torch.Tensor) -> torch.Tensor:
     return activation.flatten(2).mean(2) if activation.ndim > 2 else activation
 
 
-def save_weights(classifier: Classifier, path: Path, metadata: Mapping[str, str]) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
+def save_weights(classifier: Classifier, path: Path, metadata: Mapping[str, str], *, half: bool = False) -> None:
+    """Write all parameters and buffers, with ``half`` those of floating point as float16."""
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in classifier.state_dict().items()
+    }
     save_file(tensors, path, metadata=dict(metadata))
 
 
@@ -221,6 +225,20 @@ def digits_cnn(*, classes: int = 10, shape: tuple[int, int, int] = (1, 8, 8), wi
     )  # fmt: skip
 
 
+class Scale(nn.Module):
+    """A constant factor: before a linear layer it makes the layer learn more slowly than the rest of the net."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.factor
+
+    def extra_repr(self) -> str:
+        return f"{self.factor:g}"
+
+
 @register_model("wide7")
 def wide7(
     *, classes: int = 10, shape: tuple[int, int, int] = (3, 32, 32), widths: tuple[int, int, int] = (64, 128, 256)
@@ -238,6 +256,7 @@ def wide7(
         inputs = width
     stages["pool"] = nn.AdaptiveMaxPool2d(1)
     stages["flatten"] = nn.Flatten()
+    stages["scale"] = Scale(1 / 9)  # maximum-pooled features are large: without it the head drowns the rest in noise
     stages["head"] = nn.Linear(inputs, classes)
     units = tuple(name for name in stages if name.startswith("conv"))
     blocks = tuple(name for name in units if name.endswith("b"))

@@ -34,7 +34,7 @@ def plan(suite: Suite, store: Store, device: torch.device, data_root: Path | Non
     """The grid of a suite, each row with its passes and an estimate from a timed batch of the untrained net."""
     stages = Stages(suite, store, device=device, data_root=data_root, report=report)
     check(suite, stages)
-    net = stages.blank_classifier().to(device)
+    net = stages.blank_classifier(pretrained=False).to(device)
     images_per_second = _speed(net, device)
     count, fitted = len(stages.test), len(stages.train_split)
     rows: list[Row] = []
@@ -46,7 +46,7 @@ def plan(suite: Suite, store: Store, device: torch.device, data_root: Path | Non
 
     if store.has("weights", stages.weights_inputs):
         add("classifier", suite.model.name, 0, "in the store")
-    elif suite.model.weights is None:
+    elif suite.model.weights is None and not suite.model.parameters.get("weights"):
         epochs = stages.recipe.epochs
         add(
             "classifier",

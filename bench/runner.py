@@ -16,14 +16,19 @@ import pandas as pd
 import platformdirs
 import torch
 
+from ..subnets.gates import random_gates
 from . import cells as cell_measures
-from . import metrics, registry, stats
+from . import metrics, registry, separation, stats
 from . import protocol as protocols
 from .cells import Pair, Samples, adjust, columns_of, compare, leaders, measure
 from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite, load_suite
 from .entries import SCHEMA, Entry, tidy, write_entry, write_json
+from .imagenet import choose_classes
 from .progress import Reporter, Silent
 from .protocol import Kind, Outcome, evaluate
+from .sensitivity import Scored, sweep
+from .separation import FEATURES, GATES, figure_arrays, gate_arrays, write_arrays
+from .shipped import locate
 from .stages import Stages, code_hash
 from .store import Arrays, Meta, NotStored, Store, StoreError, When, key_of
 from .tables import write_tables
@@ -53,6 +58,7 @@ def run(
     limit: int | None = None,
     device: str = "auto",
     seed: int | None = None,
+    classes: str | Sequence[str] | None = None,
     data_root: str | Path | None = None,
     store: str | Path | None = None,
     when: When = "missing",
@@ -64,7 +70,7 @@ def run(
     ``output``. Raises UserError for whatever the caller can mend.
     """
     return execute(
-        override(suite if isinstance(suite, Suite) else load_suite(suite), limit=limit, seed=seed),
+        override(suite if isinstance(suite, Suite) else load_suite(suite), limit=limit, seed=seed, classes=classes),
         device=choose_device(device),
         data_root=None if data_root is None else Path(data_root),
         store=Store(Path(store) if store else default_store(), when),
@@ -89,18 +95,21 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def override(suite: Suite, *, limit: int | None, seed: int | None) -> Suite:
+def override(suite: Suite, *, limit: int | None, seed: int | None, classes: str | Sequence[str] | None = None) -> Suite:
+    """The suite with what a command line changes; ``classes`` are class names, one text of them, or their file."""
     if limit is not None and limit < 20:
         raise UserError(f"--limit {limit} is too few images to fit and evaluate on; give at least 20.")
     if seed is not None and seed < 0:
         raise UserError(f"--seed {seed} is negative; give 0 or more.")
     changes = {k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None}
-    return suite.model_copy(update=changes)
+    return choose_classes(suite.model_copy(update=changes), classes)
 
 
 def check(suite: Suite, stages: Stages) -> None:
     """Everything that can be wrong without computing: names, parameters, presets, recipe and gate options."""
     registry.models.get(suite.model.name)
+    if suite.model.weights is not None:
+        locate(suite.model.weights)
     _ = stages.recipe, stages.gate_options, stages.attacks
     for protocol in suite.protocols:
         for detector in suite.detectors:
@@ -130,7 +139,7 @@ def execute(
             report.step(f"{suite.name}: attack {attack.title}")
             stages.strength(attack)
         report.step(f"{suite.name}: class gates")
-        gates_meta = stages.gates[1]
+        gates = [meta for _, meta in stages.gates]
     except NotStored as missing:
         raise UserError(
             f"The store {store.root} lacks {missing} of this suite, and --when {store.when} computes nothing; "
@@ -140,9 +149,13 @@ def execute(
     entries: list[Entry] = []
     for protocol in suite.protocols:
         entries += run.protocol(protocol)
-    if gates_meta:
-        write_json(folder / "subnets.json", {"suite": suite.name, "seed": suite.seed, **gates_meta})
+    if gates and stages.gate_options is not None:
+        said = {"suite": suite.name, "seed": suite.seed, "options": stages.gate_options.model_dump(), "sets": gates}
+        write_json(folder / "subnets.json", said)
     write_json(folder / "suite.json", suite.model_dump(mode="json"))
+    run.figures()
+    if suite.sensitivity is not None:
+        write_json(folder / "sensitivity.json", sweep(suite, suite.sensitivity, run.scored))
     _remove_others(folder, entries)
     write_tables(folder)
     return Result(tidy(entries), folder, entries, run.failures, store.computed, store.reused)
@@ -200,15 +213,61 @@ class _Run:
         )
         return entries
 
+    def figures(self) -> None:
+        """The arrays of figures 2 and 3: one set of gates, and penultimate features under the suite's last attack."""
+        for path in (FEATURES, GATES):
+            (self.folder / path).unlink(missing_ok=True)
+        if not self.stages.gates:
+            return
+        gates, meta = self.stages.gates[0]
+        about = {"dataset": self.suite.dataset.name, "suite": self.suite.name, "gate_seed": str(meta["seed"])}
+        write_arrays(self.folder / GATES, gate_arrays(gates), about)
+        part, protocol = self.suite.attacks[-1], self.suite.protocols[0]
+        facts = self.stages.strength(part)
+        usable = np.flatnonzero(facts["clean_correct"].astype(bool) & facts["success"].astype(bool))
+        clean, moved = (self.stages.view(kind, part.title, protocol) for kind in FIGURE_KINDS)
+        inputs = {
+            "views": [clean.key, moved.key],
+            "gates": meta["fingerprint"],
+            "source": code_hash(separation),
+            "seed": self.suite.seed,
+        }
+        try:
+            arrays, _ = self.store.get("figures", inputs, lambda: (
+                figure_arrays(clean, moved, gates, usable, seed=self.suite.seed, control=random_gates(gates, 0)), {}
+            ))  # fmt: skip
+        except (UserError, NotStored) as error:
+            if isinstance(error, StoreError):
+                raise
+            self.report.warn(f"The arrays of figure 2 are left out: {error}")
+            return
+        write_arrays(self.folder / FEATURES, arrays, about | {"attack": part.title})
+
+    def scored(self, variant: Suite, text: str) -> Scored:
+        """A variant of the suite through its one protocol, without entries."""
+        own = self.stages
+        stages = Stages(variant, self.store, device=own.device, data_root=own.data_root, report=self.report)
+        run = _Run(stages, self.folder, self.report, self.debug)
+        samples: dict[str, Samples] = {}
+        values: dict[str, dict[Pair, float]] = {}
+        for part in variant.detectors:
+            self.report.step(f"{variant.name}: {text}, {part.title}")
+            outcome = _joined([run.outcome(part, variant.protocols[0], gate)[0] for gate in stages.gate_seeds(part)])
+            cells, samples[part.title] = run.cells(part, variant.protocols[0], outcome)
+            values[part.title] = {(c["fit_on"], c["test_on"]): c["auroc"] for c in cells if c["auroc"] is not None}
+        return Scored(samples, values, [meta["report"] for _, meta in stages.gates])
+
     def detector(self, part: DetectorPart, protocol: Protocol) -> tuple[Entry, Samples]:
         attacks = [p.title for p in self.suite.attacks]
         reason = ""
         cells: list[dict[str, Any]] = []
         cost: Meta = {}
         samples: Samples = {}
-        outcome = Outcome(pd.DataFrame(columns=["split", "fit_on", "test_on", "kind", "image", "score"]), [])
+        outcome = Outcome(pd.DataFrame(columns=_COLUMNS), [])
         try:
-            outcome, cost = self.outcome(part, protocol)
+            seeds = self.stages.gate_seeds(part)
+            parts = [self.outcome(part, protocol, gate) for gate in seeds]
+            outcome, cost = _joined([found for found, _ in parts]), _mean_cost([cost for _, cost in parts])
             cells, samples = self.cells(part, protocol, outcome)
         except NotStored as missing:
             if self.store.when == "cached":
@@ -233,10 +292,10 @@ class _Run:
         write_entry(self.folder, entry, outcome.scores)
         return entry, samples
 
-    def outcome(self, part: DetectorPart, protocol: Protocol) -> tuple[Outcome, Meta]:
+    def outcome(self, part: DetectorPart, protocol: Protocol, gate: int) -> tuple[Outcome, Meta]:
         """Scores of single images, from the store or through views, characteristics and the protocol."""
         stages = self.stages
-        detectors = stages.build_detectors(part, protocol)
+        detectors = stages.build_detectors(part, protocol, gate)
 
         def compute() -> tuple[Arrays, Meta]:
             material = stages.material(protocol)
@@ -247,7 +306,7 @@ class _Run:
                 coupled = any(getattr(d, "coupled", False) for d in detectors)
                 place = (kind, "" if kind == "clean" and not coupled else attack)
                 if place not in memo:
-                    memo[place], cost = stages.characteristics(part, detectors, kind, attack, protocol, material)
+                    memo[place], cost = stages.characteristics(part, detectors, kind, attack, protocol, material, gate)
                     costs.append(cost)
                 return memo[place][candidate]
 
@@ -267,7 +326,7 @@ class _Run:
             return _pack(found, cost)
 
         inputs = {
-            "detector": stages.detector_inputs(part, protocol),
+            "detector": stages.detector_inputs(part, protocol, gate),
             "protocol": protocol.model_dump(),
             "source": code_hash(protocols),
             "attacks": {p.title: stages.attack_key(p) for p in self.suite.attacks},
@@ -275,7 +334,7 @@ class _Run:
             "seed": self.suite.seed,
         }
         arrays, meta = self.store.get("outcome", inputs, compute)
-        return _unpack(arrays, meta)
+        return _unpack(arrays, meta, gate)
 
     def cells(self, part: DetectorPart, protocol: Protocol, outcome: Outcome) -> tuple[list[dict[str, Any]], Samples]:
         attacks = [p.title for p in self.suite.attacks]
@@ -298,6 +357,13 @@ class _Run:
         }
         arrays, meta = self.store.get("cells", inputs, compute)
         return meta["cells"], {_pair(name): array for name, array in arrays.items()}
+
+    @cached_property
+    def gates(self) -> dict[str, Any]:
+        """What an entry says of the sets of gates it rests on."""
+        options = self.stages.gate_options
+        sets = [{k: meta[k] for k in ("seed", "fingerprint", "seconds")} for _, meta in self.stages.gates]
+        return {"options": options.model_dump() if options else {}, "sets": sets}
 
     @cached_property
     def attacks(self) -> dict[str, Any]:
@@ -338,7 +404,7 @@ class _Run:
                 "notes": cost.get("notes", ""),
             },
             "attacks": self.attacks,
-            "subnets": {k: v for k, v in stages.gates[1].items() if k != "report"} if needs_gates else None,
+            "subnets": self.gates if needs_gates else None,
             "seed": suite.seed,
             "statistics": suite.statistics.model_dump(exclude={"comparisons"}),
             "cells": cells,
@@ -387,7 +453,10 @@ def _pair(name: str) -> Pair:
     return first, second
 
 
+FIGURE_KINDS: tuple[Kind, Kind] = ("clean", "adversarial")
+
 _TEXT = ("fit_on", "test_on", "kind")
+_COLUMNS = ["gate", "split", "fit_on", "test_on", "kind", "image", "score"]
 
 
 def _pack(outcome: Outcome, cost: Meta) -> tuple[Arrays, Meta]:
@@ -403,11 +472,25 @@ def _pack(outcome: Outcome, cost: Meta) -> tuple[Arrays, Meta]:
     return arrays, meta
 
 
-def _unpack(arrays: Arrays, meta: Meta) -> tuple[Outcome, Meta]:
+def _unpack(arrays: Arrays, meta: Meta, gate: int) -> tuple[Outcome, Meta]:
     columns = {n: np.array(meta[n], object)[a] if n in _TEXT else a for n, a in arrays.items()}
-    order = ["split", "fit_on", "test_on", "kind", "image", "score"]
-    frame = pd.DataFrame(columns)[order].astype(dict.fromkeys(_TEXT, "category"))
-    return Outcome(frame, meta["fits"]), meta["cost"]
+    columns["gate"] = np.full(len(columns["score"]), gate, np.int16)
+    frame = pd.DataFrame(columns)[_COLUMNS].astype(dict.fromkeys(_TEXT, "category"))
+    return Outcome(frame, [record | {"gate": gate} for record in meta["fits"]]), meta["cost"]
+
+
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcomes of several sets of gates as one."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    frames = [outcome.scores.astype(dict.fromkeys(_TEXT, str)) for outcome in outcomes]
+    frame = pd.concat(frames, ignore_index=True).astype(dict.fromkeys(_TEXT, "category"))
+    return Outcome(frame, [record for outcome in outcomes for record in outcome.fits])
+
+
+def _mean_cost(costs: Sequence[Meta]) -> Meta:
+    numbers = [name for name, value in costs[0].items() if isinstance(value, float)]
+    return costs[0] | {name: sum(cost[name] for cost in costs) / len(costs) for name in numbers}
 
 
 def _digest(scores: pd.DataFrame) -> str:

@@ -19,17 +19,18 @@ from pydantic import BaseModel, ValidationError
 from .. import detectors
 from ..attacks.presets import build
 from ..attacks.verify import craft, noise_of_norm, verify
-from ..subnets import calibration, frozen, learn
+from ..subnets import calibration, chain, compact, frozen, learn
 from ..subnets import extract as extraction
 from ..subnets import gates as gates_module
 from ..subnets.extract import extract
 from ..subnets.gates import GateOptions, gates_from_arrays, gates_to_arrays
-from . import data, registry
+from . import data, registry, shipped
 from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite
 from .models import Classifier, load_weights
 from .progress import Reporter
 from .protocol import Kind, Material, check_finite
 from .store import Arrays, Meta, Store, hash_arrays, key_of
+from .torchvision_nets import SMALLEST
 from .train import Recipe, accuracy, train
 from .types import Attack, ClassGates, Floats, UserError
 from .views import View, fingerprint
@@ -63,9 +64,9 @@ def source_hash(thing: object) -> str:
 
 @cache
 def detectors_hash() -> str:
-    """Of all our detectors' files: they use one another's functions."""
+    """Of all our detectors' files, which use one another's functions, and of those that compute subnets' features."""
     folder = Path(detectors.__file__ or "").parent
-    digest = hashlib.sha256(code_hash(gates_module).encode())
+    digest = hashlib.sha256(code_hash(gates_module, chain, compact, frozen).encode())
     for path in sorted(folder.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -77,7 +78,7 @@ class Stages:
     def __init__(self, suite: Suite, store: Store, *, device: torch.device, data_root: Path | None, report: Reporter
                  ) -> None:  # fmt: skip
         self.suite, self.store, self.device, self.report = suite, store, device, report
-        self._data_root = data_root
+        self.data_root = data_root
         self._views: dict[str, View] = {}
         self._attack_keys: dict[str, str] = {}
 
@@ -86,7 +87,7 @@ class Stages:
     @cached_property
     def dataset(self) -> data.Dataset:
         part = self.suite.dataset
-        return data.load(part.name, self._data_root, **part.parameters)
+        return data.load(part.name, self.data_root, **part.parameters)
 
     @cached_property
     def test(self) -> data.Split:
@@ -110,13 +111,15 @@ class Stages:
         options: GateOptions = fill(GateOptions, {"seed": self.suite.seed, **self.suite.subnets}, "subnets")
         return options
 
-    def blank_classifier(self) -> Classifier:
+    def blank_classifier(self, *, pretrained: bool = True) -> Classifier:
+        """The model as its factory gives it; without ``pretrained`` a net of the same shape and nothing fetched."""
         part = self.suite.model
+        parameters = part.parameters
+        if not pretrained and part.name in SMALLEST:
+            parameters = {key: value for key, value in parameters.items() if key not in ("weights", "rows")}
         factory = registry.models.get(part.name)
         try:
-            net: Classifier = factory(
-                **{"classes": self.dataset.classes, "shape": self.dataset.shape, **part.parameters}
-            )
+            net: Classifier = factory(**{"classes": self.dataset.classes, "shape": self.dataset.shape, **parameters})
         except TypeError as error:
             raise UserError(f"model.parameters: the model {part.name!r} does not take them ({error}).") from None
         return net
@@ -125,11 +128,7 @@ class Stages:
     def weights_inputs(self) -> Meta:
         part = self.suite.model
         if part.weights is not None:
-            if not part.weights.is_file():
-                raise UserError(
-                    f"There is no weights file {part.weights}; mend model.weights or leave it out to train."
-                )
-            file = hashlib.sha256(part.weights.read_bytes()).hexdigest()
+            file = shipped.digest(shipped.locate(part.weights))
             return {"file": file, "model": part.name, "parameters": part.parameters, "shape": self.dataset.shape}
         recipe = self.recipe.model_dump()
         return {
@@ -146,7 +145,7 @@ class Stages:
         arrays, self.weights_meta = self.store.get("weights", self.weights_inputs, lambda: self._weights(net))
         state = net.state_dict()
         net.load_state_dict({n: torch.from_numpy(arrays[n].copy()).to(state[n].dtype) for n in state})
-        net.to(self.device).eval()
+        net.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # faster on CPUs
         for parameter in net.parameters():
             parameter.requires_grad_(False)
         inputs = {"model": net.content_hash(), "dataset": self.dataset.content_hash}
@@ -162,7 +161,7 @@ class Stages:
 
     def _weights(self, net: Classifier) -> tuple[Arrays, Meta]:
         if self.suite.model.weights is not None:
-            meta = load_weights(net, self.suite.model.weights)
+            meta = load_weights(net, shipped.locate(self.suite.model.weights))
         elif self.suite.model.parameters.get("weights"):
             meta = {"weights": self.suite.model.parameters["weights"]}  # the factory brought them; training resets
         else:
@@ -249,19 +248,13 @@ class Stages:
 
     # -- gates --------------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def gates_inputs(self) -> Meta:
-        options = self.gate_options
-        return {} if options is None else {"model": self.model_hash, "images": self._split_key(self.train_split),
-                                           "options": options.model_dump(exclude={"chunk", "prefix_mib"}),
-                                           "source": code_hash(calibration, extraction, frozen, learn)}  # fmt: skip
+    def gates_inputs(self, options: GateOptions) -> Meta:
+        return {"model": self.model_hash, "images": self._split_key(self.train_split),
+                "options": options.model_dump(exclude={"chunk", "prefix_mib", "seeds"}),
+                "source": code_hash(calibration, extraction, frozen, learn)}  # fmt: skip
 
-    @cached_property
-    def gates(self) -> tuple[dict[str, ClassGates], Meta]:
-        """The run's class gates by name, and the report on them."""
-        options = self.gate_options
-        if options is None:
-            return {}, {}
+    def learned_gates(self, options: GateOptions) -> tuple[ClassGates, Meta]:
+        """Class gates of one seed and the report on them."""
 
         def compute() -> tuple[Arrays, Meta]:
             began = time.monotonic()
@@ -270,9 +263,27 @@ class Stages:
             meta = {"report": found.report, "calibration": vars(found.calibration), "seconds": time.monotonic() - began}
             return gates_to_arrays(found.gates), _jsonable(meta)
 
-        arrays, meta = self.store.get("gates", self.gates_inputs, compute)
+        arrays, meta = self.store.get("gates", self.gates_inputs(options), compute)
         gates = gates_from_arrays(arrays)
-        return {"learned": gates}, meta | {"options": options.model_dump(), "fingerprint": fingerprint(gates)}
+        return gates, meta | {"seed": options.seed, "fingerprint": fingerprint(gates)}
+
+    @cached_property
+    def gate_sets(self) -> list[GateOptions]:
+        """The options of the run's sets of gates, which differ in their seed; none without subnets."""
+        options = self.gate_options
+        if options is None:
+            return []
+        return [options.model_copy(update={"seed": options.seed + index}) for index in range(options.seeds)]
+
+    @cached_property
+    def gates(self) -> list[tuple[ClassGates, Meta]]:
+        """The run's sets of class gates with their reports."""
+        return [self.learned_gates(options) for options in self.gate_sets]
+
+    def gate_seeds(self, part: DetectorPart) -> range:
+        """The places in `gate_sets` that a detector is run for; one that needs no subnets is run once."""
+        needs_gates = "subnets" in registry.detectors.get(part.name).info.needs
+        return range(min(len(self.gate_sets), part.gate_seeds or len(self.gate_sets)) if needs_gates else 1)
 
     # -- views --------------------------------------------------------------------------------------------------------
 
@@ -297,7 +308,8 @@ class Stages:
         return self._views[key]
 
     def _make_view(self, images: torch.Tensor, key: str, **more: Any) -> View:
-        return View(self.classifier, images, key=key, gates=self.gates[0], store=self.store, **more)
+        gates = {"learned": self.gates[0][0]} if self.gates else {}
+        return View(self.classifier, images, key=key, gates=gates, store=self.store, **more)
 
     @cached_property
     def train_view(self) -> View:
@@ -354,7 +366,7 @@ class Stages:
         free = [{k: v for k, v in c.items() if k not in fixed} for c in offered] or [{}]
         return [dict(fixed | c) for i, c in enumerate(free) if c not in free[:i]]
 
-    def detector_inputs(self, part: DetectorPart, protocol: Strict | Lee2018) -> Meta:
+    def detector_inputs(self, part: DetectorPart, protocol: Strict | Lee2018, gate: int = 0) -> Meta:
         cls = registry.detectors.get(part.name)
         needs_gates = "subnets" in cls.info.needs
         return {
@@ -363,36 +375,40 @@ class Stages:
             "candidates": self.candidates(part, protocol),
             "train": self._split_key(self.train_split),
             "model": self.model_hash,
-            "gates": self.gates_inputs if needs_gates else {},
+            "gates": self.gates_inputs(self.gate_sets[gate]) if needs_gates else {},
+            "gate": gate,
         }
 
-    def build_detectors(self, part: DetectorPart, protocol: Strict | Lee2018) -> list[Any]:
+    def build_detectors(self, part: DetectorPart, protocol: Strict | Lee2018, gate: int = 0) -> list[Any]:
+        """One a candidate; a detector that draws gates of its own (``gate_seed``) draws others for every ``gate``."""
         cls = registry.detectors.get(part.name)
         if "subnets" in cls.info.needs and self.suite.subnets is None:
             raise UserError(f"The detector {part.title!r} needs subnets and the suite has none; add a [subnets] table.")
+        own = "gate_seed" in inspect.signature(cls).parameters
         try:
-            return [cls(**parameters) for parameters in self.candidates(part, protocol)]
+            return [cls(**(p | ({"gate_seed": p.get("gate_seed", 0) + gate} if own else {})))
+                    for p in self.candidates(part, protocol)]  # fmt: skip
         except TypeError as error:
             raise UserError(f"detectors.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
 
     def characteristics(
         self, part: DetectorPart, detectors: Sequence[Any], kind: Kind, attack: str, protocol: Strict | Lee2018,
-        material: Material,
+        material: Material, gate: int = 0,
     ) -> tuple[list[Floats], Meta]:  # fmt: skip
         """``(N, K)`` for each candidate, with what they cost; rows that a coupled detector never scores are NaN."""
         coupled = isinstance(protocol, Lee2018) and any(getattr(d, "coupled", False) for d in detectors)
-        inputs = self.detector_inputs(part, protocol) | {"view": self.view_key(kind, attack, protocol)}
+        inputs = self.detector_inputs(part, protocol, gate) | {"view": self.view_key(kind, attack, protocol)}
         kept = None
         if coupled and isinstance(protocol, Lee2018):
             kept = material.kept(attack, protocol)
             inputs |= {"kept": hash_arrays(kept), "batch_size": protocol.batch_size}
 
         def compute() -> tuple[Arrays, Meta]:
-            view = self.view(kind, attack, protocol).unlabelled()
+            view = self._gated(self.view(kind, attack, protocol).unlabelled(), gate)
             if kept is not None:
                 view = view.subset(kept)
                 view.parents = self.view("clean", attack, protocol).subset(kept)
-            fitted = [self.fitted(detector) for detector in detectors]
+            fitted = [self.fitted(detector, gate) for detector in detectors]
             with metered(view) as cost:
                 found = [check_finite(d.characteristics(view), part.title, f"{kind} images") for d in fitted]
             view.forget()
@@ -407,10 +423,13 @@ class Stages:
             found = [_spread(values, kept, len(self.test)) for values in found]
         return found, meta
 
-    def fitted(self, detector: Any) -> Any:
+    def _gated(self, view: View, gate: int) -> View:
+        return view.with_gates({"learned": self.gates[gate][0]}) if gate else view
+
+    def fitted(self, detector: Any, gate: int = 0) -> Any:
         """Fit once; what several detectors need of the training view is memoised there."""
         if not getattr(detector, "_subnetbench_fitted", False):
-            detector.fit(self.train_view)
+            detector.fit(self._gated(self.train_view, gate))
             detector._subnetbench_fitted = True
         return detector
 

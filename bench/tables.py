@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
@@ -11,7 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from . import gate_tables
 from .entries import Entry, read_entries, tidy, write_text
+from .gate_tables import percent
+from .semantics import SEMANTICS_NOTE, semantics
+from .separation import SEPARATION_NOTE, separation
 from .types import UserError
 
 #: Published rows that an entry is put beside, by the detector's registered name.
@@ -25,10 +29,6 @@ PUBLISHED_DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "S
 PUBLISHED_ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "deepfool": "DeepFool", "cw": "CW"}
 
 
-def percent(value: Any, digits: int = 1) -> str:
-    return "–" if value is None or pd.isna(value) else f"{100 * value:.{digits}f}"
-
-
 def bracket(cell: dict[str, Any]) -> str:
     if cell["auroc"] is None:
         return "–"
@@ -38,7 +38,11 @@ def bracket(cell: dict[str, Any]) -> str:
 
 def write_tables(folder: Path, check: bool = False) -> list[Path]:
     """Write every table of a results folder as CSV and Markdown; with ``check``, only compare with what is there."""
-    wanted = render(folder)
+    return compare_files(folder, render(folder), check)
+
+
+def compare_files(folder: Path, wanted: Mapping[str, str], check: bool) -> list[Path]:
+    """Write the texts below ``folder/tables``, or with ``check`` raise UserError at the first that differs."""
     written = []
     for name, text in wanted.items():
         path = folder / "tables" / name
@@ -57,7 +61,7 @@ def render(folder: Path) -> dict[str, str]:
     """File name -> text of every table that the entries under ``folder`` give."""
     entries = read_entries(folder)
     comparisons = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((folder / "comparisons").glob("*.json"))]
-    made: dict[str, str] = {"cells.csv": _csv(tidy(entries))}
+    made: dict[str, str] = {"cells.csv": csv_text(tidy(entries))}
     report = [f"# {', '.join(sorted({e['suite']['name'] for e in entries}))}", "", *_preamble(entries)]
     sections: list[tuple[str, str, Callable[[], pd.DataFrame], str]] = [
         ("table2", "AUROC for seen and unknown attacks", lambda: table2(entries, comparisons), _TABLE2_NOTE),
@@ -66,7 +70,20 @@ def render(folder: Path) -> dict[str, str]:
         ("transfer", "Fitted on (row) and tested on (column)", lambda: transfer(entries), _TRANSFER_NOTE),
         ("noise", "Control: Gaussian noise of the attack's norm", lambda: noise(entries), _NOISE_NOTE),
         ("strength", "The attacks, verified in float32", lambda: strength(entries), _STRENGTH_NOTE),
-        ("subnets", "The class-specific subnets", lambda: subnets(folder), _SUBNETS_NOTE),
+        ("subnets", "The class-specific subnets", lambda: gate_tables.subnets(folder), gate_tables.SUBNETS_NOTE),
+        (
+            "separation",
+            "Are true and adversarial images further apart in the subnets?",
+            lambda: separation(folder),
+            SEPARATION_NOTE,
+        ),
+        ("semantics", "Do alike classes have alike subnets?", lambda: semantics(folder), SEMANTICS_NOTE),
+        (
+            "sensitivity",
+            "What it owes to the choices of gate training",
+            lambda: gate_tables.sensitivity(folder),
+            gate_tables.SENSITIVITY_NOTE,
+        ),
         ("cost", "Cost of scoring", lambda: cost(entries), _COST_NOTE),
     ]
     for name, title, make, note in sections:
@@ -74,7 +91,7 @@ def render(folder: Path) -> dict[str, str]:
         if frame.empty:
             continue
         text = f"{frame.to_markdown(index=False, disable_numparse=True)}\n"
-        made[f"{name}.csv"], made[f"{name}.md"] = _csv(frame), text
+        made[f"{name}.csv"], made[f"{name}.md"] = csv_text(frame), text
         report += [f"## {title}", "", note, "", text]
     remarks = sorted({(e["protocol"]["name"], e["detector"]["label"], c["remark"])
                       for e in entries for c in e["cells"] if c["remark"]})  # fmt: skip
@@ -106,7 +123,7 @@ def _preamble(entries: Sequence[Entry]) -> list[str]:
     return [*lines, ""]
 
 
-def _csv(frame: pd.DataFrame) -> str:
+def csv_text(frame: pd.DataFrame) -> str:
     buffer = StringIO()
     frame.to_csv(buffer, index=False, float_format="%.6g", lineterminator="\n")
     return buffer.getvalue()
@@ -116,7 +133,7 @@ def _attack_names(entry: Entry) -> list[str]:
     return list(entry["attacks"])
 
 
-def _cell(entry: Entry, fit_on: str, test_on: str) -> dict[str, Any]:
+def cell_of(entry: Entry, fit_on: str, test_on: str) -> dict[str, Any]:
     found = [c for c in entry["cells"] if c["fit_on"] == fit_on and c["test_on"] == test_on]
     return found[0] if found else {"auroc": None, "remark": "not run"}
 
@@ -140,7 +157,7 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
         row = _head(entry) | {"n": str(low) if low == high else f"{low}–{high}"}
         pairs = [(a, a, f"seen {a}") for a in attacks] + [(attacks[0], a, f"unknown {a}") for a in attacks[1:]]
         for fit_on, test_on, column in pairs:
-            text = bracket(_cell(entry, fit_on, test_on))
+            text = bracket(cell_of(entry, fit_on, test_on))
             leader = best.get((entry["suite"]["name"], entry["protocol"]["name"], fit_on, test_on))
             if leader and leader["best"] == entry["detector"]["label"]:
                 text = f"**{text}**"
@@ -191,7 +208,7 @@ def published(entries: Sequence[Entry]) -> pd.DataFrame:
                 name = PUBLISHED_ATTACKS.get(entry["attacks"][test_on]["name"])
                 if name is None:
                     continue
-                cell = _cell(entry, fit_of or test_on, test_on)
+                cell = cell_of(entry, fit_of or test_on, test_on)
                 theirs = float(reference[dataset, detector, protocol, name])
                 row = _head(entry) | {
                     "attack": f"{protocol} {test_on}",
@@ -241,7 +258,7 @@ def transfer(entries: Sequence[Entry]) -> pd.DataFrame:
         attacks = _attack_names(entry)
         for fit_on in attacks:
             row = _head(entry) | {"fitted on": fit_on}
-            row |= {test_on: bracket(_cell(entry, fit_on, test_on)) for test_on in attacks}
+            row |= {test_on: bracket(cell_of(entry, fit_on, test_on)) for test_on in attacks}
             rows.append(row)
     return _sorted(rows)
 
@@ -256,7 +273,7 @@ _NOISE_NOTE = (
 def noise(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
-        cells = {a: _cell(entry, a, a) for a in _attack_names(entry)}
+        cells = {a: cell_of(entry, a, a) for a in _attack_names(entry)}
         if all(c.get("noise_auroc") is None for c in cells.values()):
             continue
         row = _head(entry)
@@ -303,28 +320,6 @@ def strength(entries: Sequence[Entry]) -> pd.DataFrame:
 
 def _short(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
-
-
-_SUBNETS_NOTE = (
-    "Each class's subnet on held-out training images, one class against the rest: share of active channels in percent "
-    "(in all, and behind each gated module), balanced accuracy and binary cross-entropy of the full net and of the "
-    "subnet, the epoch taken, and whether its share was at most tau."
-)
-
-
-def subnets(folder: Path) -> pd.DataFrame:
-    path = folder / "subnets.json"
-    if not path.is_file():
-        return pd.DataFrame()
-    found = json.loads(path.read_text(encoding="utf-8"))
-    rows = []
-    for r in found["report"]:
-        row = {"class": str(r["class"]), "images": str(r["images"]), "active": percent(r["active_total"])}
-        row |= {f"active {path}": percent(share) for path, share in r["active"].items()}
-        for name in ("balanced_accuracy", "bce"):
-            row |= {f"{name} {net}": f"{r[f'{net}_{name}']:.3f}" for net in ("full", "subnet")}
-        rows.append(row | {"epoch": str(r["epoch"]), "tau met": "yes" if r["tau_met"] else "no"})
-    return pd.DataFrame(rows)
 
 
 _COST_NOTE = (

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save
+from torch import nn
 
 from .data import Dataset, Split
 from .models import Classifier, evaluating
@@ -35,6 +36,9 @@ class Recipe(BaseModel):
     warmup: float = Field(0.2, gt=0, lt=1, description="share of the steps on which the rate rises")
     flip: bool = True
     shift: int = Field(2, ge=0, description="largest random translation in pixels, reflected at the border")
+    whiten: bool = Field(False, description="first convolution fixed to whiten patches of training images")
+    dirac: bool = Field(False, description="convolutions begin by passing their input on")
+    lookahead: bool = Field(False, description="follow a slow average of the weights, slower towards the end")
     seed: int = Field(0, ge=0)
 
 
@@ -78,18 +82,21 @@ def train(
     With ``checkpoint``, an epoch that is done is never done again: a killed run goes on after it and ends with the
     same weights, since every epoch draws from a generator of its own.
     """
-    _reset(classifier, recipe.seed)
+    _begin(classifier, recipe, dataset.train)
     classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     low_precision = has_fast_bf16(device)
     steps = len(dataset.train) // recipe.batch_size
     if steps == 0:
         raise UserError(f"{dataset.name} has {len(dataset.train)} training images, fewer than one batch of "
                         f"{recipe.batch_size}; lower model.train.batch_size.")  # fmt: skip
-    decay = [p for p in classifier.parameters() if p.ndim > 1]
-    plain = [p for p in classifier.parameters() if p.ndim <= 1]
+    learned = [p for p in classifier.parameters() if p.requires_grad]
+    decay, plain = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
-    start, seconds = _resume(checkpoint, classifier, optimizer, recipe.seed)
+    start, seconds = _resume(checkpoint, classifier, optimizer)
+    if start == 0:  # a checkpoint that is damaged may have been read in part
+        _begin(classifier, recipe, dataset.train)
+    slow = Lookahead(classifier) if recipe.lookahead else None
     total = steps * recipe.epochs
     classifier.train()
     for epoch in range(start, recipe.epochs):
@@ -109,6 +116,8 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            if slow is not None and ((done + 1) % LOOKAHEAD_EVERY == 0 or step + 1 == steps):
+                slow.pull((done + 1) / total)  # at an epoch's end too: then a checkpoint needs no second set of weights
             if progress:
                 progress(done + 1, total, f"training, loss {loss.item():.2f}")
         seconds += time.monotonic() - began
@@ -122,8 +131,66 @@ def train(
         "test_images": str(len(dataset.test)),
         "train_minutes": f"{seconds / 60:.2f}",
         "precision": "bfloat16" if low_precision else "float32",
+        "hardware": _hardware(device),
         "recipe": recipe.model_dump_json(),
     }
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.backends.cpu.get_cpu_capability()}, threads: {torch.get_num_threads()}"
+
+
+def whiten_first(classifier: Classifier, split: Split, count: int = 5000) -> None:
+    """Fix the first convolution to the whitening of its own patches, each filter and its negative (Page 2019).
+
+    The filters are the eigenvectors of the covariance of patches of the first ``count`` normalised images, each divided
+    by the root of its eigenvalue. Raises UserError where the convolution has not two filters for each of them.
+    """
+    conv = next(m for m in classifier.net.modules() if isinstance(m, nn.Conv2d))
+    size, inputs = conv.kernel_size, conv.in_channels
+    wanted = 2 * inputs * size[0] * size[1]
+    if conv.out_channels != wanted:
+        raise UserError(
+            f"model.train.whiten: the first convolution has {conv.out_channels} filters and whitening its patches "
+            f"takes {wanted}; leave whiten out for this net."
+        )
+    with torch.no_grad():
+        images = (split.tensor(slice(0, count)).to(classifier.mean.device) - classifier.mean) / classifier.std
+        patches = F.unfold(images, size).transpose(1, 2).reshape(-1, wanted // 2).double()
+        values, vectors = torch.linalg.eigh(patches.T.cov())
+        filters = (vectors / (values + 5e-4).sqrt()).T.reshape(-1, inputs, *size)
+        conv.weight.copy_(torch.cat([filters, -filters]))
+    conv.weight.requires_grad_(False)
+
+
+def pass_input_on(classifier: Classifier) -> None:
+    """Start the first filters of every square-kernel convolution but the first as the identity (Jordan 2024)."""
+    convolutions = [m for m in classifier.net.modules() if isinstance(m, nn.Conv2d)]
+    for conv in convolutions[1:]:
+        if conv.kernel_size[0] % 2 == 1:
+            nn.init.dirac_(conv.weight.data[: conv.in_channels])
+
+
+LOOKAHEAD_EVERY = 5
+
+
+class Lookahead:
+    """Slow weights that the fast ones return to (Zhang et al. 2019), with the schedule of Jordan 2024.
+
+    At ``share`` of the training the slow weights keep ``.95^5 share^3`` of themselves: early on they simply follow.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        self._fast = [t for t in net.state_dict().values() if t.is_floating_point()]
+        self._slow = [t.clone() for t in self._fast]
+
+    @torch.no_grad()
+    def pull(self, share: float) -> None:
+        keep = 0.95**LOOKAHEAD_EVERY * share**3
+        for fast, slow in zip(self._fast, self._slow, strict=True):
+            fast.copy_(slow.lerp_(fast, 1 - keep))
 
 
 def one_cycle(share: float, warmup: float) -> float:
@@ -143,14 +210,18 @@ def accuracy(classifier: Classifier, split: Split, *, limit: int | None = None, 
     return right / count
 
 
-def _reset(classifier: Classifier, seed: int) -> None:
+def _begin(classifier: Classifier, recipe: Recipe, split: Split) -> None:
     """Draw the initial weights from the recipe's seed, whatever the global state was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(recipe.seed)
         for module in classifier.modules():
             reset: Any = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()
+    if recipe.dirac:
+        pass_input_on(classifier)
+    if recipe.whiten:
+        whiten_first(classifier, split)
 
 
 def _checkpoint(path: Path, classifier: Classifier, optimizer: torch.optim.SGD, epoch: int, seconds: float) -> None:
@@ -163,7 +234,7 @@ def _checkpoint(path: Path, classifier: Classifier, optimizer: torch.optim.SGD, 
     replace_file(path, save(tensors))
 
 
-def _resume(path: Path | None, classifier: Classifier, optimizer: torch.optim.SGD, seed: int) -> tuple[int, float]:
+def _resume(path: Path | None, classifier: Classifier, optimizer: torch.optim.SGD) -> tuple[int, float]:
     if path is None or not path.is_file():
         return 0, 0.0
     try:
@@ -176,6 +247,5 @@ def _resume(path: Path | None, classifier: Classifier, optimizer: torch.optim.SG
         optimizer.load_state_dict(state)
     except Exception:  # a checkpoint is only a convenience: a damaged one means starting over
         path.unlink(missing_ok=True)
-        _reset(classifier, seed)
         return 0, 0.0
     return int(epoch), float(seconds)

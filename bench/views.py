@@ -107,9 +107,14 @@ class View:
 
     def unlabelled(self) -> View:
         """The same view as a detector gets it at scoring time."""
-        if self.labels is None:
-            return self
-        twin = View(self.classifier, self.images, key=self.key, gates=self.gates, parents=self.parents,
+        return self if self.labels is None else self._twin(None, self.gates)
+
+    def with_gates(self, gates: Mapping[str, ClassGates]) -> View:
+        """The same view under other class gates; all that is memoised serves both."""
+        return self._twin(self.labels, gates)
+
+    def _twin(self, labels: Ints | None, gates: Mapping[str, ClassGates]) -> View:
+        twin = View(self.classifier, self.images, key=self.key, labels=labels, gates=gates, parents=self.parents,
                     store=self._store, batch_size=self.batch_size, meter=self.meter)  # fmt: skip
         twin._memo = self._memo
         return twin

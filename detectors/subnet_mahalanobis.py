@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 
-from ..bench.models import Classifier, evaluating
+from ..bench.models import Classifier
 from ..bench.registry import register_detector
 from ..bench.types import ClassGates, DetectorInfo, Floats, Ints, UserError
 from ..bench.views import View, fingerprint
+from ..subnets.compact import CutSubnets, GatedSubnets, class_subnets
 from ..subnets.gates import identity_gates, random_gates
 from .checks import at_least, chosen_taps, fitted, labels_of, one_of
-from .mahalanobis import BLOCK, MAGNITUDES, Doubles, Gaussians, descend, distances_after, gaussians_at, tap_features
+from .mahalanobis import BLOCK, MAGNITUDES, Doubles, Gaussians, descend, distances_after, gaussians_at
+
+#: Images and their places in the view, batch by batch.
+Batches = Iterator[tuple[Ints, torch.Tensor]]
+
+#: A block of images ends here even where it has fewer than `BLOCK` of them.
+BLOCK_BYTES = 2**27
 
 CLASSES = ("predicted", "top-k", "all")
 GATES = ("learned", "identity", "random")
@@ -27,23 +35,70 @@ def gated_taps(net: Classifier, gates: ClassGates) -> tuple[str, ...]:
     """
     if all(bool((gate == 1).all()) for gate in gates.values()):
         return ()
-    start = first_stage(net, gates)
+    start = min(net.stage_of(path) for path in gates)
     return tuple(tap for tap in net.taps if net.stage_of(tap) >= start)
 
 
-def first_stage(net: Classifier, gates: ClassGates) -> int:
-    """Index of the first stage that holds a gate."""
-    return min(net.stage_of(path) for path in gates)
+@dataclass(frozen=True)
+class Group:
+    """Features of some images through one class's subnet, tap -> ``(n, channels)``: those of ``classes[index, column]``
+    of who asked, all of which are ``label``."""
+
+    index: Ints
+    column: Ints
+    label: int
+    features: dict[str, Floats]
+
+    def distances(self, tap: str, gaussians: Gaussians) -> Doubles:
+        """To the class's own mean, ``(n,)``."""
+        return gaussians.distances(self.features[tap], np.full(len(self.index), self.label))
 
 
-def subnet_blocks(view: View, gates: ClassGates, classes: Ints) -> Iterator[tuple[Ints, dict[str, Floats]]]:
-    """`View.subnet_features` of ``classes`` ``(N, k)``, a block of images at a time, kept no longer than it is used.
+def by_class(view: View, gates: ClassGates, taps: Sequence[str], classes: Ints, batches: Batches) -> Iterator[Group]:
+    """Features at ``taps`` of every image through the subnets of ``classes`` ``(N, k)``, in groups of one class.
 
-    Features of k subnets are k times the memory, and who asks keeps only distances or means of them.
+    ``batches`` are the images, with their places in ``classes``. What no gate changes is computed once an image and
+    kept for a block of them; who asks keeps distances or means of a group, so that memory does not grow with k.
     """
-    for begin in range(0, len(view), BLOCK):
-        part = np.arange(begin, min(begin + BLOCK, len(view)))
-        yield part, view.subset(part).subnet_features(gates, classes[part])
+    subnets = class_subnets(view.classifier, gates, taps)
+    for index, hidden in blocks(view, subnets, batches):
+        wanted = classes[index]
+        for label in np.unique(wanted):
+            rows, column = np.nonzero(wanted == label)
+            everyone = len(rows) == len(index) and bool((rows == np.arange(len(index))).all())
+            found: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
+            with torch.inference_mode():
+                subnet, mine = subnets.of(int(label)), hidden if everyone else hidden[torch.from_numpy(rows)]
+                for part in torch.split(mine, view.batch_size):
+                    for tap, features in subnet(part).items():
+                        found[tap].append(features.cpu())
+            view.meter.forward += len(rows)
+            yield Group(index[rows], column, int(label), {t: torch.cat(f).float().numpy() for t, f in found.items()})
+
+
+def blocks(view: View, subnets: CutSubnets | GatedSubnets, batches: Batches) -> Iterator[tuple[Ints, torch.Tensor]]:
+    """Batches joined to blocks of about `BLOCK` images, as outputs of the un-gated stages: to cut a subnet takes as
+    long as two or three images, and each class's is cut once a block."""
+    places: list[Ints] = []
+    parts: list[torch.Tensor] = []
+    for index, images in batches:
+        with torch.inference_mode():
+            parts.append(subnets.prefix(images.to(view.device)))
+        places.append(index)
+        size = sum(part.numel() * part.element_size() for part in parts)
+        if sum(map(len, places)) >= BLOCK or size >= BLOCK_BYTES:
+            yield np.concatenate(places), torch.cat(parts)
+            places, parts = [], []
+    if places:
+        yield np.concatenate(places), torch.cat(parts)
+
+
+def sorted_batches(view: View, classes: Ints) -> Batches:
+    """The view's images, those of one (first) class together: then a block holds few classes and each in number."""
+    order = np.argsort(classes[:, 0], kind="stable")
+    for begin in range(0, len(view), view.batch_size):
+        index = order[begin : begin + view.batch_size]
+        yield index, view.images[torch.from_numpy(index)]
 
 
 def subnet_gaussians(train: View, gates: ClassGates, labels: Ints) -> dict[str, Gaussians]:
@@ -51,11 +106,12 @@ def subnet_gaussians(train: View, gates: ClassGates, labels: Ints) -> dict[str, 
     net = train.classifier
 
     def compute() -> dict[str, Gaussians]:
-        blocks: dict[str, list[Floats]] = {tap: [] for tap in gated_taps(net, gates)}
-        for _, features in subnet_blocks(train, gates, labels[:, None]) if blocks else ():
-            for tap, parts in blocks.items():
-                parts.append(features[tap][:, 0])
-        gated = {tap: Gaussians.fit(np.concatenate(parts), labels, net.classes) for tap, parts in blocks.items()}
+        taps, features = gated_taps(net, gates), dict[str, Floats]()
+        own = labels[:, None]
+        for group in by_class(train, gates, taps, own, sorted_batches(train, own)) if taps else ():
+            for tap, found in group.features.items():
+                features.setdefault(tap, np.empty((len(train), found.shape[1]), found.dtype))[group.index] = found
+        gated = {tap: Gaussians.fit(found, labels, net.classes) for tap, found in features.items()}
         return {tap: gated[tap] if tap in gated else gaussians_at(train, tap, labels) for tap in net.taps}
 
     return train.memo(("subnet gaussians", fingerprint(gates)), compute)
@@ -74,10 +130,9 @@ def subnet_distances(
             if tap not in gated
         }
         found.update({tap: np.empty(classes.shape) for tap in gated})
-        for part, features in subnet_blocks(x, gates, classes) if gated else ():
+        for group in by_class(x, gates, gated, classes, sorted_batches(x, classes)) if gated else ():
             for tap in gated:
-                for j in range(classes.shape[1]):
-                    found[tap][part, j] = gaussians[tap].distances(features[tap][:, j], classes[part, j])
+                found[tap][group.index, group.column] = group.distances(tap, gaussians[tap])
         return found
 
     return x.memo(("subnet distances", tuple(gaussians.items()), fingerprint(gates), classes.tobytes()), compute)
@@ -87,23 +142,15 @@ def subnet_distances_after(
     x: View, tap: str, gaussians: Gaussians, gates: ClassGates, classes: Ints, towards: Ints, magnitude: float
 ) -> Doubles:
     """`subnet_distances` of one tap, ``(N, k)``, after pre-processing towards ``towards`` ``(N,)``."""
-    net = x.classifier
-    if tap not in gated_taps(net, gates):
+    if tap not in gated_taps(x.classifier, gates):
         return np.take_along_axis(distances_after(x, tap, gaussians, towards, magnitude), classes, axis=1)
 
     def compute() -> Doubles:
-        start = first_stage(net, gates)
-        local = {path: gate.to(x.device) for path, gate in gates.items()}
-        features: list[list[torch.Tensor]] = [[] for _ in range(classes.shape[1])]
-        with torch.inference_mode(), evaluating(net):
-            for part, images in descend(x, tap, gaussians, towards, magnitude, gates):
-                hidden = net.advance(images, 0, start) if start else images
-                for j, column in enumerate(features):
-                    chosen = torch.from_numpy(classes[part, j]).to(x.device)
-                    rows = {path: gate[chosen] for path, gate in local.items()}
-                    column.append(tap_features(net, hidden, tap, rows, start).cpu())
-                    x.meter.forward += len(images)
-        return np.stack([gaussians.distances(torch.cat(f).numpy(), classes[:, j]) for j, f in enumerate(features)], 1)
+        found, places = np.empty(classes.shape), np.arange(len(x))
+        moved = ((places[part], images) for part, images in descend(x, tap, gaussians, towards, magnitude, gates))
+        for group in by_class(x, gates, (tap,), classes, moved):
+            found[group.index, group.column] = group.distances(tap, gaussians)
+        return found
 
     key = ("subnet distances", tap, gaussians, fingerprint(gates), classes.tobytes(), towards.tobytes(), magnitude)
     return x.memo(key, compute)

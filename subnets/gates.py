@@ -52,6 +52,7 @@ class GateOptions(BaseModel):
     chunk: int = Field(10, ge=1, description="classes trained in one pass at most; bounds memory, changes no result")
     prefix_mib: int = Field(2048, ge=0, description="memory for outputs of the un-gated first stages, else recomputed")
     seed: int = Field(0, ge=0)
+    seeds: int = Field(1, ge=1, description="so many sets of gates, from seed on; a run's intervals cover them")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

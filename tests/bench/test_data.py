@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from subnetbench.bench import UserError
+from PIL import Image
+from subnetbench.bench import UserError, data
 from subnetbench.bench.data import Dataset, Split, digits, load, stratified
 
 RNG = np.random.default_rng(0)
@@ -129,6 +132,73 @@ def test_cifar100_given_as_cifar10_is_refused(tmp_path):
     with pytest.raises(UserError, match="has labels of 100 classes and cifar10 has 10: this is another data set"):
         load("cifar10", tmp_path)
     assert load("cifar100", written(tmp_path / "cifar100.npz", **hundred)).classes == 100
+
+
+def test_cifar10_given_as_cifar100_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has labels of 10 classes and cifar100 has 100: this is another data set"):
+        load("cifar100", written(tmp_path / "mine.npz"))
+
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def first_image(name: str) -> np.ndarray:
+    """The first training image of a data set beside the checkout, as the official release has it."""
+    manifest = SHARED / name / "manifest.json"
+    if not manifest.is_file():
+        pytest.skip(f"{manifest.parent} is not here: these official images do not travel with the project")
+    tile = json.loads(manifest.read_text())["splits"][0]["tiles"][0]
+    with Image.open(manifest.parent / tile) as mosaic:
+        return np.asarray(mosaic.convert("RGB"))[:32, :32]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn10k"])
+@pytest.mark.parametrize("given", ["cifar10", "cifar100", "svhn10k", "svhn", "digits", "imagenet"])
+def test_images_of_another_official_data_set_are_refused(tmp_path, name, given):
+    count = 100 if name == "cifar100" else 10
+    images = np.repeat(first_image(name)[None], count, 0)
+    path = tmp_path / "file.npz"
+    written(path, train_images=images, train_labels=np.arange(count), test_images=images, test_labels=np.arange(count))
+    assert len(load(str(path)).train) == count  # a name of one's own says nothing that could be wrong
+    if name == given:
+        assert load(given, path).classes == count
+        return
+    (tmp_path / f"{given}.npz").write_bytes(path.read_bytes())
+    for root in (path, tmp_path):
+        with pytest.raises(UserError, match=f"holds the images of {name} and was given as {given}: .*--data-root"):
+            load(given, root)
+
+
+@pytest.mark.parametrize("given", ["cifar10", "svhn10k"])
+def test_the_counts_of_svhn_give_it_away(tmp_path, given):
+    labels = {"train_labels": np.arange(73_257) % 10, "test_labels": np.arange(26_032) % 10}
+    images = {
+        "train_images": np.zeros((73_257, 1, 1, 3), np.uint8),
+        "test_images": np.zeros((26_032, 1, 1, 3), np.uint8),
+    }
+    path = written(tmp_path / "file.npz", **labels, **images)
+    with pytest.raises(UserError, match=f"holds the images of svhn and was given as {given}"):
+        load(given, path)
+    assert load("svhn", path).classes == 10
+
+
+def test_the_check_comes_before_images_are_left_out(tmp_path):
+    images = IMAGES.copy()
+    keep = np.arange(20) > 0
+    with pytest.MonkeyPatch.context() as patch:
+        first = hashlib.sha256(images[0].tobytes()).hexdigest()[:16]
+        patch.setitem(data._FIRST, first, "svhn10k")
+        with pytest.raises(UserError, match="holds the images of svhn10k"):
+            load("cifar10", written(tmp_path / "file.npz", train_lossless=keep))
+
+
+def test_parameters_that_a_data_set_does_not_take_are_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"dataset\.parameters: the data set 'digits' does not take them .*'size'"):
+        load("digits", size=3)
+    with pytest.raises(UserError, match=r"the data set an \.npz does not take them .*'size'"):
+        load("imagenet", written(tmp_path / "imagenet.npz"), size=224)
+    with pytest.raises(UserError, match=r"imagenet\.npz is an \.npz, whose classes have numbers and no names"):
+        load("imagenet", tmp_path, classes=["n01440764", "n01443537"])
 
 
 def test_svhn10k_is_read_from_its_file_alone_and_says_what_it_is(tmp_path):

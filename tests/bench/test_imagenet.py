@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from subnetbench.bench import UserError, imagenet
+from subnetbench.bench import UserError, imagenet, torchvision_nets
 from subnetbench.bench.data import load
 from subnetbench.bench.models import Classifier, evaluating
 from subnetbench.bench.registry import models
@@ -99,6 +99,8 @@ def test_mistakes_in_a_folder_are_named(root):
     with pytest.raises(UserError, match="resize not below it"):
         load("folder", root, size=8, resize=4)
     picture(root / "train" / "cat" / "0.png", (0, 0, 0))
+    with pytest.raises(UserError, match="is the text 'bee'; it must be a list"):
+        load("folder", root, size=8, classes="bee")
     with pytest.raises(UserError, match=r"different classes .*'cat'"):
         load("folder", root, size=8)
     (root / "train" / "cat" / "0.png").unlink()
@@ -110,6 +112,13 @@ def test_images_without_class_folders_are_refused(tmp_path):
     picture(tmp_path / "train" / "0.png", (0, 0, 0))
     with pytest.raises(UserError, match="0 class sub-folders"):
         load("folder", tmp_path, size=8)
+
+
+def test_a_thousand_other_classes_are_not_imagenet(tmp_path):
+    for wnid in [*list(torchvision_nets.synsets())[1:], "n00000001"]:
+        (tmp_path / "train" / wnid).mkdir(parents=True)
+    with pytest.raises(UserError, match="has a thousand classes and 'n00000001' is none of ImageNet's"):
+        load("imagenet", tmp_path)
 
 
 def test_an_unreadable_image_is_named(root):
@@ -148,7 +157,9 @@ def test_alexnet_is_torchvisions_function(alexnet):
     theirs.load_state_dict(dict(zip(theirs.state_dict(), own, strict=True)))
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        normal = (images - torch.tensor(imagenet.MEAN).view(3, 1, 1)) / torch.tensor(imagenet.STD).view(3, 1, 1)
+        normal = (images - torch.tensor(torchvision_nets.MEAN).view(3, 1, 1)) / torch.tensor(torchvision_nets.STD).view(
+            3, 1, 1
+        )
         assert torch.allclose(alexnet(images), theirs(normal), atol=1e-6)
 
 
@@ -205,8 +216,23 @@ def test_the_parameters_are_checked():
         models.get("resnet50")(classes=10, shape=(1, 224, 224))
     with pytest.raises(UserError, match=r"no weights 'IMAGENET1K_V9'.*IMAGENET1K_V1"):
         models.get("alexnet")(weights="IMAGENET1K_V9")
-    with pytest.raises(UserError, match="parameter rows"):
+    with pytest.raises(UserError, match=r"--classes, or list in model\.parameters\.rows"):
         models.get("alexnet")(weights="IMAGENET1K_V1", classes=10)
+
+    with pytest.raises(UserError, match="'cat' is none of ImageNet's thousand wnids"):
+        models.get("alexnet")(weights="IMAGENET1K_V1", classes=1, rows=["cat"])
+
+
+@pytest.mark.parametrize(("name", "smallest"), torchvision_nets.SMALLEST.items())
+def test_images_that_the_pools_would_use_up_are_refused(name, smallest):
+    with pytest.raises(UserError, match=f"{name} takes images of {smallest} pixels or more"):
+        models.get(name)(classes=2, shape=(3, 64, smallest - 1))
+
+
+def test_alexnet_runs_on_its_smallest_images():
+    net = models.get("alexnet")(classes=2, shape=(3, 63, 63)).eval()
+    with torch.no_grad():
+        assert net(torch.rand(1, 3, 63, 63)).shape == (1, 2)
 
 
 def test_weights_that_cannot_be_fetched_say_where_to_put_them(monkeypatch):
@@ -235,4 +261,6 @@ def test_rows_keep_the_logits_of_some_classes(monkeypatch):
     with torch.no_grad():
         whole = theirs((images - net.mean) / net.std)
         assert torch.allclose(net(images), whole[:, [7, 3]], atol=1e-6)
+        by_name = models.get("alexnet")(weights="IMAGENET1K_V1", classes=2, rows=["n02124075", 3], shape=(3, 64, 64))
+        assert torch.allclose(by_name.eval()(images), whole[:, [285, 3]], atol=1e-6)
     assert given["weights_only"] is True  # no pickle is ever run

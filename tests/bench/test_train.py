@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -8,6 +10,7 @@ from subnetbench.bench import train as training
 from subnetbench.bench.data import Dataset, digits
 from subnetbench.bench.models import Classifier, digits_cnn
 from subnetbench.bench.train import Recipe, accuracy, augment, one_cycle, train
+from torch import nn
 
 CPU = torch.device("cpu")
 SHORT = Recipe(epochs=3, batch_size=60, learning_rate=0.1, flip=False, shift=1)
@@ -152,3 +155,80 @@ def test_bf16_is_used_only_where_it_is_native(few, monkeypatch):
 def test_a_recipe_refuses_unknown_fields():
     with pytest.raises(ValidationError, match="epoch"):
         Recipe(epoch=3)
+
+
+# -- the fast recipe -------------------------------------------------------------------------------------------------
+
+FAST = SHORT.model_copy(update={"whiten": True, "dirac": True, "lookahead": True})
+
+
+def stem_of_two(filters: int = 8) -> Classifier:
+    """2x2 patches of one channel have 4 directions, so whitening takes 8 filters."""
+    net = nn.Sequential(OrderedDict(
+        stem=nn.Sequential(nn.Conv2d(1, filters, 2), nn.BatchNorm2d(filters), nn.ReLU()),
+        conv=nn.Sequential(nn.Conv2d(filters, filters, 3, padding=1), nn.BatchNorm2d(filters), nn.ReLU()),
+        pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), head=nn.Linear(filters, 10),
+    ))  # fmt: skip
+    return Classifier(net, mean=(0.3,), std=(0.35,), taps=("conv",), gate_positions={}, classes=10, shape=(1, 8, 8))
+
+
+def test_whitened_patches_have_unit_covariance_and_each_filter_its_negative(few):
+    net = stem_of_two()
+    training.whiten_first(net, few.train)
+    conv = net.net.stem[0]
+    patches = nn.functional.unfold((few.train.tensor() - net.mean) / net.std, 2).transpose(1, 2).reshape(-1, 4)
+    out = (patches @ conv.weight[:4].reshape(4, 4).T).T.double().cov()
+    assert torch.allclose(out, torch.eye(4, dtype=torch.float64), atol=0.02)  # the small eigenvalues are damped
+    assert torch.equal(conv.weight[4:], -conv.weight[:4])
+
+
+def test_the_whitening_is_not_trained_and_the_rest_is(few):
+    net = stem_of_two()
+    training.whiten_first(net, few.train)
+    fixed = net.net.stem[0].weight.clone()
+    train(net, few, FAST, device=CPU)
+    assert torch.equal(net.net.stem[0].weight, fixed)
+    other = stem_of_two()
+    train(other, few, FAST.model_copy(update={"epochs": 1}), device=CPU)
+    assert not torch.equal(net.net.conv[0].weight, other.net.conv[0].weight)
+
+
+def test_whitening_a_net_without_room_for_it_is_one_sentence(few):
+    with pytest.raises(UserError, match=r"has 6 filters and whitening its patches takes 8; leave whiten out"):
+        train(stem_of_two(6), few, FAST, device=CPU)
+
+
+def test_convolutions_begin_by_passing_their_input_on():
+    torch.manual_seed(0)
+    net = stem_of_two()
+    training.pass_input_on(net)
+    x = torch.rand(2, 8, 7, 7)
+    with torch.no_grad():
+        net.net.conv[0].bias.zero_()
+        assert torch.equal(net.net.conv[0](x), x)
+
+
+def test_lookahead_follows_early_and_holds_back_late():
+    net = nn.Linear(1, 1, bias=False)
+    net.weight.data.fill_(0.0)
+    slow = training.Lookahead(net)
+    net.weight.data.fill_(1.0)
+    slow.pull(0.0)
+    assert float(net.weight) == 1.0
+    net.weight.data.fill_(2.0)
+    slow.pull(1.0)
+    assert float(net.weight) == pytest.approx(2 - 0.95**5)
+
+
+def test_a_killed_run_of_the_fast_recipe_ends_with_the_same_weights(few, tmp_path):
+    def kill(done: int, total: int, text: str) -> None:
+        if done == 6:  # in the second of three epochs of four steps
+            raise KeyboardInterrupt
+
+    whole = stem_of_two()
+    train(whole, few, FAST, device=CPU)
+    resumed = stem_of_two()
+    with pytest.raises(KeyboardInterrupt):
+        train(resumed, few, FAST, device=CPU, checkpoint=tmp_path / "c.safetensors", progress=kill)
+    train(resumed, few, FAST, device=CPU, checkpoint=tmp_path / "c.safetensors")
+    assert resumed.content_hash() == whole.content_hash()

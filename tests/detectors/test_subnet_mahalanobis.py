@@ -11,8 +11,9 @@ from subnetbench.bench.models import Classifier, evaluating, pool
 from subnetbench.bench.registry import detectors
 from subnetbench.bench.types import ClassGates, UserError
 from subnetbench.bench.views import View
+from subnetbench.detectors import subnet_mahalanobis
 from subnetbench.detectors.mahalanobis import Mahalanobis
-from subnetbench.detectors.subnet_mahalanobis import SubnetMahalanobis
+from subnetbench.detectors.subnet_mahalanobis import SubnetMahalanobis, by_class, sorted_batches
 
 from .conformance import fresh
 
@@ -132,3 +133,30 @@ def test_mistakes_are_said_in_one_sentence() -> None:
         SubnetMahalanobis(gates="none")
     with pytest.raises(UserError, match="k is 0"):
         SubnetMahalanobis(classes="top-k", k=0)
+
+
+@pytest.mark.parametrize(("block", "size"), [(1000, 2**27), (7, 2**27), (1000, 1)])
+def test_groups_of_a_class_hold_every_image_and_class_once_whatever_the_block(
+    block: int, size: int, monkeypatch: pytest.MonkeyPatch, net: Classifier, gates: ClassGates
+) -> None:
+    monkeypatch.setattr(subnet_mahalanobis, "BLOCK", block)
+    monkeypatch.setattr(subnet_mahalanobis, "BLOCK_BYTES", size)
+    seen = View(net, torch.rand(23, *net.shape, generator=torch.Generator().manual_seed(0)), key="k", batch_size=5)
+    classes = np.random.default_rng(0).integers(0, 10, (23, 4))  # unsorted, and some classes twice an image
+    expected = seen.subnet_features(gates, classes)
+    before, times = seen.meter.forward, np.zeros(classes.shape, int)
+    for group in by_class(seen, gates, net.taps[1:], classes, sorted_batches(seen, classes)):
+        assert (classes[group.index, group.column] == group.label).all()
+        times[group.index, group.column] += 1
+        for tap in net.taps[1:]:
+            np.testing.assert_allclose(
+                group.features[tap], expected[tap][group.index, group.column], rtol=1e-4, atol=1e-5
+            )
+    assert (times == 1).all()
+    assert seen.meter.forward - before == classes.size
+
+
+@pytest.mark.parametrize("magnitude", [0.0, 0.002])
+def test_a_view_of_no_images_has_no_scores(magnitude: float, train_view: View, test_view: View) -> None:
+    detector = SubnetMahalanobis(classes="all", magnitude=magnitude).fit(train_view)
+    assert detector.characteristics(fresh(test_view, slice(0, 0))).shape == (0, 4)
