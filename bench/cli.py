@@ -299,6 +299,7 @@ def tables(
     ] = False,
 ) -> None:
     """Rewrite every table from stored entries."""
+    from .maps import check_data
     from .tables import write_tables
 
     if not folder.is_dir():
@@ -308,6 +309,8 @@ def tables(
         raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
     for each in folders:
         _said(each, write_tables(each, check=check), check)
+        if check:
+            check_data(each)
     if folder not in folders:
         from .summary import write_summary
 

@@ -110,6 +110,36 @@ def embedding(folder: Path, arrays: Arrays, figures: Path) -> pd.DataFrame:
     return pd.read_csv(table)  # as a redraw finds it, rounded
 
 
+def check_data(folder: Path) -> list[Path]:
+    """The data that figures 2 and 3 of a results folder were drawn from, checked against what they are made of.
+
+    Raises UserError where a kept ``figure2.csv`` belongs to other features (a UMAP cannot be made anew to the letter),
+    or ``figure3.csv`` is not what the gates give.
+    """
+    figures = folder / "figures"
+    checked = []
+    for name in ("figure2", "figure3"):
+        path = figures / f"{name}.csv"
+        if not path.is_file():
+            continue
+        if name == "figure2":
+            arrays = read_features(folder)[0]
+            digest = hashlib.sha256((folder / FEATURES).read_bytes()).hexdigest()
+            rows = len(SHOWN) * len(arrays["image"])
+            good = _kept(path, figures / "figure2.json", digest, rows) is not None
+        else:
+            good = path.read_text(encoding="utf-8") == _map_text(class_map(folder)[0])
+        if not good:
+            raise UserError(f"{path} is not what its entries give; run `subnetbench plot {folder}` and commit it.")
+        checked.append(path)
+    return checked
+
+
+def _map_text(frame: pd.DataFrame) -> str:
+    text: str = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    return text
+
+
 def _kept(table: Path, card: Path, digest: str, rows: int) -> pd.DataFrame | None:
     try:
         facts = json.loads(card.read_text(encoding="utf-8"))
@@ -144,7 +174,7 @@ def figure3(folder: Path, figures: Path) -> Any:
     Points and clusters are written to ``figure3.csv``.
     """
     frame, dataset, share = class_map(folder)
-    write_text(figures / "figure3.csv", frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    write_text(figures / "figure3.csv", _map_text(frame))
     named = len(frame) <= NAMED
     lines = [textwrap.fill(f"{number}: {', '.join(own['name'])}", 58, subsequent_indent="    ")
              for number, own in frame.groupby("cluster")]  # fmt: skip

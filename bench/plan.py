@@ -12,6 +12,7 @@ from .config import AttackPart, Suite
 from .models import Classifier, evaluating
 from .progress import Reporter
 from .runner import check
+from .sensitivity import variants
 from .stages import Stages
 from .store import Store
 
@@ -59,10 +60,12 @@ def plan(suite: Suite, store: Store, device: torch.device, data_root: Path | Non
         detail = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in parameters.items())
         add(f"attack ({part.library})", part.title, count * passes(part, parameters, net.classes), detail)
     options = stages.gate_options
+    gates = 0.0
     if options is not None:
         own = min(options.images_per_class or fitted, fitted // net.classes)
-        add("class gates", options.position, 2 * own * net.classes * options.epochs * _FORWARD_AND_BACKWARD,
-            f"{options.l1}, gamma {options.gamma}")  # fmt: skip
+        gates = 2 * own * net.classes * options.epochs * _FORWARD_AND_BACKWARD
+        add("class gates", options.position, options.seeds * gates,
+            f"{options.l1}, gamma {options.gamma}, {options.seeds} sets")  # fmt: skip
     views = {protocol.name: 1 + 2 * len(suite.attacks) for protocol in suite.protocols}
     add("features", "all detectors together", fitted + sum(views.values()) * count, "one pass an image set")
     for protocol in suite.protocols:
@@ -72,8 +75,14 @@ def plan(suite: Suite, store: Store, device: torch.device, data_root: Path | Non
             width = {"all": net.classes, "top-k": found[0].get("k", 3)}.get(str(found[0].get("classes", "")), 1)
             subnets = width if detector.name.startswith("subnet") else 0
             pre = (moved * max(1, subnets) + 3) * len(net.taps) if moved else 0
-            add(protocol.name, detector.title, views[protocol.name] * count * (subnets + 0.6 * pre),
+            once = views[protocol.name] * count * (subnets + 0.6 * pre) + (fitted if subnets else 0)
+            add(protocol.name, detector.title, len(stages.gate_seeds(detector)) * once,
                 f"{len(found)} candidates, {len(suite.attacks) ** 2} cells")  # fmt: skip
+    if suite.sensitivity is not None:
+        choices = len(list(variants(suite, suite.sensitivity)))
+        # Two detectors a choice, on fitting images and on every view of the first protocol.
+        each = gates + 2 * (fitted + views[suite.protocols[0].name] * count)
+        add("sensitivity", suite.sensitivity.detector, choices * each, f"{choices} choices of gate training")
     title = (f"{suite.name}: {count} images attacked, {fitted} to fit on, {images_per_second:,.0f} forward passes a "
              f"second on {device}; what is in {store.root} is not computed again")  # fmt: skip
     return title, rows

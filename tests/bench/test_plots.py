@@ -18,6 +18,7 @@ from rich.console import Console
 from subnetbench.bench import UserError, cli, maps
 from subnetbench.bench.curves import GRID, mean_roc, seen_sides
 from subnetbench.bench.entries import SCHEMA, write_entry
+from subnetbench.bench.maps import check_data
 from subnetbench.bench.metrics import auroc
 from subnetbench.bench.plots import write_plots
 from subnetbench.bench.separation import FEATURES, GATES, gate_arrays, write_arrays
@@ -267,3 +268,18 @@ def test_mistakes_are_one_sentence_and_exit_code_2(results, tmp_path, monkeypatc
         assert complaint.startswith("error: ")
         assert sentence in complaint.replace("\n", " ")
         assert "Traceback" not in complaint
+
+
+def test_the_data_behind_figures_2_and_3_can_be_checked(results, fake_umap):
+    write_plots(results, "figure2,figure3", "svg")
+    assert [path.name for path in check_data(results)] == ["figure2.csv", "figure3.csv"]
+    for name in ("figure2.csv", "figure3.csv"):
+        path = results / "figures" / name
+        before = path.read_text()
+        path.write_text(before.replace("0.", "1.", 1))
+        with pytest.raises(UserError, match=rf"{name} is not what its entries give"):
+            check_data(results)
+        path.write_text(before)
+    write_arrays(results / FEATURES, features(seed=1), {"dataset": "cifar10", "attack": "cw"})
+    with pytest.raises(UserError, match=r"figure2.csv is not what its entries give"):
+        check_data(results)

@@ -1,0 +1,64 @@
+"""What is committed in results: tables are what entries give, figures are those of the scores, links lead to files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from subnetbench.bench.cells import with_shared
+from subnetbench.bench.compare import replicates
+from subnetbench.bench.config import builtin_suites, load_suite
+from subnetbench.bench.entries import read_entries, read_scores
+from subnetbench.bench.maps import check_data
+from subnetbench.bench.metrics import auroc
+from subnetbench.bench.summary import write_summary
+from subnetbench.bench.tables import write_tables
+from subnetbench.bench.types import EVERY
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+FOLDERS = sorted(path.parent for path in RESULTS.glob("*/entries"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_committed_tables_are_what_committed_entries_give(folder):
+    write_tables(folder, check=True)
+    check_data(folder)
+
+
+def test_the_page_of_all_suites_is_what_they_give():
+    write_summary(RESULTS, FOLDERS, check=True)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_committed_results_come_from_the_suite_that_ships(folder):
+    """The suite as it ran, but for fields that came later and have their defaults."""
+    import json
+
+    ran = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
+    assert folder.name in builtin_suites()
+    assert ran == load_suite(folder.name).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_a_committed_figure_is_the_mean_over_replicates_of_its_scores(folder):
+    """One detector a suite, by the plain AUROC: the strict protocol's first seen cell."""
+    entry = next(e for e in read_entries(folder)
+                 if e["detector"]["label"] == "subnet-mahalanobis" and e["protocol"]["name"] == "strict")  # fmt: skip
+    scores = read_scores(folder, entry)
+    attack = next(iter(entry["attacks"]))
+    found = []
+    for gate, split in replicates(scores):
+        mine = scores[(scores["gate"] == gate) & (scores["split"] == split) & (scores["fit_on"] == attack)]
+        rows = with_shared(mine[mine["test_on"] == attack], mine[mine["test_on"] == EVERY])
+        assert rows is not None
+        sides = (rows.loc[rows["kind"] == kind, "score"].to_numpy() for kind in ("adversarial", "clean"))
+        found.append(auroc(*sides))
+    stated = next(c for c in entry["cells"] if c["fit_on"] == c["test_on"] == attack)["auroc"]
+    assert sum(found) / len(found) == pytest.approx(stated, abs=1e-12)
+
+
+@pytest.mark.parametrize("page", [RESULTS / "FINDINGS.md", RESULTS.parent / "README.md"], ids=lambda path: path.name)
+def test_pages_link_to_files_that_are_there(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
