@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -18,9 +19,25 @@ from .types import EVERY, Floats
 
 Pair = tuple[str, str]
 
-#: Bootstrap samples of each (fit_on, test_on) cell: one row a replicate (each split, for each set of gates where a
-#: detector has several), in columns that are paired between detectors.
-Samples = dict[Pair, Floats]
+#: The place in a run's sets of gates of a detector that uses none.
+NO_GATES = -1
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """A cell's repetitions: each split, for each set of gates where a detector has several.
+
+    ``places`` names them (set of gates or `NO_GATES`, split), ``values`` are their AUROCs, and ``rows`` ``(R, B)``
+    their bootstrap samples; a column of the same split is the same draw of images for every detector.
+    """
+
+    places: tuple[tuple[int, int], ...]
+    values: Floats
+    rows: Floats
+
+
+#: What a detector's cells are compared by.
+Samples = dict[Pair, Replicates]
 
 
 @lru_cache(maxsize=8)
@@ -103,6 +120,8 @@ def measure(
         }
         names = found[0] if found else {"auroc": 0.0, "aupr": 0.0, "fpr95": 0.0, "accuracy": 0.0}
         cell |= {name: float(np.mean([f[name] for f in found])) if found else None for name in names}
+        if drawn:
+            samples[fit_on, test_on] = Replicates(tuple(places), np.array([f["auroc"] for f in found]), np.stack(drawn))
         cell["low"], cell["high"] = interval(_mixed(np.stack(drawn)), options.level) if drawn else (None, None)
         ran = pd.DataFrame(places, columns=["gate", "split"]).assign(auroc=[f["auroc"] for f in found])
         for name in ("split", "gate"):
@@ -112,8 +131,6 @@ def measure(
         if noise_drawn:
             cell["noise_low"], cell["noise_high"] = interval(_mixed(np.stack(noise_drawn)), options.level)
         cells.append(cell)
-        if drawn:
-            samples[fit_on, test_on] = np.stack(drawn)
     return cells, samples
 
 
@@ -130,8 +147,9 @@ def _remark(records: Sequence[Mapping[str, Any]], evaluated: Sequence[int]) -> s
         return said[0] if said else "no successful adversarial to evaluate (n = 0)"
     if not said:
         return ""
-    marked = sum(bool(record["remark"]) for record in records)
-    return said[0] if len(records) == 1 else f"{said[0]} (in {marked} of {len(records)} splits)"
+    splits = {record["split"] for record in records}
+    marked = {record["split"] for record in records if record["remark"]}
+    return said[0] if len(splits) == 1 else f"{said[0]} (in {len(marked)} of {len(splits)} splits)"
 
 
 def columns_of(attacks: Sequence[str]) -> list[Pair]:
@@ -139,17 +157,30 @@ def columns_of(attacks: Sequence[str]) -> list[Pair]:
     return [(attack, attack) for attack in attacks] + [(attacks[0], attack) for attack in attacks[1:]]
 
 
-def compare(first: Samples, second: Samples, values: Mapping[str, Mapping[Pair, float]], pairs: Sequence[Pair],
-            labels: tuple[str, str], options: Statistics) -> list[dict[str, Any]]:  # fmt: skip
+def matched(first: Replicates, second: Replicates) -> list[tuple[int, int]]:
+    """Rows of both that belong together: the same split, and the same set of gates where both use gates.
+
+    A detector without gates meets every set of the other; what only one of them could run is left out.
+    """
+    found = [
+        (max(gate, other), split, i, j)
+        for i, (gate, split) in enumerate(first.places)
+        for j, (other, its_split) in enumerate(second.places)
+        if split == its_split and (gate == other or NO_GATES in (gate, other))
+    ]
+    return [(i, j) for _, _, i, j in sorted(found)]  # the same mixture whichever comes first
+
+
+def compare(first: Samples, second: Samples, pairs: Sequence[Pair], labels: tuple[str, str], options: Statistics
+            ) -> list[dict[str, Any]]:  # fmt: skip
     """Paired differences of AUROC, first minus second, on the same images and resamples; p not yet adjusted."""
     records = []
     for pair in pairs:
-        if pair not in first or pair not in second:
+        together = matched(first[pair], second[pair]) if pair in first and pair in second else []
+        if not together:
             continue
-        rows = max(len(first[pair]), len(second[pair]))
-        if rows % len(first[pair]) or rows % len(second[pair]):
-            continue  # a replicate of one of them could not be run
-        difference = _mixed(_repeated(first[pair], rows) - _repeated(second[pair], rows))
+        left, right = ([rows[k] for rows in together] for k in (0, 1))
+        difference = _mixed(first[pair].rows[left] - second[pair].rows[right])
         low, high = interval(difference, options.level)
         records.append(
             {
@@ -157,7 +188,8 @@ def compare(first: Samples, second: Samples, values: Mapping[str, Mapping[Pair, 
                 "second": labels[1],
                 "fit_on": pair[0],
                 "test_on": pair[1],
-                "difference": values[labels[0]][pair] - values[labels[1]][pair],
+                "difference": float(np.mean(first[pair].values[left] - second[pair].values[right])),
+                "replicates": len(together),
                 "low": low,
                 "high": high,
                 "p": paired_p(difference),
@@ -165,11 +197,6 @@ def compare(first: Samples, second: Samples, values: Mapping[str, Mapping[Pair, 
             }
         )
     return records
-
-
-def _repeated(samples: Floats, rows: int) -> Floats:
-    """A detector without gates meets every set of gates of the other on the same splits."""
-    return samples if len(samples) == rows else np.tile(samples, (rows // len(samples), 1))
 
 
 def adjust(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -182,7 +209,10 @@ def adjust(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def leaders(samples: Mapping[str, Samples], values: Mapping[str, Mapping[Pair, float]], pairs: Sequence[Pair],
             options: Statistics) -> list[dict[str, Any]]:  # fmt: skip
-    """For each column the detector with the highest AUROC and all that cannot be told apart from it (Holm)."""
+    """For each column the detector with the highest AUROC and all that cannot be told apart from it (Holm).
+
+    One that has no repetition in common with the best cannot be told apart from it either.
+    """
     groups = []
     for pair in pairs:
         able = [label for label in samples if pair in samples[label] and pair in values[label]]
@@ -192,7 +222,8 @@ def leaders(samples: Mapping[str, Samples], values: Mapping[str, Mapping[Pair, f
         tested: list[dict[str, Any]] = []
         for label in able:
             if label != best:
-                tested += compare(samples[best], samples[label], values, [pair], (best, label), options)
-        equal = [r["second"] for r in adjust(tested) if r["verdict"] == "not separable"]
-        groups.append({"fit_on": pair[0], "test_on": pair[1], "best": best, "not_separable": sorted(equal)})
+                tested += compare(samples[best], samples[label], [pair], (best, label), options)
+        apart = {r["second"] for r in adjust(tested) if r["verdict"] != "not separable"}
+        equal = sorted(label for label in able if label != best and label not in apart)
+        groups.append({"fit_on": pair[0], "test_on": pair[1], "best": best, "not_separable": equal})
     return groups

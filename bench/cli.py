@@ -273,7 +273,7 @@ def train(
             "model": chosen.model.name,
             "parameters": chosen.model.parameters,
             **{key: meta[key] for key in ("recipe", "train_minutes", "precision", "hardware") if key in meta},
-            "command": f"subnetbench train {suite} --ship {ship}",
+            "command": f"subnetbench train {suite} --ship {ship}" + (f" --seed {seed}" if seed is not None else ""),
         }
         name = f"{dataset.name}/{_net_name(chosen.model.name, chosen.model.parameters)}"
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .cells import adjust, compare, measure
+from .cells import Pair, Samples, adjust, compare, measure
 from .config import Statistics
 from .entries import Entry, read_entries, read_scores, replicates
 from .types import UserError
@@ -23,7 +23,8 @@ def compare_entries(folder: Path, first: str, second: str) -> list[tuple[str, li
         pair = [_entry(entries, protocol, label) for label in (first, second)]
         options = Statistics(**pair[0]["statistics"])
         attacks = list(pair[0]["attacks"])
-        samples, values = [], {}
+        samples: list[Samples] = []
+        values: dict[str, dict[Pair, float]] = {}
         for entry in pair:
             scores = read_scores(folder, entry)
             fits = [
@@ -33,9 +34,11 @@ def compare_entries(folder: Path, first: str, second: str) -> list[tuple[str, li
             ties = entry["protocol"]["ties"]
             cells, drawn = measure(scores, fits, attacks, ties=ties, options=options, seed=entry["seed"])
             samples.append(drawn)
-            values[entry["detector"]["label"]] = {(c["fit_on"], c["test_on"]): c["auroc"] for c in cells if c["auroc"]}
+            values[entry["detector"]["label"]] = {
+                (c["fit_on"], c["test_on"]): c["auroc"] for c in cells if c["auroc"] is not None
+            }
         pairs = [(fit_on, test_on) for fit_on in attacks for test_on in attacks]
-        records = adjust(compare(samples[0], samples[1], values, pairs, (first, second), options))
+        records = adjust(compare(samples[0], samples[1], pairs, (first, second), options))
         rows = [
             {
                 "fitted on": r["fit_on"],

@@ -98,7 +98,7 @@ ProtocolPart = Annotated[Strict | Lee2018, Field(discriminator="name")]
 
 
 class Statistics(Part):
-    resamples: int = Field(1000, ge=100, le=100_000)
+    resamples: int = Field(2000, ge=100, le=100_000)
     level: float = Field(0.95, gt=0.5, lt=1)
     comparisons: list[tuple[Name, Name]] = Field(
         [], description="pairs of detector labels: does the first beat the second?"
@@ -109,7 +109,7 @@ class Sensitivity(Part):
     """Choices of gate training that are tried one by one: every position with every norm and that norm's gammas."""
 
     position: list[str] = Field(min_length=1)
-    gamma: dict[Literal["sum", "mean", "layersum"], list[float]] = Field(
+    gamma: dict[Literal["sum", "mean", "layersum"], Annotated[list[float], Field(min_length=1)]] = Field(
         min_length=1, description="for each form of ||lambda||_1 the weights tried with it"
     )
     detector: Name = Field("subnet-mahalanobis", description="label of the detector that is run with each choice")

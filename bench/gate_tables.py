@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from .types import UserError
+
 
 def percent(value: Any, digits: int = 1) -> str:
     return "–" if value is None or pd.isna(value) else f"{100 * value:.{digits}f}"
@@ -26,7 +28,10 @@ def subnets(folder: Path) -> pd.DataFrame:
     path = folder / "subnets.json"
     if not path.is_file():
         return pd.DataFrame()
-    sets = [found["report"] for found in json.loads(path.read_text(encoding="utf-8"))["sets"]]
+    said = json.loads(path.read_text(encoding="utf-8"))
+    if "sets" not in said:
+        raise UserError(f"{path} was written by an earlier version; run its suite again.")
+    sets = [found["report"] for found in said["sets"]]
     rows = [_subnet_row(name, [report[place] for report in sets for place in places])
             for name, places in _subnet_rows(len(sets[0]))]  # fmt: skip
     return pd.DataFrame(rows)
@@ -52,10 +57,11 @@ def _subnet_row(name: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 SENSITIVITY_NOTE = (
-    "One row a choice of gate position, form of ||lambda||_1 and its weight gamma. Active: share of channels left, the "
-    "mean over classes; tau met, collapsed: subnets that met it, that are useless; balanced accuracy: one class "
-    "against the rest, held-out training images. Then the AUROC of the subnets, and of random gates like them, minus "
-    "that of the full net, in points with the paired 95% interval, attack seen; not corrected for its many rows."
+    "One row a choice of gate position, form of ||lambda||_1 and its weight gamma, with one set of gates each. "
+    "Active: share of channels left, the mean over classes; tau met, collapsed: subnets that met it, that are "
+    "useless; balanced accuracy: one class against the rest, held-out training images. Then the AUROC of the "
+    "subnets, and of random gates like them, minus that of the full net, in points with the paired 95% interval "
+    "over images and splits, attack seen; not corrected for its many rows."
 )
 
 

@@ -79,7 +79,7 @@ def plan(suite: Suite, store: Store, device: torch.device, data_root: Path | Non
             add(protocol.name, detector.title, len(stages.gate_seeds(detector)) * once,
                 f"{len(found)} candidates, {len(suite.attacks) ** 2} cells")  # fmt: skip
     if suite.sensitivity is not None:
-        choices = len(list(variants(suite, suite.sensitivity)))
+        choices = len(list(variants(suite)))
         # Two detectors a choice, on fitting images and on every view of the first protocol.
         each = gates + 2 * (fitted + views[suite.protocols[0].name] * count)
         add("sensitivity", suite.sensitivity.detector, choices * each, f"{choices} choices of gate training")

@@ -16,20 +16,20 @@ import pandas as pd
 import platformdirs
 import torch
 
-from ..subnets.gates import random_gates
+from ..subnets.gates import GateOptions, random_gates
 from . import cells as cell_measures
 from . import metrics, registry, separation, stats
 from . import protocol as protocols
-from .cells import Pair, Samples, adjust, columns_of, compare, leaders, measure
+from .cells import NO_GATES, Replicates, Samples, adjust, columns_of, compare, leaders, measure
 from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite, load_suite
 from .entries import SCHEMA, Entry, tidy, write_entry, write_json
 from .imagenet import choose_classes
 from .progress import Reporter, Silent
 from .protocol import Kind, Outcome, evaluate
-from .sensitivity import Scored, sweep
+from .sensitivity import Scored, sweep, variants
 from .separation import FEATURES, GATES, figure_arrays, gate_arrays, write_arrays
 from .shipped import locate
-from .stages import Stages, code_hash
+from .stages import Stages, code_hash, fill
 from .store import Arrays, Meta, NotStored, Store, StoreError, When, key_of
 from .tables import write_tables
 from .types import Floats, UserError
@@ -111,6 +111,8 @@ def check(suite: Suite, stages: Stages) -> None:
     if suite.model.weights is not None:
         locate(suite.model.weights)
     _ = stages.recipe, stages.gate_options, stages.attacks
+    for _, variant in variants(suite):
+        fill(GateOptions, variant.subnets or {}, "subnets with sensitivity")
     for protocol in suite.protocols:
         for detector in suite.detectors:
             stages.build_detectors(detector, protocol)
@@ -135,6 +137,9 @@ def execute(
     try:
         report.step(f"{suite.name}: classifier")
         _ = stages.classifier
+        stages.check_gates()
+        for _, variant in variants(suite):
+            stages.classifier.gated_paths(str((variant.subnets or {})["position"]))
         for attack in suite.attacks:
             report.step(f"{suite.name}: attack {attack.title}")
             stages.strength(attack)
@@ -149,13 +154,13 @@ def execute(
     entries: list[Entry] = []
     for protocol in suite.protocols:
         entries += run.protocol(protocol)
+    (folder / "subnets.json").unlink(missing_ok=True)
     if gates and stages.gate_options is not None:
         said = {"suite": suite.name, "seed": suite.seed, "options": stages.gate_options.model_dump(), "sets": gates}
         write_json(folder / "subnets.json", said)
     write_json(folder / "suite.json", suite.model_dump(mode="json"))
     run.figures()
-    if suite.sensitivity is not None:
-        write_json(folder / "sensitivity.json", sweep(suite, suite.sensitivity, run.scored))
+    run.sensitivity()
     _remove_others(folder, entries)
     write_tables(folder)
     return Result(tidy(entries), folder, entries, run.failures, store.computed, store.reused)
@@ -198,7 +203,7 @@ class _Run:
         tested: list[dict[str, Any]] = []
         for first, second in options.comparisons:
             if first in samples and second in samples:
-                tested += compare(samples[first], samples[second], values, pairs, (first, second), options)
+                tested += compare(samples[first], samples[second], pairs, (first, second), options)
         write_json(
             self.folder / "comparisons" / f"{protocol.name}.json",
             {
@@ -243,19 +248,28 @@ class _Run:
             return
         write_arrays(self.folder / FEATURES, arrays, about | {"attack": part.title})
 
+    def sensitivity(self) -> None:
+        """One form of gates after the other, where the suite asks for it."""
+        path = self.folder / "sensitivity.json"
+        path.unlink(missing_ok=True)
+        if self.suite.sensitivity is None:
+            return
+        try:
+            write_json(path, sweep(self.suite, self.suite.sensitivity, self.scored))
+        except NotStored as missing:
+            self.report.warn(f"The sensitivity is left out: the store lacks {missing}; run with --when missing.")
+
     def scored(self, variant: Suite, text: str) -> Scored:
         """A variant of the suite through its one protocol, without entries."""
         own = self.stages
         stages = Stages(variant, self.store, device=own.device, data_root=own.data_root, report=self.report)
         run = _Run(stages, self.folder, self.report, self.debug)
         samples: dict[str, Samples] = {}
-        values: dict[str, dict[Pair, float]] = {}
         for part in variant.detectors:
             self.report.step(f"{variant.name}: {text}, {part.title}")
             outcome = _joined([run.outcome(part, variant.protocols[0], gate)[0] for gate in stages.gate_seeds(part)])
-            cells, samples[part.title] = run.cells(part, variant.protocols[0], outcome)
-            values[part.title] = {(c["fit_on"], c["test_on"]): c["auroc"] for c in cells if c["auroc"] is not None}
-        return Scored(samples, values, [meta["report"] for _, meta in stages.gates])
+            samples[part.title] = run.cells(part, variant.protocols[0], outcome)[1]
+        return Scored(samples, [meta["report"] for _, meta in stages.gates])
 
     def detector(self, part: DetectorPart, protocol: Protocol) -> tuple[Entry, Samples]:
         attacks = [p.title for p in self.suite.attacks]
@@ -334,7 +348,7 @@ class _Run:
             "seed": self.suite.seed,
         }
         arrays, meta = self.store.get("outcome", inputs, compute)
-        return _unpack(arrays, meta, gate)
+        return _unpack(arrays, meta, gate if stages.needs_gates(part) else NO_GATES)
 
     def cells(self, part: DetectorPart, protocol: Protocol, outcome: Outcome) -> tuple[list[dict[str, Any]], Samples]:
         attacks = [p.title for p in self.suite.attacks]
@@ -344,7 +358,12 @@ class _Run:
         def compute() -> tuple[Arrays, Meta]:
             cells, samples = measure(outcome.scores, outcome.fits, attacks, ties=protocol.ties, options=options,
                                      seed=self.suite.seed, lee=isinstance(protocol, Lee2018))  # fmt: skip
-            kept = {f"{a}|{b}": samples[a, b] for a, b in pairs if (a, b) in samples}
+            kept: Arrays = {}
+            for a, b in pairs:
+                if (a, b) in samples:
+                    found = samples[a, b]
+                    kept |= {f"rows|{a}|{b}": found.rows, f"values|{a}|{b}": found.values,
+                             f"places|{a}|{b}": np.array(found.places, np.int64)}  # fmt: skip
             return kept, {"cells": cells}
 
         inputs = {
@@ -356,13 +375,19 @@ class _Run:
             "attacks": attacks,
         }
         arrays, meta = self.store.get("cells", inputs, compute)
-        return meta["cells"], {_pair(name): array for name, array in arrays.items()}
+        samples: Samples = {}
+        for pair in pairs:
+            rows = arrays.get("|".join(("rows", *pair)))
+            if rows is not None:
+                values, places = (arrays["|".join((name, *pair))] for name in ("values", "places"))
+                samples[pair] = Replicates(tuple((int(gate), int(split)) for gate, split in places), values, rows)
+        return meta["cells"], samples
 
-    @cached_property
-    def gates(self) -> dict[str, Any]:
+    def gates(self, part: DetectorPart) -> dict[str, Any]:
         """What an entry says of the sets of gates it rests on."""
         options = self.stages.gate_options
-        sets = [{k: meta[k] for k in ("seed", "fingerprint", "seconds")} for _, meta in self.stages.gates]
+        used = [self.stages.gates[gate][1] for gate in self.stages.gate_seeds(part)]
+        sets = [{k: meta[k] for k in ("seed", "fingerprint", "seconds")} for meta in used]
         return {"options": options.model_dump() if options else {}, "sets": sets}
 
     @cached_property
@@ -372,7 +397,6 @@ class _Run:
     def entry(self, part: DetectorPart, protocol: Protocol, cells: list[dict[str, Any]], cost: Meta) -> Entry:
         stages, suite = self.stages, self.suite
         info = registry.detectors.get(part.name).info
-        needs_gates = "subnets" in info.needs
         return {
             "schema": SCHEMA,
             "suite": {"name": suite.name, "title": suite.title, "limit": suite.limit},
@@ -404,7 +428,7 @@ class _Run:
                 "notes": cost.get("notes", ""),
             },
             "attacks": self.attacks,
-            "subnets": self.gates if needs_gates else None,
+            "subnets": self.gates(part) if stages.needs_gates(part) else None,
             "seed": suite.seed,
             "statistics": suite.statistics.model_dump(exclude={"comparisons"}),
             "cells": cells,
@@ -446,11 +470,6 @@ def _empty_cell(fit_on: str, test_on: str, reason: str) -> dict[str, Any]:
     nothing = dict.fromkeys(("auroc", "aupr", "fpr95", "accuracy", "low", "high", "split_sd", "noise_auroc"))
     return {"fit_on": fit_on, "test_on": test_on, "seen": fit_on == test_on, "n_fit": [], "n": [], "candidates": [],
             "remark": reason, **nothing}  # fmt: skip
-
-
-def _pair(name: str) -> Pair:
-    first, second = name.split("|")
-    return first, second
 
 
 FIGURE_KINDS: tuple[Kind, Kind] = ("clean", "adversarial")

@@ -6,21 +6,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .cells import Pair, Samples, compare
+from .cells import Samples, compare
 from .config import Sensitivity, Suite
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a suite with one form of gates gave: bootstrap samples and AUROC by label, and the gates' reports."""
+    """What a suite with one form of gates gave: its cells' repetitions by label, and the gates' reports."""
 
     samples: dict[str, Samples]
-    values: dict[str, dict[Pair, float]]
     reports: list[list[dict[str, Any]]]
 
 
-def variants(suite: Suite, plan: Sensitivity) -> Iterator[tuple[dict[str, Any], Suite]]:
+def variants(suite: Suite) -> Iterator[tuple[dict[str, Any], Suite]]:
     """Every choice with the suite that makes it: one protocol, and only the detectors that are compared."""
+    plan = suite.sensitivity
+    if plan is None:
+        return
     labels = {plan.detector, plan.control, plan.baseline}
     for position in plan.position:
         for norm, gammas in plan.gamma.items():
@@ -40,7 +42,7 @@ def sweep(suite: Suite, plan: Sensitivity, scored: Callable[[Suite, str], Scored
     ``scored`` runs a suite; the text is what to say of it while it runs.
     """
     points: list[dict[str, Any]] = []
-    tried = list(variants(suite, plan))
+    tried = list(variants(suite))
     for number, (choice, variant) in enumerate(tried, start=1):
         shown = f"choice {number} of {len(tried)}: {choice['position']}, {choice['l1']} {choice['gamma']:g}"
         found = scored(variant, shown)
@@ -60,8 +62,8 @@ def sweep(suite: Suite, plan: Sensitivity, scored: Callable[[Suite, str], Scored
             for prefix, label in (("", plan.detector), ("random_", plan.control)):
                 if label not in found.samples:
                     continue
-                for c in compare(found.samples[label], found.samples[plan.baseline], found.values, [pair],
-                                 (label, plan.baseline), suite.statistics):  # fmt: skip
+                for c in compare(found.samples[label], found.samples[plan.baseline], [pair], (label, plan.baseline),
+                                 suite.statistics):  # fmt: skip
                     point |= {f"{prefix}{key}": c[key] for key in ("difference", "low", "high")}
             if "difference" in point:
                 points.append(point)

@@ -223,8 +223,9 @@ def measured(arrays: Arrays) -> dict[str, Estimate]:
 SEPARATION_NOTE = (
     "Figure 2 as a number: AUROC in percent of the share of adversarial images among the "
     f"{NEIGHBOURS} nearest neighbours in penultimate features (an image and its own adversarial version never vote for "
-    "each other; 50 is not separable), with a 95% bootstrap interval over images, votes fixed; differences are paired. "
-    "The subnet is that of the class that the full net predicts; random gates keep its number of channels."
+    "each other; 50 is not separable), with a 95% bootstrap interval over the images judged, whose voters stay as they "
+    "are: narrower than one that draws these anew. Differences are paired. One set of gates and one draw of random "
+    "gates, which keep its number of channels; the subnet is that of the class that the full net predicts."
 )
 
 

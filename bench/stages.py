@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -141,7 +142,7 @@ class Stages:
     @cached_property
     def classifier(self) -> Classifier:
         """Trained or loaded, on the device, in evaluation mode, and above the suite's floor."""
-        net = self.blank_classifier()
+        net = self.blank_classifier(pretrained=not self.store.has("weights", self.weights_inputs))
         arrays, self.weights_meta = self.store.get("weights", self.weights_inputs, lambda: self._weights(net))
         state = net.state_dict()
         net.load_state_dict({n: torch.from_numpy(arrays[n].copy()).to(state[n].dtype) for n in state})
@@ -280,10 +281,31 @@ class Stages:
         """The run's sets of class gates with their reports."""
         return [self.learned_gates(options) for options in self.gate_sets]
 
+    def check_gates(self) -> None:
+        """Refuse a training too short for a gate to fall from ``init`` to ``threshold``: subnets would be the full net.
+
+        Adam moves a gate by about ``learning_rate`` a step at most (Kingma and Ba 2015, section 2.1).
+        """
+        options = self.gate_options
+        if options is None:
+            return
+        smallest = int(np.bincount(self.train_split.labels).min())
+        own = min(options.images_per_class or smallest, smallest - max(1, round(smallest * options.holdout)))
+        steps = options.epochs * math.ceil(2 * own / options.batch_size)
+        if steps * options.learning_rate < options.init - options.threshold:
+            raise UserError(
+                f"subnets: {steps} steps of {options.learning_rate:g} cannot take a gate from {options.init:g} to "
+                f"{options.threshold:g}, so every subnet would be the full net; raise images_per_class or epochs, or "
+                "lower batch_size."
+            )
+
     def gate_seeds(self, part: DetectorPart) -> range:
         """The places in `gate_sets` that a detector is run for; one that needs no subnets is run once."""
-        needs_gates = "subnets" in registry.detectors.get(part.name).info.needs
-        return range(min(len(self.gate_sets), part.gate_seeds or len(self.gate_sets)) if needs_gates else 1)
+        sets = min(len(self.gate_sets), part.gate_seeds or len(self.gate_sets))
+        return range(sets if self.needs_gates(part) else 1)
+
+    def needs_gates(self, part: DetectorPart) -> bool:
+        return "subnets" in registry.detectors.get(part.name).info.needs
 
     # -- views --------------------------------------------------------------------------------------------------------
 
@@ -368,14 +390,13 @@ class Stages:
 
     def detector_inputs(self, part: DetectorPart, protocol: Strict | Lee2018, gate: int = 0) -> Meta:
         cls = registry.detectors.get(part.name)
-        needs_gates = "subnets" in cls.info.needs
         return {
             "detector": part.name,
             "source": detectors_hash() if registry.detectors.is_ours(part.name) else source_hash(cls),
             "candidates": self.candidates(part, protocol),
             "train": self._split_key(self.train_split),
             "model": self.model_hash,
-            "gates": self.gates_inputs(self.gate_sets[gate]) if needs_gates else {},
+            "gates": self.gates_inputs(self.gate_sets[gate]) if self.needs_gates(part) else {},
             "gate": gate,
         }
 

@@ -33,8 +33,9 @@ _PUBLISHED = (
 _CLAIMS = (
     "The paper's claim: features of class-specific subnets separate adversarial images better than the full net's. "
     "AUROC of subnet-Mahalanobis (predicted class) minus that of each rival in points, paired on images, splits and "
-    "sets of gates, with 95% intervals; verdict after Holm's correction over all comparisons of a suite and protocol. "
-    "A claim about subnets has to beat the distance to the predicted class and random gates, not just Mahalanobis."
+    "the sets of gates drawn, with 95% intervals; verdict after Holm's correction over all comparisons of a suite "
+    "and protocol. A claim about subnets has to beat the distance to the predicted class and random gates, not just "
+    "Mahalanobis."
 )
 
 
@@ -90,7 +91,7 @@ def published_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
                 row[f"{protocol} minus published"] = (
                     "–" if cell["auroc"] is None else f"{100 * cell['auroc'] - theirs:+.2f}"
                 )
-                row[f"inside {protocol}"] = "yes" if inside else "no"
+                row[f"inside {protocol}"] = "–" if cell["auroc"] is None else "yes" if inside else "no"
     return list(rows.values())
 
 
@@ -129,11 +130,11 @@ def _counted(frame: pd.DataFrame, name: str) -> list[str]:
     if name == "published":
         protocols = [name.removeprefix("inside ") for name in map(str, frame) if name.startswith("inside ")]
         said = []
-        for protocol in protocols:
-            answers = frame[f"inside {protocol}"].dropna()
-            said.append(
-                f"- `{protocol}`: {(answers == 'yes').sum()} of {len(answers)} published figures lie inside ours"
-            )
+        for suite, rows in frame.groupby("suite", sort=False):
+            for protocol in protocols:
+                answers = rows[f"inside {protocol}"]
+                hits, ran = int((answers == "yes").sum()), int(answers.isin(["yes", "no"]).sum())
+                said.append(f"- {suite}, `{protocol}`: {hits} of {ran} published figures lie inside our interval")
         return [*said, ""]
     lines = []
     for column in (text for text in map(str, frame) if text.startswith("minus ")):

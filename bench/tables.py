@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from . import gate_tables
+from .cells import Pair, columns_of
 from .entries import Entry, read_entries, tidy, write_text
 from .gate_tables import percent
 from .semantics import SEMANTICS_NOTE, semantics
@@ -68,6 +69,7 @@ def render(folder: Path) -> dict[str, str]:
         ("published", "Beside the published table", lambda: published(entries), _PUBLISHED_NOTE),
         ("comparisons", "Does it beat the controls?", lambda: compared(comparisons), _COMPARED_NOTE),
         ("transfer", "Fitted on (row) and tested on (column)", lambda: transfer(entries), _TRANSFER_NOTE),
+        ("spread", "How far a cell moves with the split and the set of gates", lambda: spread(entries), _SPREAD_NOTE),
         ("noise", "Control: Gaussian noise of the attack's norm", lambda: noise(entries), _NOISE_NOTE),
         ("strength", "The attacks, verified in float32", lambda: strength(entries), _STRENGTH_NOTE),
         ("subnets", "The class-specific subnets", lambda: gate_tables.subnets(folder), gate_tables.SUBNETS_NOTE),
@@ -139,11 +141,11 @@ def cell_of(entry: Entry, fit_on: str, test_on: str) -> dict[str, Any]:
 
 
 _TABLE2_NOTE = (
-    "AUROC in percent with its 95% interval over images (and splits, where a protocol has several); n: adversarial "
-    "images evaluated (the mean over splits), with as many clean ones, and in `lee2018` as many noisy ones. Unknown: "
-    "the combiner is fitted on the first attack and meets the others for the first time. **Bold**: the highest of its "
-    "column; †: cannot be told apart from it (paired bootstrap, Holm). Controls are baselines that a proposal has to "
-    "beat. *: see the remarks."
+    "AUROC in percent with its 95% interval over images (and splits and the sets of gates drawn, where there are "
+    "several); n: adversarial images evaluated (the mean over splits), with as many clean ones, and in `lee2018` as "
+    "many noisy ones. Unknown: the combiner is fitted on the first attack and meets the others for the first time. "
+    "**Bold**: the highest of its column; †: cannot be told apart from it (paired bootstrap, Holm). Controls are "
+    "baselines that a proposal has to beat. *: see the remarks."
 )
 
 
@@ -151,12 +153,10 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
     best = {(c["suite"], c["protocol"], b["fit_on"], b["test_on"]): b for c in comparisons for b in c["best"]}
     rows = []
     for entry in entries:
-        attacks = _attack_names(entry)
         counts = [round(sum(c["n"]) / len(c["n"])) for c in entry["cells"] if c["n"] and sum(c["n"])]
         low, high = (min(counts), max(counts)) if counts else (0, 0)
         row = _head(entry) | {"n": str(low) if low == high else f"{low}–{high}"}
-        pairs = [(a, a, f"seen {a}") for a in attacks] + [(attacks[0], a, f"unknown {a}") for a in attacks[1:]]
-        for fit_on, test_on, column in pairs:
+        for column, (fit_on, test_on) in _columns(entry):
             text = bracket(cell_of(entry, fit_on, test_on))
             leader = best.get((entry["suite"]["name"], entry["protocol"]["name"], fit_on, test_on))
             if leader and leader["best"] == entry["detector"]["label"]:
@@ -166,6 +166,12 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
             row[column] = text
         rows.append(row)
     return _sorted(rows)
+
+
+def _columns(entry: Entry) -> list[tuple[str, Pair]]:
+    """Titles and cells of Table 2's columns."""
+    return [(f"{'seen' if pair[0] == pair[1] else 'unknown'} {pair[1]}", pair)
+            for pair in columns_of(_attack_names(entry))]  # fmt: skip
 
 
 def _head(entry: Entry) -> dict[str, Any]:
@@ -260,6 +266,25 @@ def transfer(entries: Sequence[Entry]) -> pd.DataFrame:
             row = _head(entry) | {"fitted on": fit_on}
             row |= {test_on: bracket(cell_of(entry, fit_on, test_on)) for test_on in attacks}
             rows.append(row)
+    return _sorted(rows)
+
+
+_SPREAD_NOTE = (
+    "Standard deviation of the AUROC in points over the seeds of the split / over sets of gates (–: there is one). "
+    "Where it is large, a single split or a single set of gates says little, whatever its own interval."
+)
+
+
+def spread(entries: Sequence[Entry]) -> pd.DataFrame:
+    rows = []
+    for entry in entries:
+        cells = [(title, cell_of(entry, *pair)) for title, pair in _columns(entry)]
+        if all(cell.get(name) is None for _, cell in cells for name in ("split_sd", "gate_sd")):
+            continue
+        shown = {
+            title: " / ".join(percent(cell.get(name)) for name in ("split_sd", "gate_sd")) for title, cell in cells
+        }
+        rows.append(_head(entry) | shown)
     return _sorted(rows)
 
 

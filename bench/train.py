@@ -166,7 +166,7 @@ def whiten_first(classifier: Classifier, split: Split, count: int = 5000) -> Non
 
 
 def pass_input_on(classifier: Classifier) -> None:
-    """Start the first filters of every square-kernel convolution but the first as the identity (Jordan 2024)."""
+    """Start the first filters of every convolution of odd size but the first as the identity (Jordan 2024)."""
     convolutions = [m for m in classifier.net.modules() if isinstance(m, nn.Conv2d)]
     for conv in convolutions[1:]:
         if conv.kernel_size[0] % 2 == 1:

@@ -86,7 +86,8 @@ class View:
     def subnet_features(self, gates: ClassGates, classes: Ints) -> dict[str, Floats]:
         """Pooled features of every image through the subnets of ``classes`` ``(N, k)``: tap -> ``(N, k, channels)``.
 
-        The stages before the first gate are run once an image, whatever k is.
+        The stages before the first gate are run once an image, whatever k is. Gates multiply sample by sample: the
+        plain way, which `subnets.compact` (class by class, cut to what is active) has to agree with.
         """
         key = ("subnet", fingerprint(gates), classes.shape, classes.tobytes())
         return self.memo(key, lambda: self._subnet_pass(gates, classes))

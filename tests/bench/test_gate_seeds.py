@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from subnetbench.bench.cells import _mixed, compare, measure
+from subnetbench.bench.cells import NO_GATES, Replicates, _mixed, compare, leaders, matched, measure
 from subnetbench.bench.compare import compare_entries
 from subnetbench.bench.config import Statistics
 from subnetbench.bench.entries import read_entries, read_scores, replicates
@@ -56,8 +57,10 @@ gamma = { layersum = [0.1], sum = [1.0] }
 
 @pytest.fixture(scope="module")
 def gated(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    made = tiny.variant(
-        tmp_path_factory.mktemp("gated"),
+    folder = tmp_path_factory.mktemp("gated")
+    shutil.copytree(tiny.store, folder / "store")
+    made = Tiny(tiny.file, folder / "store", tiny.output).variant(
+        folder,
         ('\n[[attacks]]\nname = "fgsm"\n', SUBNETS),
         ('\n[[detectors]]\nname = "max-softmax"\n', DETECTORS),
         ('[["mahalanobis", "max-softmax"]]', '[["subnet-mahalanobis", "mahalanobis"]]' + "\n" + SWEEP),
@@ -75,8 +78,9 @@ def test_detectors_with_subnets_are_scored_under_every_set(gated):
     found = {label: replicates(read_scores(gated.folder, entry(gated, label)))
              for label in ("subnet-mahalanobis", "first-set", "subnet-mahalanobis-random", "mahalanobis")}  # fmt: skip
     both, one = [(0, 0), (0, 1), (1, 0), (1, 1)], [(0, 0), (0, 1)]
+    without = [(NO_GATES, 0), (NO_GATES, 1)]
     assert found == {"subnet-mahalanobis": both, "first-set": one, "subnet-mahalanobis-random": both,
-                     "mahalanobis": one}  # fmt: skip
+                     "mahalanobis": without}  # fmt: skip
 
 
 def test_the_sets_differ_and_the_first_of_several_is_the_one_of_a_single(gated):
@@ -117,8 +121,8 @@ def frame(rng: np.random.Generator, gates: int, shift: float) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def fits(gates: int) -> list[dict]:
-    return [{"fit_on": "a", "gate": gate, "split": split, "n_fit": 9, "candidate": 0, "remark": ""}
+def fits(gates: int, first: int = 0) -> list[dict]:
+    return [{"fit_on": "a", "gate": first + gate, "split": split, "n_fit": 9, "candidate": 0, "remark": ""}
             for gate in range(gates) for split in range(2)]  # fmt: skip
 
 
@@ -134,14 +138,46 @@ def test_gates_that_disagree_widen_the_interval():
 def test_a_detector_without_gates_meets_every_set_on_the_same_splits():
     rng = np.random.default_rng(1)
     several, one = frame(rng, 3, 1.0), frame(rng, 1, 0.0)
-    samples = [measure(scores, fits(n), ["a"], ties="half", options=OPTIONS, seed=0)[1]
-               for scores, n in ((several, 3), (one, 1))]  # fmt: skip
-    values = {"x": {("a", "a"): 0.9}, "y": {("a", "a"): 0.8}}
-    record = compare(samples[0], samples[1], values, [("a", "a")], ("x", "y"), OPTIONS)[0]
-    by_hand = _mixed(np.concatenate([samples[0]["a", "a"][2 * g : 2 * g + 2] - samples[1]["a", "a"] for g in range(3)]))
+    one["gate"] = NO_GATES
+    first, second = (measure(scores, records, ["a"], ties="half", options=OPTIONS, seed=0)[1]
+                     for scores, records in ((several, fits(3)), (one, fits(1, NO_GATES))))  # fmt: skip
+    record = compare(first, second, [("a", "a")], ("x", "y"), OPTIONS)[0]
+    rows, other = first["a", "a"].rows, second["a", "a"].rows
+    by_hand = _mixed(np.concatenate([rows[2 * gate : 2 * gate + 2] - other for gate in range(3)]))
     assert record["centre"] == pytest.approx(float(np.median(by_hand)))
-    back = compare(samples[1], samples[0], values, [("a", "a")], ("y", "x"), OPTIONS)[0]
+    assert record["difference"] == pytest.approx(first["a", "a"].values.mean() - second["a", "a"].values.mean())
+    back = compare(second, first, [("a", "a")], ("y", "x"), OPTIONS)[0]
     assert back["centre"] == pytest.approx(-record["centre"])
+
+
+def replicates_at(*places: tuple[int, int]) -> Replicates:
+    values = np.array([0.5 + gate / 10 + split / 100 for gate, split in places])
+    return Replicates(places, values, np.tile(values[:, None], 200))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        (((0, 0), (0, 1), (1, 0), (1, 1)), ((0, 0), (0, 1)), 2),  # one set against two: the set that both have
+        (((0, 0), (1, 0), (0, 1), (1, 1)), ((NO_GATES, 1),), 2),  # a split that one of them could not run
+        (((NO_GATES, 0), (NO_GATES, 1)), ((NO_GATES, 0), (NO_GATES, 1)), 2),
+        (((0, 0), (0, 1)), ((1, 0), (1, 1)), 0),
+    ],
+)
+def test_only_what_belongs_together_is_subtracted(first, second, together):
+    left, right = replicates_at(*first), replicates_at(*second)
+    pairs = matched(left, right)
+    assert len(pairs) == together
+    for i, j in pairs:
+        assert left.places[i][1] == right.places[j][1]
+    found = compare({("a", "a"): left}, {("a", "a"): right}, [("a", "a")], ("x", "y"), OPTIONS)
+    assert [record["replicates"] for record in found] == ([together] if together else [])
+
+
+def test_what_cannot_be_compared_with_the_best_is_not_called_worse():
+    samples = {"x": {("a", "a"): replicates_at((0, 0))}, "y": {("a", "a"): replicates_at((1, 0))}}
+    values = {"x": {("a", "a"): 0.9}, "y": {("a", "a"): 0.8}}
+    assert leaders(samples, values, [("a", "a")], OPTIONS)[0]["not_separable"] == ["y"]
 
 
 # -- the sweep over choices of gate training ------------------------------------------------------------------------
@@ -173,3 +209,32 @@ def test_tables_and_figure_arrays_are_what_the_files_give(gated):
     assert len(table) == 1 + 10
     assert table["tau met"].str.endswith("of 2").sum() == 10
     assert (Path(gated.folder) / "subnets" / "gates.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('position = ["late"]', 'position = ["nowhere"]', "no gate position 'nowhere'"),
+        ("layersum = [0.1]", "layersum = [-0.1]", "subnets with sensitivity.gamma"),
+        ("layersum = [0.1]", "layersum = []", "sensitivity.gamma.layersum"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_refused_before_anything_is_scored(gated, tmp_path, old, new, sentence):
+    wrong = gated.variant(tmp_path, (old, new))
+    with pytest.raises(UserError, match=sentence):
+        wrong.run()
+    assert not wrong.folder.exists()
+
+
+def test_a_sweep_that_is_not_stored_is_left_out_and_an_earlier_one_does_not_stay(gated, tmp_path):
+    other = gated.variant(tmp_path, ("sum = [1.0]", "sum = [2.0]"))
+    other.folder.mkdir(parents=True)
+    (other.folder / "sensitivity.json").write_text("{}")
+    other.run(when="never")
+    assert not (other.folder / "sensitivity.json").exists()
+
+
+def test_gates_that_cannot_fall_far_enough_are_refused(gated, tmp_path):
+    short = gated.variant(tmp_path, ("learning_rate = 0.2", "learning_rate = 0.02"))
+    with pytest.raises(UserError, match=r"subnets: 6 steps of 0.02 cannot take a gate from 1 to 0.05, so every subnet"):
+        short.run()
