@@ -326,7 +326,9 @@ class _Run:
 
             with self.report.stage(f"score with {part.title}") as tick:
                 kinds: Sequence[Kind] = ("clean", "adversarial", "noise" if isinstance(protocol, Strict) else "noisy")
-                todo = [(kind, attack) for kind in kinds for attack in material.attacks]
+                # Where lee2018 keeps no image of an attack, a coupled detector has nothing to look at.
+                able = [a for a in material.attacks if isinstance(protocol, Strict) or len(material.kept(a, protocol))]
+                todo = [(kind, attack) for kind in kinds for attack in able]
                 for done, (kind, attack) in enumerate(todo):
                     tick(done, len(todo), "")
                     characteristics(0, kind, attack)

@@ -155,7 +155,8 @@ def class_map(folder: Path) -> tuple[pd.DataFrame, str, float]:
 
 SEMANTICS_NOTE = (
     "Figure 3 as a number: distances between the gates of two classes, in one set of gates, over pairs of the "
-    "same superclass and of different ones; Spearman: rank correlation over all pairs of that distance with same (0) or different (1), above "
+    "same superclass and of different ones; Spearman: rank correlation over all pairs of that distance with same (0) "
+    "or different (1), above "
     f"0 where alike classes have alike subnets; p: one-sided, {PERMUTATIONS:,} permutations of the class labels; ARI: "
     "adjusted Rand index of as many hierarchical clusters with the superclasses (0: chance, 1: the same). CIFAR-100's "
     "superclasses are official, CIFAR-10's are animals and vehicles."

@@ -46,8 +46,8 @@ def write_summary(folder: Path, folders: Sequence[Path], check: bool = False) ->
 
 def render_summary(folders: Sequence[Path]) -> dict[str, str]:
     """File name -> text."""
-    beside = pd.DataFrame([row for each in folders for row in published_rows(read_entries(each))])
-    claims = pd.DataFrame([row for each in folders for row in claim_rows(each)])
+    beside = pd.DataFrame([row for each in folders for row in published_rows(read_entries(each))]).fillna("–")
+    claims = pd.DataFrame([row for each in folders for row in claim_rows(each)]).fillna("–")
     made: dict[str, str] = {}
     report = ["# All suites", ""]
     for name, title, note, frame in (
@@ -138,7 +138,7 @@ def _counted(frame: pd.DataFrame, name: str) -> list[str]:
         return [*said, ""]
     lines = []
     for column in (text for text in map(str, frame) if text.startswith("minus ")):
-        texts = frame[column].dropna()
+        texts = frame[column]
         counts = {v: int(texts.str.endswith(f"] {v}").sum()) for v in ("better", "worse", "not separable")}
         words = ", ".join(f"{v} in {n}" for v, n in counts.items())
         lines.append(f"- against {column.removeprefix('minus ')}: {words} of {len(texts)} cells")
