@@ -16,9 +16,10 @@ import pandas as pd
 import platformdirs
 import torch
 
+from ..subnets import gates as gate_code
 from ..subnets.gates import GateOptions, random_gates
 from . import cells as cell_measures
-from . import metrics, registry, separation, stats
+from . import metrics, registry, separation, stats, views
 from . import protocol as protocols
 from .cells import NO_GATES, Replicates, Samples, adjust, columns_of, compare, leaders, measure
 from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite, load_suite
@@ -234,7 +235,7 @@ class _Run:
         inputs = {
             "views": [clean.key, moved.key],
             "gates": meta["fingerprint"],
-            "source": code_hash(separation),
+            "source": code_hash(separation, gate_code, views),
             "seed": self.suite.seed,
         }
         try:

@@ -18,6 +18,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 
 from .. import detectors
+from ..attacks import verify as verification
 from ..attacks.presets import build
 from ..attacks.verify import craft, noise_of_norm, verify
 from ..subnets import calibration, chain, compact, frozen, learn
@@ -25,7 +26,7 @@ from ..subnets import extract as extraction
 from ..subnets import gates as gates_module
 from ..subnets.extract import extract
 from ..subnets.gates import GateOptions, gates_from_arrays, gates_to_arrays
-from . import data, registry, shipped
+from . import data, models, registry, shipped, views
 from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite
 from .models import Classifier, load_weights
 from .progress import Reporter
@@ -65,9 +66,9 @@ def source_hash(thing: object) -> str:
 
 @cache
 def detectors_hash() -> str:
-    """Of all our detectors' files, which use one another's functions, and of those that compute subnets' features."""
+    """Of all our detectors' files, which use one another's functions, and of those that compute what they read."""
     folder = Path(detectors.__file__ or "").parent
-    digest = hashlib.sha256(code_hash(gates_module, chain, compact, frozen).encode())
+    digest = hashlib.sha256(code_hash(gates_module, chain, compact, frozen, models, views).encode())
     for path in sorted(folder.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -196,7 +197,7 @@ class Stages:
                     "dataset": self.dataset.content_hash,
                     "images": hash_arrays(self.test.ids[chunk]),
                     "attack": type(attack).__qualname__,
-                    "source": source_hash(attack),
+                    "source": source_hash(attack) + code_hash(verification),
                     "library": attack.info.library,
                     "version": attack.info.version,
                     "parameters": attack.parameters,
@@ -252,7 +253,7 @@ class Stages:
     def gates_inputs(self, options: GateOptions) -> Meta:
         return {"model": self.model_hash, "images": self._split_key(self.train_split),
                 "options": options.model_dump(exclude={"chunk", "prefix_mib", "seeds"}),
-                "source": code_hash(calibration, extraction, frozen, learn)}  # fmt: skip
+                "source": code_hash(calibration, extraction, frozen, gates_module, learn, models)}  # fmt: skip
 
     def learned_gates(self, options: GateOptions) -> tuple[ClassGates, Meta]:
         """Class gates of one seed and the report on them."""
@@ -292,7 +293,8 @@ class Stages:
         smallest = int(np.bincount(self.train_split.labels).min())
         own = min(options.images_per_class or smallest, smallest - max(1, round(smallest * options.holdout)))
         steps = options.epochs * math.ceil(2 * own / options.batch_size)
-        if steps * options.learning_rate < options.init - options.threshold:
+        # Too few images of a class have a sentence of their own, where they are drawn.
+        if smallest >= 2 and steps * options.learning_rate < options.init - options.threshold:
             raise UserError(
                 f"subnets: {steps} steps of {options.learning_rate:g} cannot take a gate from {options.init:g} to "
                 f"{options.threshold:g}, so every subnet would be the full net; raise images_per_class or epochs, or "
