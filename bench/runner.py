@@ -231,7 +231,8 @@ class _Run:
         part, protocol = self.suite.attacks[-1], self.suite.protocols[0]
         facts = self.stages.strength(part)
         usable = np.flatnonzero(facts["clean_correct"].astype(bool) & facts["success"].astype(bool))
-        clean, moved = (self.stages.view(kind, part.title, protocol) for kind in FIGURE_KINDS)
+        clean = self.stages.view("clean", part.title, protocol)
+        moved = self.stages.view("adversarial", part.title, protocol)
         inputs = {
             "views": [clean.key, moved.key],
             "gates": meta["fingerprint"],
@@ -474,8 +475,6 @@ def _empty_cell(fit_on: str, test_on: str, reason: str) -> dict[str, Any]:
     return {"fit_on": fit_on, "test_on": test_on, "seen": fit_on == test_on, "n_fit": [], "n": [], "candidates": [],
             "remark": reason, **nothing}  # fmt: skip
 
-
-FIGURE_KINDS: tuple[Kind, Kind] = ("clean", "adversarial")
 
 _TEXT = ("fit_on", "test_on", "kind")
 _COLUMNS = ["gate", "split", "fit_on", "test_on", "kind", "image", "score"]

@@ -93,9 +93,7 @@ def train(
     decay, plain = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
-    start, seconds = _resume(checkpoint, classifier, optimizer)
-    if start == 0:  # a checkpoint that is damaged may have been read in part
-        _begin(classifier, recipe, dataset.train)
+    start, seconds = _resume(checkpoint, classifier, optimizer, lambda: _begin(classifier, recipe, dataset.train))
     slow = Lookahead(classifier) if recipe.lookahead else None
     total = steps * recipe.epochs
     classifier.train()
@@ -234,7 +232,9 @@ def _checkpoint(path: Path, classifier: Classifier, optimizer: torch.optim.SGD, 
     replace_file(path, save(tensors))
 
 
-def _resume(path: Path | None, classifier: Classifier, optimizer: torch.optim.SGD) -> tuple[int, float]:
+def _resume(
+    path: Path | None, classifier: Classifier, optimizer: torch.optim.SGD, restart: Callable[[], None]
+) -> tuple[int, float]:
     if path is None or not path.is_file():
         return 0, 0.0
     try:
@@ -247,5 +247,6 @@ def _resume(path: Path | None, classifier: Classifier, optimizer: torch.optim.SG
         optimizer.load_state_dict(state)
     except Exception:  # a checkpoint is only a convenience: a damaged one means starting over
         path.unlink(missing_ok=True)
+        restart()  # it may have been read in part
         return 0, 0.0
     return int(epoch), float(seconds)
