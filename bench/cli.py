@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .config import builtin_suites, load_suite
+from .config import NetSuite, builtin_suites
 from .progress import Bars
 from .store import Store
 from .types import UserError
@@ -42,6 +43,7 @@ class Kind(StrEnum):
     models = "models"
     attacks = "attacks"
     detectors = "detectors"
+    saliencymethods = "saliencymethods"
     suites = "suites"
     weights = "weights"
 
@@ -83,9 +85,19 @@ def run(
 ) -> None:  # fmt: skip
     """Run a suite: from images to tables. What is in the store is not computed again."""
     from . import runner
+    from .wsol_config import WsolSuite, load_any
 
-    chosen = runner.override(load_suite(suite), limit=limit, seed=seed, classes=classes)
+    found = load_any(suite)
     where = Store(store or runner.default_store(), when.value)
+    if isinstance(found, WsolSuite):
+        from .cli_wsol import run_wsol
+
+        run_wsol(
+            found, limit=limit, seed=seed, classes=classes, device=runner.choose_device(device), data_root=data_root,
+            store=where, output=output, dry_run=dry_run, console=console, out=out,
+        )  # fmt: skip
+        return
+    chosen = runner.override(found, limit=limit, seed=seed, classes=classes)
     with Bars(console) as bars:
         if dry_run:
             from .plan import plan
@@ -191,9 +203,10 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
                          "year": cls.info.year, "needs": ", ".join(cls.info.needs),
                          "from": "subnetbench" if registry.detectors.is_ours(name) else cls.__module__})  # fmt: skip
     else:
-        items: Any = {Kind.datasets: registry.datasets, Kind.models: registry.models, Kind.attacks: registry.attacks}[
-            kind
-        ]
+        items: Any = {
+            Kind.datasets: registry.datasets, Kind.models: registry.models, Kind.attacks: registry.attacks,
+            Kind.saliencymethods: registry.saliency,
+        }[kind]  # fmt: skip
         rows = [{kind.value[:-1]: name, "what": _first_line(items.get(name))} for name in items]
     _print_table(kind.value, rows)
 
@@ -212,8 +225,17 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
     from . import runner
     from .progress import Silent
     from .stages import Stages
+    from .wsol_config import WsolSuite, load_any
 
-    suite = load_suite(file)
+    suite = load_any(file)
+    if isinstance(suite, WsolSuite):
+        from . import wsol
+
+        wsol.check(suite)
+        maps = len(suite.models) * len(suite.saliency) * len(suite.localisation.variants)
+        out.print(f"{escape(file)} is a valid suite: {len(suite.models)} nets x {len(suite.saliency)} methods "
+                  f"x {len(suite.localisation.variants)} variants = {maps} kinds of maps.")  # fmt: skip
+        return
     with tempfile.TemporaryDirectory() as folder:
         stages = Stages(suite, Store(Path(folder)), device=torch.device("cpu"), data_root=None, report=Silent())
         runner.check(suite, stages)
@@ -225,6 +247,7 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
 @app.command()
 def train(
     suite: Annotated[str, typer.Argument(help="Train the classifier of this suite.")] = "digits",
+    net: Annotated[str | None, typer.Option("--net", help="Only this one of a suite that has several.")] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="Also write the weights to this .safetensors file.")
     ] = None,
@@ -232,61 +255,41 @@ def train(
         Path | None,
         typer.Option("--ship", help="Also publish the weights as float16, with their card, into this folder."),
     ] = None,
+    name: Annotated[
+        str | None, typer.Option("--as", help="Publish under this name instead of <data set>/<net>.")
+    ] = None,
     device: DeviceOption = "auto",
     seed: SeedOption = None,
     data_root: RootOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Train a suite's classifier into the store; an interrupted training goes on after its last epoch."""
+    """Train a suite's nets into the store; an interrupted training goes on after its last epoch."""
     from . import runner
-    from .models import save_weights
-    from .stages import Stages
+    from .cli_train import train_net
+    from .wsol_config import WsolSuite, changed, load_any
 
-    chosen = runner.override(load_suite(suite), limit=None, seed=seed)
-    chosen = chosen.model_copy(update={"model": chosen.model.model_copy(update={"weights": None})})
-    with Bars(console) as bars:
-        where = Store(store or runner.default_store(), warn=bars.warn)
-        stages = Stages(chosen, where, device=runner.choose_device(device), data_root=data_root, report=bars)
-        net = stages.classifier
-    meta = stages.weights_meta | {"model": chosen.model.name, "dataset_sha256": stages.dataset.content_hash}
-    if out_file is not None:
-        try:
-            out_file.parent.mkdir(parents=True, exist_ok=True)
-            save_weights(net, out_file, {k: str(v) for k, v in meta.items()})
-        except OSError as error:
-            raise UserError(f"{out_file} cannot be written ({error.strerror or error}); give another --out.") from None
-    out.print(f"{chosen.model.name}: {stages.clean_accuracy:.2%} of {len(stages.dataset.test)} test images right.")
-    for key, value in meta.items():
-        out.print(f"  {key} {value}", markup=False, highlight=False, soft_wrap=True)
-    if ship is not None:
-        from .shipped import publish, to_half
-        from .train import accuracy
-
-        dataset = stages.dataset
-        to_half(net)
-        card: dict[str, Any] = {
-            "data": dataset.name + (f" ({dataset.note})" if dataset.note else ""),
-            "data_sha256": dataset.content_hash,
-            "test_accuracy": f"{accuracy(net, dataset.test):.4f}",
-            "test_images": len(dataset.test),
-            "train_images": len(dataset.train),
-            "model": chosen.model.name,
-            "parameters": chosen.model.parameters,
-            **{key: meta[key] for key in ("recipe", "train_minutes", "precision", "hardware") if key in meta},
-            "command": f"subnetbench train {suite} --ship {ship}" + (f" --seed {seed}" if seed is not None else ""),
-        }
-        name = f"{dataset.name}/{_net_name(chosen.model.name, chosen.model.parameters)}"
-        try:
-            path = publish(net, name, card, ship)
-        except OSError as error:
-            raise UserError(f"{ship} cannot be written ({error.strerror or error}); give another --ship.") from None
-        out.print(f"{path}: float16, {card['test_accuracy']} of {card['test_images']} test images right.",
-                  soft_wrap=True)  # fmt: skip
-
-
-def _net_name(name: str, parameters: dict[str, Any]) -> str:
-    """The model's name with what its parameters change: ``resnet34-width16``."""
-    return "-".join([name, *(f"{key}{value}" for key, value in sorted(parameters.items()))])
+    found = load_any(suite)
+    if isinstance(found, WsolSuite):
+        again = changed(found, limit=None, seed=seed)
+        nets: list[NetSuite] = [again.of(part) for part in again.models if net in (None, part.title)]
+        if not nets:
+            titles = ", ".join(part.title for part in again.models)
+            raise UserError(f"{suite} has no net labelled {net!r}; it has {titles}.")
+    elif net is not None:
+        raise UserError(f"{suite} has one net; --net goes with suites that have several.")
+    else:
+        nets = [runner.override(found, limit=None, seed=seed)]
+    if out_file is not None and len(nets) > 1:
+        raise UserError(f"{suite} has {len(nets)} nets and --out names one file; choose one with --net.")
+    if name is not None and (len(nets) > 1 or not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name)):
+        raise UserError(f"--as {name} must name the weights of one net as <data set>/<net>, in letters, digits, . _ -.")
+    command = f"subnetbench train {suite}" + (f" --ship {ship}" if ship else "") + (f" --as {name}" if name else "")
+    for each in nets:
+        train_net(
+            each, Store(store or runner.default_store()), device=runner.choose_device(device), data_root=data_root,
+            out_file=out_file, ship=ship, name=name, command=command + (f" --seed {seed}" if seed is not None else ""),
+            console=console, out=out,
+        )  # fmt: skip
 
 
 @app.command()
@@ -301,17 +304,22 @@ def tables(
     """Rewrite every table from stored entries."""
     from .maps import check_data
     from .tables import write_tables
+    from .wsol_entries import FOLDER as LOCALISATION
+    from .wsol_tables import write_wsol_tables
 
     if not folder.is_dir():
         raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
     folders = sorted({path.parent for path in folder.rglob("entries") if path.is_dir()})
-    if not folders:
+    located = sorted({path.parent for path in folder.rglob(LOCALISATION) if path.is_dir()})
+    if not folders and not located:
         raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
     for each in folders:
         _said(each, write_tables(each, check=check), check)
         if check:
             check_data(each)
-    if folder not in folders:
+    for each in located:
+        _said(each, write_wsol_tables(each, check=check), check)
+    if folders and folder not in folders:
         from .summary import write_summary
 
         _said(folder, write_summary(folder, folders, check=check), check)

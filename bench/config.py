@@ -7,7 +7,7 @@ import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -21,6 +21,9 @@ class Part(BaseModel):
     """Base of every part of a suite: unknown keys are mistakes, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Form = TypeVar("Form", bound=Part)
 
 
 class DatasetPart(Part):
@@ -117,16 +120,21 @@ class Sensitivity(Part):
     baseline: Name = Field("mahalanobis", description="label of the detector that both are compared with")
 
 
-class Suite(Part):
-    """Everything that determines a run's numbers."""
+class NetSuite(Part):
+    """What every track shares: data, one net, and how its subnets are learned."""
 
     name: Name
     title: str = ""
     seed: int = Field(0, ge=0)
-    limit: int | None = Field(None, ge=20, description="test images that are attacked, even over the classes")
+    limit: int | None = Field(None, ge=20, description="test images that are used, even over the classes")
     dataset: DatasetPart
     model: ModelPart
     subnets: dict[str, Any] | None = Field(None, description="fields of subnets.GateOptions; absent = no subnets")
+
+
+class Suite(NetSuite):
+    """Everything that determines a run's numbers."""
+
     attacks: list[AttackPart] = Field(min_length=1)
     detectors: list[DetectorPart] = Field(min_length=1)
     protocols: list[ProtocolPart] = Field(min_length=1)
@@ -168,6 +176,14 @@ def builtin_suites() -> dict[str, Path]:
 
 def load_suite(source: str | Path) -> Suite:
     """The built-in suite of that name, or the suite in that file. Raises UserError with file, line and key."""
+    path, text, content = read_suite(source)
+    if "saliency" in content:
+        raise UserError(f"{path} is a localisation suite, and this takes a suite of detectors; give one of those.")
+    return checked_suite(Suite, path, text, content)
+
+
+def read_suite(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
+    """The file of a suite, its text and what TOML makes of it. Raises UserError where there is none."""
     shipped = builtin_suites()
     path = shipped.get(str(source), Path(source))
     if not path.is_file():
@@ -178,11 +194,16 @@ def load_suite(source: str | Path) -> Suite:
         )
     try:
         text = path.read_text(encoding="utf-8")
-        return Suite.model_validate(tomllib.loads(text))
+        return path, text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not TOML: {error}. Mend that line.") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; save the suite as UTF-8.") from None
+
+
+def checked_suite(form: type[Form], path: Path, text: str, content: dict[str, Any]) -> Form:
+    try:
+        return form.model_validate(content)
     except ValidationError as error:
         raise UserError(explain(error, path, text)) from None
 

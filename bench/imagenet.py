@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ def folder(
         )
     if size < 1 or (resize is not None and resize < size):
         raise UserError(f"size must be 1 or more and resize not below it; given size {size}, resize {resize}.")
-    test = root / "test" if (root / "test").is_dir() else root / "val"
+    test = _place(root, "test")
     found = {"train": _listed(root / "train", classes), "test": _listed(test, classes)}
     if found["train"].keys() != found["test"].keys():
         odd = sorted(found["train"].keys() ^ found["test"].keys())
@@ -95,6 +96,20 @@ def imagenet(
         test_per_class=min(test_per_class, max(1, test_images // count)),
     )  # fmt: skip
     return Dataset("imagenet", dataset.train, dataset.test, dataset.classes, "ImageNet subset" if classes else "")
+
+
+def geometry(dataset: str, parameters: Mapping[str, Any], size: int) -> int:
+    """The length that the shorter side of an image is brought to before the centre ``size`` x ``size`` is cut out."""
+    return round(size * 256 / 224) if dataset == "imagenet" else int(parameters.get("resize") or size)
+
+
+def files_of(root: Path, split: str, classes: Sequence[str] | None = None) -> list[Path]:
+    """Every image file of a split, in the order in which ids count them."""
+    return [path for paths in _listed(_place(root, split), classes).values() for path in paths]
+
+
+def _place(root: Path, split: str) -> Path:
+    return root / split if split == "train" or (root / split).is_dir() else root / "val"
 
 
 def _unpack(root: Path) -> None:

@@ -14,14 +14,16 @@ import pandas as pd
 from .canvas import COLOURS, COLUMN, FORMATS, panels, save, style
 from .curves import entry_figure, roc_figure
 from .entries import Entry, read_entries
+from .figure4 import MAPS, figure4, nets_pictured
 from .maps import NoUmap, figure2, figure3
 from .separation import FEATURES, GATES
 from .types import UserError
+from .wsol_entries import FOLDER as LOCALISATION
 
-FIGURES = ("roc", "histograms", "figure2", "figure3", "sensitivity")
+FIGURES = ("roc", "histograms", "figure2", "figure3", "sensitivity", "figure4")
 
 #: What a figure is drawn from, beside entries.
-_SOURCES = {"figure2": FEATURES, "figure3": GATES, "sensitivity": Path("sensitivity.json")}
+_SOURCES = {"figure2": FEATURES, "figure3": GATES, "sensitivity": Path("sensitivity.json"), "figure4": MAPS}
 
 
 def chosen(text: str | None, known: Sequence[str], option: str) -> tuple[str, ...]:
@@ -47,12 +49,14 @@ def write_plots(
     ``note`` hears what is left out. Returns the files that hold pictures.
     """
     wanted, kinds = chosen(only, FIGURES, "--only"), chosen(formats, FORMATS, "--format")
-    read_entries(folder)
-    folders = sorted({path.parent for path in folder.rglob("entries") if path.is_dir()})
+    places = [path for kind in ("entries", LOCALISATION) for path in folder.rglob(kind) if path.is_dir()]
+    folders = sorted({path.parent for path in places})
+    if not folders:
+        read_entries(folder)  # has the sentence
     written: list[Path] = []
     with style():
         for name in wanted:
-            source = _SOURCES.get(name, Path())
+            source = _SOURCES.get(name, Path("entries"))
             able = [each for each in folders if (each / source).exists()]
             if not able and only is not None:
                 raise UserError(f"{folder} has no {source}, which {name} is drawn from; run a suite that writes it, or "
@@ -77,6 +81,9 @@ def _drawn(name: str, folder: Path) -> Iterator[tuple[str, Any]]:
         for protocol, own in _protocols(read_entries(folder)).items():
             for entry in own:
                 yield f"{protocol}/{entry['path'].stem}", entry_figure(folder, entry)
+    elif name == "figure4":
+        for net in nets_pictured(folder):
+            yield f"figure4-{net}", figure4(folder, net)
     elif name == "sensitivity":
         yield name, sensitivity_figure(folder / _SOURCES[name])
     else:

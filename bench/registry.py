@@ -88,13 +88,19 @@ attacks: Registry[Any] = Registry(
     "attack", tuple(f"subnetbench.attacks.{m}" for m in ("foolbox", "art", "lee2018")), "subnetbench.attacks"
 )
 datasets: Registry[Any] = Registry(
-    "data set", ("subnetbench.bench.data", "subnetbench.bench.imagenet"), "subnetbench.datasets"
+    "data set",
+    ("subnetbench.bench.data", "subnetbench.bench.imagenet", "subnetbench.bench.boxed"),
+    "subnetbench.datasets",
 )
 models: Registry[Any] = Registry(
-    "model", ("subnetbench.bench.models", "subnetbench.bench.imagenet"), "subnetbench.models"
+    "model",
+    tuple(f"subnetbench.bench.{m}" for m in ("models", "imagenet", "small_nets", "efficientnet")),
+    "subnetbench.models",
 )
+saliency: Registry[Any] = Registry("saliency method", ("subnetbench.bench.saliency",), "subnetbench.saliency")
 
 register_detector = detectors.register
 register_attack = attacks.register
 register_dataset = datasets.register
 register_model = models.register
+register_saliency = saliency.register

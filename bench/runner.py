@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from importlib.metadata import version
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +23,19 @@ from .cells import NO_GATES, Replicates, Samples, adjust, columns_of, compare, l
 from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite, load_suite
 from .entries import SCHEMA, Entry, tidy, write_entry, write_json
 from .imagenet import choose_classes
+from .nets import code_hash, fill
 from .progress import Reporter, Silent
 from .protocol import Kind, Outcome, evaluate
 from .sensitivity import Scored, sweep, variants
 from .separation import FEATURES, GATES, figure_arrays, gate_arrays, write_arrays
 from .shipped import locate
-from .stages import Stages, code_hash, fill
+from .stages import Stages
 from .store import Arrays, Meta, NotStored, Store, StoreError, When, key_of
 from .tables import write_tables
 from .types import Floats, UserError
+from .versions import versions
 
 Protocol = Strict | Lee2018
-
-_LIBRARIES = ("subnetbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "foolbox",
-              "adversarial-robustness-toolbox")  # fmt: skip
 
 
 @dataclass
@@ -437,7 +434,7 @@ class _Run:
             "statistics": suite.statistics.model_dump(exclude={"comparisons"}),
             "cells": cells,
             "cost": {k: v for k, v in cost.items() if k != "notes"},
-            "versions": dict(_versions()),
+            "versions": dict(versions()),
         }
 
     def attack(self, part: AttackPart) -> dict[str, Any]:
@@ -463,11 +460,6 @@ class _Run:
             found[f"{name}_median"] = float(np.median(facts[name][good])) if good.any() else None
         found["survives_8bit"] = float(facts["survives_8bit"][good].mean()) if good.any() else None
         return found
-
-
-@cache
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()}
 
 
 def _empty_cell(fit_on: str, test_on: str, reason: str) -> dict[str, Any]:

@@ -4,64 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError
 
 from .. import detectors
 from ..attacks import verify as verification
 from ..attacks.presets import build
 from ..attacks.verify import craft, noise_of_norm, verify
-from ..subnets import calibration, chain, compact, frozen, learn
-from ..subnets import extract as extraction
+from ..subnets import chain, compact, frozen
 from ..subnets import gates as gates_module
-from ..subnets.extract import extract
-from ..subnets.gates import GateOptions, gates_from_arrays, gates_to_arrays
-from . import data, models, registry, shipped, views
+from . import models, registry, views
 from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite
-from .models import Classifier, load_weights
+from .nets import Nets, code_hash, source_hash
 from .progress import Reporter
 from .protocol import Kind, Material, check_finite
 from .store import Arrays, Meta, Store, hash_arrays, key_of
-from .torchvision_nets import SMALLEST
-from .train import Recipe, accuracy, train
-from .types import Attack, ClassGates, Floats, UserError
-from .views import View, fingerprint
-
-
-def fill(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
-    """A part of the suite that another package defines, with the place of a mistake in its one sentence."""
-    try:
-        return model(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join([where, *map(str, first["loc"])])
-        raise UserError(f"{place}: {first['msg'].removeprefix('Value error, ')} (given: {first['input']!r}).") from None
-
-
-def code_hash(*modules: ModuleType) -> str:
-    """Of the modules that define a stage: what an earlier version of it computed is computed again."""
-    return hashlib.sha256(b"".join(Path(module.__file__ or "").read_bytes() for module in modules)).hexdigest()[:16]
-
-
-def source_hash(thing: object) -> str:
-    """Of the files that define a plug-in and its bases: its results are not taken for those of an edited version."""
-    digest = hashlib.sha256()
-    for cls in (thing if inspect.isclass(thing) else type(thing)).__mro__[:-1]:  # all but object
-        try:
-            digest.update(Path(inspect.getsourcefile(cls) or "").read_bytes())
-        except (OSError, TypeError):
-            digest.update(cls.__qualname__.encode())
-    return digest.hexdigest()[:16]
+from .types import Attack, Floats, UserError
+from .views import View
 
 
 @cache
@@ -74,110 +40,15 @@ def detectors_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-class Stages:
+class Stages(Nets):
     """Walks a suite's stages through the store; every property is computed once."""
 
     def __init__(self, suite: Suite, store: Store, *, device: torch.device, data_root: Path | None, report: Reporter
                  ) -> None:  # fmt: skip
-        self.suite, self.store, self.device, self.report = suite, store, device, report
-        self.data_root = data_root
+        super().__init__(suite, store, device=device, data_root=data_root, report=report)
+        self.suite = suite
         self._views: dict[str, View] = {}
         self._attack_keys: dict[str, str] = {}
-
-    # -- data and classifier ------------------------------------------------------------------------------------------
-
-    @cached_property
-    def dataset(self) -> data.Dataset:
-        part = self.suite.dataset
-        return data.load(part.name, self.data_root, **part.parameters)
-
-    @cached_property
-    def test(self) -> data.Split:
-        """The test images that are attacked."""
-        return data.stratified(self.dataset.test, self.suite.limit, self.suite.seed)
-
-    @cached_property
-    def train_split(self) -> data.Split:
-        return data.stratified(self.dataset.train, self.suite.dataset.train_limit, self.suite.seed)
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        values = {"seed": self.suite.seed, **self.suite.model.train}
-        recipe: Recipe = fill(Recipe, values, "model.train")
-        return recipe
-
-    @cached_property
-    def gate_options(self) -> GateOptions | None:
-        if self.suite.subnets is None:
-            return None
-        options: GateOptions = fill(GateOptions, {"seed": self.suite.seed, **self.suite.subnets}, "subnets")
-        return options
-
-    def blank_classifier(self, *, pretrained: bool = True) -> Classifier:
-        """The model as its factory gives it; without ``pretrained`` a net of the same shape and nothing fetched."""
-        part = self.suite.model
-        parameters = part.parameters
-        if not pretrained and part.name in SMALLEST:
-            parameters = {key: value for key, value in parameters.items() if key not in ("weights", "rows")}
-        factory = registry.models.get(part.name)
-        try:
-            net: Classifier = factory(**{"classes": self.dataset.classes, "shape": self.dataset.shape, **parameters})
-        except TypeError as error:
-            raise UserError(f"model.parameters: the model {part.name!r} does not take them ({error}).") from None
-        return net
-
-    @cached_property
-    def weights_inputs(self) -> Meta:
-        part = self.suite.model
-        if part.weights is not None:
-            file = shipped.digest(shipped.locate(part.weights))
-            return {"file": file, "model": part.name, "parameters": part.parameters, "shape": self.dataset.shape}
-        recipe = self.recipe.model_dump()
-        return {
-            "model": part.name,
-            "parameters": part.parameters,
-            "dataset": self.dataset.content_hash,
-            "recipe": recipe,
-        }
-
-    @cached_property
-    def classifier(self) -> Classifier:
-        """Trained or loaded, on the device, in evaluation mode, and above the suite's floor."""
-        net = self.blank_classifier(pretrained=not self.store.has("weights", self.weights_inputs))
-        arrays, self.weights_meta = self.store.get("weights", self.weights_inputs, lambda: self._weights(net))
-        state = net.state_dict()
-        net.load_state_dict({n: torch.from_numpy(arrays[n].copy()).to(state[n].dtype) for n in state})
-        net.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # faster on CPUs
-        for parameter in net.parameters():
-            parameter.requires_grad_(False)
-        inputs = {"model": net.content_hash(), "dataset": self.dataset.content_hash}
-        found = self.store.get("accuracy", inputs, lambda: ({}, {"accuracy": accuracy(net, self.dataset.test)}))[1]
-        self.clean_accuracy = float(found["accuracy"])
-        floor = self.suite.model.floor
-        if self.clean_accuracy < floor:
-            raise UserError(
-                f"The classifier {self.suite.model.name!r} names {self.clean_accuracy:.1%} of {len(self.dataset.test)} "
-                f"test images right, below the suite's floor of {floor:.1%}; train it longer or lower model.floor."
-            )
-        return net
-
-    def _weights(self, net: Classifier) -> tuple[Arrays, Meta]:
-        if self.suite.model.weights is not None:
-            meta = load_weights(net, shipped.locate(self.suite.model.weights))
-        elif self.suite.model.parameters.get("weights"):
-            meta = {"weights": self.suite.model.parameters["weights"]}  # the factory brought them; training resets
-        else:
-            scratch = self.store.scratch("weights", key_of("weights", self.weights_inputs))
-            with self.report.stage(f"train {self.suite.model.name}") as tick:
-                try:
-                    meta = train(net, self.dataset, self.recipe, device=self.device, checkpoint=scratch, progress=tick)
-                except OSError as error:  # of the checkpoint: nothing else is written there
-                    raise self.store.refused(error) from None
-        return {n: t.detach().cpu().contiguous().numpy() for n, t in net.state_dict().items()}, dict(meta)
-
-    @cached_property
-    def model_hash(self) -> str:
-        return self.classifier.content_hash()
 
     # -- attacks ------------------------------------------------------------------------------------------------------
 
@@ -250,57 +121,6 @@ class Stages:
 
     # -- gates --------------------------------------------------------------------------------------------------------
 
-    def gates_inputs(self, options: GateOptions) -> Meta:
-        return {"model": self.model_hash, "images": self._split_key(self.train_split),
-                "options": options.model_dump(exclude={"chunk", "prefix_mib", "seeds"}),
-                "source": code_hash(calibration, extraction, frozen, gates_module, learn, models)}  # fmt: skip
-
-    def learned_gates(self, options: GateOptions) -> tuple[ClassGates, Meta]:
-        """Class gates of one seed and the report on them."""
-
-        def compute() -> tuple[Arrays, Meta]:
-            began = time.monotonic()
-            with self.report.stage("learn class gates") as tick:
-                found = extract(self.classifier, self.train_split, options, progress=tick)
-            meta = {"report": found.report, "calibration": vars(found.calibration), "seconds": time.monotonic() - began}
-            return gates_to_arrays(found.gates), _jsonable(meta)
-
-        arrays, meta = self.store.get("gates", self.gates_inputs(options), compute)
-        gates = gates_from_arrays(arrays)
-        return gates, meta | {"seed": options.seed, "fingerprint": fingerprint(gates)}
-
-    @cached_property
-    def gate_sets(self) -> list[GateOptions]:
-        """The options of the run's sets of gates, which differ in their seed; none without subnets."""
-        options = self.gate_options
-        if options is None:
-            return []
-        return [options.model_copy(update={"seed": options.seed + index}) for index in range(options.seeds)]
-
-    @cached_property
-    def gates(self) -> list[tuple[ClassGates, Meta]]:
-        """The run's sets of class gates with their reports."""
-        return [self.learned_gates(options) for options in self.gate_sets]
-
-    def check_gates(self) -> None:
-        """Refuse a training too short for a gate to fall from ``init`` to ``threshold``: subnets would be the full net.
-
-        Adam moves a gate by about ``learning_rate`` a step at most (Kingma and Ba 2015, section 2.1).
-        """
-        options = self.gate_options
-        if options is None:
-            return
-        smallest = int(np.bincount(self.train_split.labels).min())
-        own = min(options.images_per_class or smallest, smallest - max(1, round(smallest * options.holdout)))
-        steps = options.epochs * math.ceil(2 * own / options.batch_size)
-        # Too few images of a class have a sentence of their own, where they are drawn.
-        if smallest >= 2 and steps * options.learning_rate < options.init - options.threshold:
-            raise UserError(
-                f"subnets: {steps} steps of {options.learning_rate:g} cannot take a gate from {options.init:g} to "
-                f"{options.threshold:g}, so every subnet would be the full net; raise images_per_class or epochs, or "
-                "lower batch_size."
-            )
-
     def gate_seeds(self, part: DetectorPart) -> range:
         """The places in `gate_sets` that a detector is run for; one that needs no subnets is run once."""
         sets = min(len(self.gate_sets), part.gate_seeds or len(self.gate_sets))
@@ -311,12 +131,9 @@ class Stages:
 
     # -- views --------------------------------------------------------------------------------------------------------
 
-    def _split_key(self, split: data.Split) -> str:
-        return key_of("images", {"dataset": self.dataset.content_hash, "ids": hash_arrays(split.ids)})
-
     def view_key(self, kind: Kind, attack: str, protocol: Strict | Lee2018) -> str:
         """What identifies a set of images seen through the classifier, known before anything is computed."""
-        inputs: Meta = {"model": self.model_hash, "clean": self._split_key(self.test), "kind": kind}
+        inputs: Meta = {"model": self.model_hash, "clean": self.split_key(self.test), "kind": kind}
         if kind in ("adversarial", "noise"):
             inputs["attack"] = self.attack_key(self._part(attack))
         if kind == "noise":
@@ -337,7 +154,7 @@ class Stages:
 
     @cached_property
     def train_view(self) -> View:
-        key = key_of("view", {"model": self.model_hash, "train": self._split_key(self.train_split)})
+        key = key_of("view", {"model": self.model_hash, "train": self.split_key(self.train_split)})
         return self._make_view(self.train_split.tensor(), key, labels=self.train_split.labels)
 
     def _part(self, attack: str) -> AttackPart:
@@ -396,7 +213,7 @@ class Stages:
             "detector": part.name,
             "source": detectors_hash() if registry.detectors.is_ours(part.name) else source_hash(cls),
             "candidates": self.candidates(part, protocol),
-            "train": self._split_key(self.train_split),
+            "train": self.split_key(self.train_split),
             "model": self.model_hash,
             "gates": self.gates_inputs(self.gate_sets[gate]) if self.needs_gates(part) else {},
             "gate": gate,
@@ -477,13 +294,3 @@ def _spread(values: Floats, kept: Any, count: int) -> Floats:
 def _notes(detectors: Sequence[Any]) -> str:
     said = [str(getattr(d, "notes", "") or "") for d in detectors]
     return "; ".join(dict.fromkeys(note for note in said if note))
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _jsonable(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(v) for v in value]
-    if isinstance(value, np.ndarray | torch.Tensor):
-        return value.tolist()
-    return value.item() if isinstance(value, np.generic) else value

@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 from subnetbench.bench.cells import with_shared
 from subnetbench.bench.compare import replicates
-from subnetbench.bench.config import builtin_suites, load_suite
+from subnetbench.bench.config import builtin_suites
 from subnetbench.bench.entries import read_entries, read_scores
 from subnetbench.bench.maps import check_data
 from subnetbench.bench.metrics import auroc
 from subnetbench.bench.summary import write_summary
 from subnetbench.bench.tables import write_tables
 from subnetbench.bench.types import EVERY
+from subnetbench.bench.wsol_config import load_any
+from subnetbench.bench.wsol_entries import read_frame, read_localisation
+from subnetbench.bench.wsol_tables import recomputed, write_wsol_tables
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.glob("*/entries"))
+LOCATED = sorted(path.parent for path in RESULTS.glob("*/localisation"))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
@@ -30,14 +34,28 @@ def test_the_page_of_all_suites_is_what_they_give():
     write_summary(RESULTS, FOLDERS, check=True)
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", LOCATED, ids=lambda path: path.name)
+def test_committed_localisation_tables_are_what_committed_entries_give(folder):
+    write_wsol_tables(folder, check=True)
+
+
+@pytest.mark.parametrize("folder", LOCATED, ids=lambda path: path.name)
+def test_a_committed_localisation_error_is_that_of_its_images(folder):
+    """One entry of each net by its own images; the intervals from the same draws."""
+    for entry in {e["model"]["label"]: e for e in read_localisation(folder) if e.get("metrics")}.values():
+        assert recomputed(folder, entry) == entry["metrics"]
+        frame = read_frame(folder, entry)
+        assert entry["metrics"]["error"]["value"] == pytest.approx((frame["iou"] < 0.5).mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("folder", FOLDERS + LOCATED, ids=lambda path: path.name)
 def test_committed_results_come_from_the_suite_that_ships(folder):
     """The suite as it ran, but for fields that came later and have their defaults."""
     import json
 
     ran = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
     assert folder.name in builtin_suites()
-    assert ran == load_suite(folder.name).model_dump(mode="json")
+    assert ran == load_any(folder.name).model_dump(mode="json")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)

@@ -150,6 +150,7 @@ def own(ran: Small, tmp_path: Path) -> Small:
         ("models", ["digits-cnn", "wide7", "resnet34"]),
         ("attacks", ["foolbox/fgsm", "foolbox/cw", "art/deepfool"]),
         ("detectors", ["mahalanobis ", "lid", "kd-pu", "subnet-mahalanobis ", "max-softmax (control)"]),
+        ("saliencymethods", ["saliency", "guided-bp", "int-grad"]),
         ("suites", list(builtin_suites())),
     ],
 )

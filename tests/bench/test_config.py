@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from subnetbench.bench import runner
+from subnetbench.bench import runner, wsol
 from subnetbench.bench.config import Suite, builtin_suites, line_of, load_suite
 from subnetbench.bench.progress import Silent
 from subnetbench.bench.stages import Stages
 from subnetbench.bench.store import Store
 from subnetbench.bench.types import UserError
+from subnetbench.bench.wsol_config import WsolSuite, load_any
 
 GOOD = """
 name = "mine"
@@ -57,7 +58,16 @@ def checked(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(builtin_suites()))
 def test_every_suite_that_ships_is_valid(name: str, tmp_path: Path) -> None:
-    checked(tmp_path, builtin_suites()[name].read_text())
+    suite = load_any(name)
+    if isinstance(suite, WsolSuite):
+        wsol.check(suite)
+    else:
+        checked(tmp_path, builtin_suites()[name].read_text())
+
+
+def test_a_suite_of_the_other_track_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match="is a localisation suite"):
+        load_suite("wsol-tiny")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from subnetbench.bench import UserError, shipped
-from subnetbench.bench.config import builtin_suites, load_suite
+from subnetbench.bench.config import builtin_suites
 from subnetbench.bench.models import digits_cnn, load_weights
 from subnetbench.bench.registry import models
+from subnetbench.bench.wsol_config import WsolSuite, load_any
 
 CARD = {"data": "digits", "test_accuracy": "0.5", "test_images": 2}
 
@@ -47,10 +48,11 @@ def test_the_page_of_cards_is_what_the_index_gives():
 def test_every_set_comes_from_a_suite_that_ships_and_has_its_recipe():
     recipes = {}
     for name in builtin_suites():
-        suite = load_suite(name)
-        if suite.model.weights is not None:
-            assert suite.model.weights in shipped.cards()
-            recipes.setdefault(suite.model.weights, []).append(suite.model.train)
+        suite = load_any(name)
+        for model in suite.models if isinstance(suite, WsolSuite) else [suite.model]:
+            if model.weights is not None:
+                assert model.weights in shipped.cards()
+                recipes.setdefault(model.weights, []).append(model.train)
     assert recipes.keys() == shipped.cards().keys()
     for name, found in recipes.items():
         trained = json.loads(shipped.cards()[name]["recipe"])
