@@ -15,6 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .cli_board import add_commands as board_commands
+from .cli_register import add_commands as register_commands
+from .cli_share import add_commands as share_commands
 from .config import NetSuite, builtin_suites
 from .progress import Bars
 from .store import Store
@@ -72,6 +75,9 @@ def run(
         str | None,
         typer.Option("--classes", help="Only these classes of an image folder: n01443537,n01629819 or a file of them."),
     ] = None,
+    detector: Annotated[
+        list[str] | None, typer.Option("--detector", help="A registered detector beside the suite's own; repeatable.")
+    ] = None,
     data_root: RootOption = None,
     store: StoreOption = None,
     when: Annotated[
@@ -92,12 +98,14 @@ def run(
     if isinstance(found, WsolSuite):
         from .cli_wsol import run_wsol
 
+        if detector:
+            raise UserError(f"--detector goes with suites of detectors; {suite} compares saliency methods.")
         run_wsol(
             found, limit=limit, seed=seed, classes=classes, device=runner.choose_device(device), data_root=data_root,
             store=where, output=output, dry_run=dry_run, console=console, out=out,
         )  # fmt: skip
         return
-    chosen = runner.override(found, limit=limit, seed=seed, classes=classes)
+    chosen = runner.override(found, limit=limit, seed=seed, classes=classes, detectors=detector or ())
     with Bars(console) as bars:
         if dry_run:
             from .plan import plan
@@ -359,12 +367,22 @@ def compare(
     folder: Annotated[Path, typer.Option("--results", help="A suite's results folder.")] = Path(
         "subnetbench-results/digits"
     ),
+    picture: Annotated[
+        Path | None, typer.Option("--plot", help="Also draw both ROC curves of every attack into this .png or .svg.")
+    ] = None,
 ) -> None:
-    """Paired differences of two detectors, cell by cell, from their stored scores."""
-    from .compare import compare_entries
+    """Paired differences of two detectors, cell by cell, from their stored scores, and both ROC curves."""
+    from .compare import compare_detectors, plot, plot_format, terminal_picture
 
-    for title, rows in compare_entries(folder, first, second):
-        _print_table(title, rows)
+    if picture is not None:
+        plot_format(picture)
+    compared = compare_detectors(folder, first, second)
+    for each in compared:
+        _print_table(each.title, each.rows)
+    for each in compared if out.encoding.lower().startswith("utf") else ():  # dots of Braille
+        out.print(terminal_picture(each), markup=False, highlight=False, no_wrap=True, crop=False)
+    if picture is not None:
+        out.print(f"Picture   {plot(compared, picture)}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -387,6 +405,11 @@ def clean(
     if not sizes or not (yes or typer.confirm("Remove " + (", ".join(kind) if kind else "all of it") + "?")):
         return
     out.print(f"{where.clean(list(kind) if kind else None) / 1e6:.1f} MB freed.")
+
+
+board_commands(app, lambda: (out, console))
+register_commands(app, lambda: (out, console))
+share_commands(app, lambda: (out, console))
 
 
 def main() -> None:

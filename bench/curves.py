@@ -139,6 +139,14 @@ def entry_figure(folder: Path, entry: Entry) -> Any:
     return figure
 
 
+def draw_pair(axis: Any, labels: tuple[str, str], curves: tuple[Float64 | None, Float64 | None], title: str) -> None:
+    """The ROC curves of two detectors; what was not run has none."""
+    for label, curve, colour, dash in zip(labels, curves, COLOURS, ("-", (0, (4, 1.5))), strict=False):
+        if curve is not None:
+            axis.plot(GRID, curve, label=label, color=colour, linestyle=dash)
+    _roc_axes(axis, title)
+
+
 def _histogram(axis: Any, sides: Sides, title: str) -> None:
     """All replicates together; what lies beyond the central 99% of scores stands in the outermost bins.
 

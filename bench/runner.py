@@ -57,6 +57,7 @@ def run(
     device: str = "auto",
     seed: int | None = None,
     classes: str | Sequence[str] | None = None,
+    detectors: Sequence[str] = (),
     data_root: str | Path | None = None,
     store: str | Path | None = None,
     when: When = "missing",
@@ -67,8 +68,9 @@ def run(
     ``suite`` is a built-in suite's name, a TOML file or a `Suite`. Entries, scores and tables are written below
     ``output``. Raises UserError for whatever the caller can mend.
     """
+    chosen = suite if isinstance(suite, Suite) else load_suite(suite)
     return execute(
-        override(suite if isinstance(suite, Suite) else load_suite(suite), limit=limit, seed=seed, classes=classes),
+        override(chosen, limit=limit, seed=seed, classes=classes, detectors=detectors),
         device=choose_device(device),
         data_root=None if data_root is None else Path(data_root),
         store=Store(Path(store) if store else default_store(), when),
@@ -93,13 +95,28 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def override(suite: Suite, *, limit: int | None, seed: int | None, classes: str | Sequence[str] | None = None) -> Suite:
-    """The suite with what a command line changes; ``classes`` are class names, one text of them, or their file."""
+def override(
+    suite: Suite, *, limit: int | None, seed: int | None, classes: str | Sequence[str] | None = None,
+    detectors: Sequence[str] = (),
+) -> Suite:  # fmt: skip
+    """The suite with what a command line changes.
+
+    ``classes`` are class names, one text of them, or their file; ``detectors`` are registered ones that the suite gets
+    beside its own, with their defaults.
+    """
     if limit is not None and limit < 20:
         raise UserError(f"--limit {limit} is too few images to fit and evaluate on; give at least 20.")
     if seed is not None and seed < 0:
         raise UserError(f"--seed {seed} is negative; give 0 or more.")
-    changes = {k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None}
+    changes: dict[str, Any] = {k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None}
+    titles = [part.title for part in suite.detectors]
+    for name in detectors:
+        registry.detectors.get(name)
+        if name in titles:
+            raise UserError(f"The suite {suite.name!r} has a detector {name!r} already; leave --detector {name} out.")
+        titles.append(name)
+    if detectors:
+        changes["detectors"] = [*suite.detectors, *(DetectorPart(name=name) for name in detectors)]
     return choose_classes(suite.model_copy(update=changes), classes)
 
 
@@ -508,3 +525,14 @@ def _mean_cost(costs: Sequence[Meta]) -> Meta:
 
 def _digest(scores: pd.DataFrame) -> str:
     return hashlib.sha256(pd.util.hash_pandas_object(scores, index=False).to_numpy().tobytes()).hexdigest()
+
+
+def scored_again(stages: Stages, part: DetectorPart, protocol: Protocol) -> Outcome:
+    """A detector's scores of single images under a protocol, without an entry."""
+    run = _Run(stages, Path(), stages.report, debug=False)
+    return _joined([run.outcome(part, protocol, gate)[0] for gate in stages.gate_seeds(part)])
+
+
+def attack_facts(stages: Stages, part: AttackPart) -> dict[str, Any]:
+    """What an entry says of an attack."""
+    return _Run(stages, Path(), stages.report, debug=False).attack(part)

@@ -435,6 +435,7 @@ def test_a_dry_run_computes_nothing(digits, capsys, monkeypatch, tmp_path):
         (["run", "wsol-tiny"], "data root was not given"),
         (["run", "wsol-tiny", "--data-root", "no/such"], "no/such does not exist"),
         (["run", "wsol-tiny", "--classes", "n1,n2"], "--classes goes with suites of detectors"),
+        (["run", "wsol-tiny", "--detector", "lid"], "--detector goes with suites of detectors"),
         (["run", "wsol-tiny", "--limit", "3"], "at least 20"),
         (["train", "wsol-tiny-nets", "--net", "vgg"], "no net labelled 'vgg'; it has alexnet64, vgg64, bottleneck64"),
         (["train", "wsol-tiny-nets", "--out", "x.safetensors"], "choose one with --net"),
