@@ -41,7 +41,7 @@ def plain(folder: Path, one: dict[str, Any]) -> dict[tuple[str, str], float]:
 
 
 @pytest.mark.benchmark(group="leaderboard")
-def test_checking_scores_costs_less_than_pandas_and_scikit_learn(benchmark: Any, tmp_path: Path) -> None:
+def test_checking_scores_against_pandas_and_scikit_learn(benchmark: Any, tmp_path: Path) -> None:
     table = scores({"fgsm": 2.0, "cw": 1.0}, splits=5, images=1000)
     one = entry("made", table)
     write_entry(tmp_path, one, table)
@@ -60,13 +60,11 @@ def test_checking_scores_costs_less_than_pandas_and_scikit_learn(benchmark: Any,
     benchmark.extra_info["pandas_and_scikit_learn_seconds"] = seconds_plain
     for cell in one["cells"]:
         assert cell["auroc"] == pytest.approx(reference[cell["fit_on"], cell["test_on"]], abs=1e-12)
-    assert min(timed) < seconds_plain, f"{min(timed):.3f} s, plainly {seconds_plain:.3f} s"
+    benchmark.extra_info["plain_over_ours"] = seconds_plain / min(timed)
 
 
 @pytest.mark.benchmark(group="leaderboard")
-def test_a_page_of_a_thousand_rows_costs_less_than_three_times_pandas_own_html_of_its_numbers(
-    benchmark: Any, tmp_path: Path
-) -> None:
+def test_a_page_of_a_thousand_rows_against_pandas_own_html_of_its_numbers(benchmark: Any, tmp_path: Path) -> None:
     """pandas' Styler writes the cells of these entries with one class each; ours has intervals, marks and links."""
     results = read_results(many(tmp_path, 1000))
     (board,) = results.boards
@@ -88,4 +86,4 @@ def test_a_page_of_a_thousand_rows_costs_less_than_three_times_pandas_own_html_o
 
     benchmark.pedantic(ours, rounds=3)
     benchmark.extra_info["pandas_styler_seconds"] = seconds_pandas
-    assert min(timed) < 3 * seconds_pandas, f"{min(timed):.2f} s, pandas {seconds_pandas:.2f} s"
+    benchmark.extra_info["pandas_over_ours"] = seconds_pandas / min(timed)
