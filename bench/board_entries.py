@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import unicodedata
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -195,6 +197,7 @@ class LeftOut:
 
 
 def identity(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What no two entries share: suite, protocol and the detector's label."""
     return entry["suite"]["name"], entry["protocol"]["name"], entry["detector"]["label"]
 
 
@@ -211,20 +214,28 @@ def read_checked(folder: Path) -> tuple[list[Checked], list[LeftOut]]:
     checked: list[Checked] = []
     refused: list[LeftOut] = []
     first: dict[tuple[str, str, str], str] = {}
-    for path in entry_files(folder):
-        file = printable(path.relative_to(folder).as_posix())
-        try:
-            entry = checked_entry(path)
-            if identity(entry) in first:
-                suite, protocol, label = identity(entry)
-                raise UserError(f"{first[identity(entry)]} is {label!r} of suite {suite!r}, protocol {protocol!r}, "
-                                "already; an entry is replaced, not repeated.")  # fmt: skip
-            root = _root(path)
-            checked.append(Checked(entry, root, file, examine(root, entry)))
-            first[identity(entry)] = file
-        except UserError as error:
-            refused.append(LeftOut(file, sentence(error, path, file)))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # reading and sorting leave Python's lock
+        for each in pool.map(lambda path: _look(path, folder), entry_files(folder)):
+            if isinstance(each, LeftOut):
+                refused.append(each)
+            elif each.id in first:
+                suite, protocol, label = each.id
+                refused.append(LeftOut(each.file, f"{first[each.id]} is {label!r} of suite {suite!r}, protocol "
+                                       f"{protocol!r}, already; an entry is replaced, not repeated."))  # fmt: skip
+            else:
+                checked.append(each)
+                first[each.id] = each.file
     return checked, refused
+
+
+def _look(path: Path, folder: Path) -> Checked | LeftOut:
+    file = printable(path.relative_to(folder).as_posix())
+    try:
+        entry = checked_entry(path)
+        root = next(parent.parent for parent in path.parents if parent.name == "entries")
+        return Checked(entry, root, file, examine(root, entry))
+    except UserError as error:
+        return LeftOut(file, sentence(error, path, file))
 
 
 def checked_entry(path: Path) -> Entry:
@@ -259,11 +270,6 @@ def sentence(error: UserError, path: Path, file: str) -> str:
 def printable(text: str) -> str:
     """Half surrogates (names of files that are no UTF-8) cannot be written to a page."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _root(path: Path) -> Path:
-    """The folder that holds ``entries``, below which the scores lie."""
-    return next(parent.parent for parent in path.parents if parent.name == "entries")
 
 
 def each_json(paths: Iterator[Path]) -> Iterator[tuple[Path, Any]]:

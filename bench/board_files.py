@@ -13,7 +13,6 @@ from .board_entries import Checked
 from .cells import Pair
 from .entries import tidy
 from .gate_tables import percent
-from .tables import csv_text
 
 _TIDY = ("suite", "dataset", "model", "protocol", "detector", "control", "fit_on", "test_on", "seen", "auroc", "low",
          "high", "fpr95", "aupr", "accuracy", "noise_auroc", "split_sd", "gate_sd", "n_fit", "n", "remark")  # fmt: skip
@@ -59,7 +58,8 @@ def sheet(frame: pd.DataFrame) -> str:
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
             safe[name] = [f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for v in safe[name]]
-    return csv_text(safe)
+    text: str = safe.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return text
 
 
 def shown_rows(board: Board) -> tuple[list[str], list[list[str]]]:

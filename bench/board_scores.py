@@ -98,34 +98,54 @@ def _name(pair: Pair) -> str:
     return f"The cell fitted on {pair[0]!r} and tested on {pair[1]!r}"
 
 
-def _table(folder: Path, entry: Mapping[str, Any]) -> pa.Table:
-    stated = entry["scores"]
-    path = folder / stated["file"]
+def open_scores(folder: Path, stated: Mapping[str, str], names: Sequence[str] = ()) -> pq.ParquetFile:
+    """The parquet file that an entry states by ``file`` and ``sha256``; columns in ``names`` stay dictionaries.
+
+    UserError, one sentence, where it lies outside of the folder, is missing, is another one, larger than any of ours,
+    as it lies there or unpacked, or no parquet file.
+    """
+    path, called = folder / stated["file"], f"Its scores {stated['file']!r}"
     if folder.resolve() not in path.resolve().parents:
-        raise UserError(f"Its scores {stated['file']!r} lie outside of its results folder; it is refused.")
+        raise UserError(f"{called} lie outside of its results folder; it is refused.")
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"Its scores {stated['file']!r} are larger than {MOST_BYTES >> 20} MiB; it is refused.")
-        blob = path.read_bytes()
+        blob = path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
     except OSError as error:
-        raise UserError(
-            f"Its scores {stated['file']!r} cannot be read ({error.strerror or 'no such file'}); run the suite again."
-        ) from None
-    if hashlib.sha256(blob).hexdigest() != stated["sha256"]:
-        raise UserError(f"Its scores {stated['file']!r} are not those it names (sha256 differs); run the suite again.")
+        raise UserError(f"{called} cannot be read ({error.strerror or 'no such file'}); run the suite again.") from None
+    if blob is not None and hashlib.sha256(blob).hexdigest() != stated["sha256"]:
+        raise UserError(f"{called} are not those it names (sha256 differs); run the suite again.")
     try:
-        # Names stay numbers of a dictionary: a long name on every row is held once.
-        file = pq.ParquetFile(BytesIO(blob), read_dictionary=["fit_on", "test_on", "kind"])
-        unpacked = sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
-        names = file.schema_arrow.names
-        missing = [name for name in _COLUMNS if name not in names]
-        if missing or file.metadata.num_rows > MOST_ROWS or unpacked > MOST_BYTES:
-            what = f"lack the column {missing[0]!r}" if missing else "are larger unpacked than those of any detector"
-            raise UserError(f"Its scores {stated['file']!r} {what}; run the suite again.")
-        return file.read([name for name in ("gate", *_COLUMNS) if name in names], use_threads=False)
+        # A long name on every row is held once in a dictionary.
+        file = None if blob is None else pq.ParquetFile(BytesIO(blob), read_dictionary=list(names))
     except (pa.ArrowException, ValueError, OSError) as error:
-        said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(f"Its scores {stated['file']!r} are no parquet table ({said}); run the suite again.") from None
+        raise UserError(f"{called} are no parquet table ({_first_line(error)}); run the suite again.") from None
+    if file is None or file.metadata.num_rows > MOST_ROWS or _unpacked(file) > MOST_BYTES:
+        raise UserError(f"{called} are larger, unpacked, than any that a suite writes; it is refused.")
+    return file
+
+
+def read_columns(file: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
+    """These columns; UserError where the file turns out to be damaged inside."""
+    try:
+        return file.read(list(names), use_threads=False)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise UserError(f"Its scores are no parquet table ({_first_line(error)}); run the suite again.") from None
+
+
+def _unpacked(file: pq.ParquetFile) -> int:
+    return sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+
+
+def _table(folder: Path, entry: Mapping[str, Any]) -> pa.Table:
+    file = open_scores(folder, entry["scores"], ("fit_on", "test_on", "kind"))
+    names = file.schema_arrow.names
+    missing = [name for name in _COLUMNS if name not in names]
+    if missing:
+        raise UserError(f"Its scores {entry['scores']['file']!r} lack the column {missing[0]!r}; run the suite again.")
+    return read_columns(file, [name for name in ("gate", *_COLUMNS) if name in names])
 
 
 def _grouped(table: pa.Table) -> Rows:

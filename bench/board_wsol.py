@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +13,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from .board_entries import LeftOut, Share, Shown, each_json, printable, sentence
+from .board_scores import open_scores, read_columns
 from .config import explain
 from .types import UserError
-from .wsol_entries import FOLDER, SCHEMA, read_frame, samples
-from .wsol_tables import METRICS
+from .wsol_entries import FOLDER, SCHEMA
+
+#: Metrics on the page, with their heads; `wsol_tables` would bring libraries that a page does without.
+METRICS = {
+    "error": "GT-known error",
+    "top1_error": "top-1 error",
+    "maxbox_v1": "MaxBoxAcc V1",
+    "maxbox_v2": "MaxBoxAcc V2",
+    "pointing": "pointing game",
+}
+_COLUMNS = ("hit", "correct", "pointing")
 
 #: A stated metric may be so far from the one that its images give: hits are summed in float32.
 TOLERANCE = 1e-5
@@ -114,28 +128,34 @@ def read_track(folder: Path) -> tuple[Track, list[LeftOut]]:
     first: dict[tuple[str, ...], str] = {}
     files = (path for path in folder.rglob("*.json") if path.is_file())
     ours = sorted(p for p in files if p.parent.parent.name == FOLDER or p.match(f"{FOLDER}/claims.json"))
-    for path, content in each_json(iter(ours)):
-        file = printable(path.relative_to(folder).as_posix())
-        try:
-            if isinstance(content, UserError):
-                raise content
-            if path.parent.name == FOLDER:
-                claims.append((printable(path.parents[1].name), _CLAIMS.validate_python(content["claims"])))
-                continue
-            entry = _checked(path, content)
-            key = (entry.suite.name, entry.model.label, entry.method.label, entry.variant)
-            if key in first:
-                raise UserError(f"{first[key]} has the same suite, net, method and variant; an entry is replaced, not "
-                                "repeated.")  # fmt: skip
-            entries.append(entry)
-            first[key] = file
-        except ValidationError as error:
-            refused.append(LeftOut(file, sentence(UserError(explain(error, path, "")), path, file)))
-        except (KeyError, TypeError):
-            refused.append(LeftOut(file, "It holds no localisation entry and no claims; run its suite again."))
-        except UserError as error:
-            refused.append(LeftOut(file, sentence(error, path, file)))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for path, found in zip(ours, pool.map(_look, ours), strict=True):
+            file = printable(path.relative_to(folder).as_posix())
+            if isinstance(found, UserError):
+                refused.append(LeftOut(file, sentence(found, path, file)))
+            elif isinstance(found, list):
+                claims.append((printable(path.parents[1].name), found))
+            elif (key := (found.suite.name, found.model.label, found.method.label, found.variant)) in first:
+                refused.append(LeftOut(file, f"{first[key]} has the same suite, net, method and variant; an entry is "
+                                       "replaced, not repeated."))  # fmt: skip
+            else:
+                entries.append(found)
+                first[key] = file
     return Track(entries, claims), refused
+
+
+def _look(path: Path) -> Localisation | list[Claim] | UserError:
+    _, content = next(each_json(iter([path])))
+    try:
+        if isinstance(content, UserError):
+            return content
+        return _CLAIMS.validate_python(content["claims"]) if path.parent.name == FOLDER else _checked(path, content)
+    except ValidationError as error:
+        return UserError(explain(error, path, ""))
+    except (KeyError, TypeError):
+        return UserError("It holds no localisation entry and no claims; run its suite again.")
+    except UserError as error:
+        return error
 
 
 def _checked(path: Path, content: Any) -> Localisation:
@@ -146,15 +166,35 @@ def _checked(path: Path, content: Any) -> Localisation:
         raise UserError("It states metrics and names no scores; run its suite again.")
     if entry.metrics:
         root = next(parent.parent for parent in path.parents if parent.name == FOLDER)
-        try:
-            frame = read_frame(root, content | {"path": path})
-            given = samples(frame, np.ones((1, len(frame)), np.float32))
-        except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"Its scores are no table of images ({str(error)[:120]}); run its suite again.") from None
+        images, given = _given(open_scores(root, content["scores"]))
         for name, metric in entry.metrics.items():
-            if name in METRICS and (name not in given or abs(float(given[name][0]) - metric.value) > TOLERANCE):
-                said = f"{float(given[name][0]):.6f}" if name in given else "none"
+            if name in METRICS and (name not in given or abs(given[name] - metric.value) > TOLERANCE):
+                said = f"{given[name]:.6f}" if name in given else "none"
                 raise UserError(f"It states {METRICS[name]} {metric.value:.6f}, and its images give {said}; run its "
                                 "suite again.")  # fmt: skip
-        return entry.model_copy(update={"n": len(frame)})
+        return entry.model_copy(update={"n": images})
     return entry
+
+
+def _given(file: pq.ParquetFile) -> tuple[int, dict[str, float]]:
+    """The number of images and the metrics that they give; what `wsol_entries.samples` gives of one resample of all."""
+    names = [name for name in file.schema_arrow.names if name in _COLUMNS or re.match(r"v[12]_", name)]
+    if "hit" not in names or "correct" not in names or not file.metadata.num_rows:
+        raise UserError("Its scores hold no images with hits; run its suite again.")
+    table = read_columns(file, names)
+    try:
+        values = {name: table[name].to_numpy().astype(np.float64) for name in names}
+    except (pa.ArrowException, ValueError, TypeError):
+        raise UserError("Its scores hold something else than hits; run its suite again.") from None
+    share = {name: float(column.mean()) for name, column in values.items()}
+    given = {"error": 1 - share["hit"], "top1_error": 1 - float((values["hit"] * values["correct"]).mean())}
+    if "pointing" in share:
+        given["pointing"] = share["pointing"]
+    best: dict[str, float] = {}  # of each kind of hit the best threshold
+    for name, value in share.items():
+        if name not in _COLUMNS:
+            kind = name.rsplit("_", 1)[0]
+            best[kind] = max(value, best.get(kind, 0.0))
+    second = [value for kind, value in best.items() if kind != "v1"]
+    return len(table), given | ({"maxbox_v1": best["v1"], "maxbox_v2": sum(second) / len(second)}
+                                if "v1" in best and second else {})  # fmt: skip

@@ -17,11 +17,25 @@ from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given as any_
+from hypothesis import settings
 from hypothesis import strategies as st
 from rich.console import Console
-from subnetbench.bench import UserError, board_data, board_entries, board_rerun, board_scores, cli, curves, metrics
+from subnetbench.bench import (
+    UserError,
+    board_data,
+    board_entries,
+    board_rerun,
+    board_scores,
+    board_wsol,
+    cli,
+    curves,
+    metrics,
+    wsol_entries,
+    wsol_tables,
+)
 from subnetbench.bench.board_data import read_results, slug, web_address
 from subnetbench.bench.board_files import board_frame, latex, markdown, sheet
 from subnetbench.bench.board_pages import table_library
@@ -252,7 +266,7 @@ DAMAGE = {
     "scores of another": (swapped_scores, "its scores give"),
     "scores that are none": (not_parquet, "no parquet table"),
     "NaN among scores": (nan_scores, "are NaN"),
-    "scores that are a bomb": (bomb, "larger unpacked"),
+    "scores that are a bomb": (bomb, "are larger, unpacked,"),
     "scores outside": (outside, "outside of its results folder"),
     "scores missing": (
         lambda path: (path.parents[2] / "scores" / "strict" / "good.parquet").unlink(), "cannot be read"),
@@ -307,7 +321,7 @@ def test_nothing_that_can_be_shown_is_a_mistake_that_names_the_first(results, tm
         write_site(tmp_path / "nowhere", tmp_path / "site")
 
 
-@given(st.binary(max_size=300))
+@any_(st.binary(max_size=300))
 @settings(max_examples=60, deadline=None)
 def test_no_file_of_any_bytes_is_more_than_left_out(tmp_path_factory, blob):
     path = tmp_path_factory.mktemp("any") / "entries" / "x.json"
@@ -356,7 +370,7 @@ def test_only_addresses_of_the_web_become_links():
         assert web_address(bad) is None, bad
 
 
-@given(st.text(max_size=40), st.text(max_size=40))
+@any_(st.text(max_size=40), st.text(max_size=40))
 def test_two_names_never_share_a_file_not_even_without_case(a, b):
     assert re.fullmatch(r"[a-z0-9._-]+", slug(a))
     assert slug(a).strip(".") == slug(a)
@@ -535,6 +549,23 @@ def test_toml_texts_and_keys_that_need_quotes_come_back():
 # The localisation track
 
 
+def test_what_images_give_is_what_the_track_itself_measures():
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(
+        {"hit": rng.random(50) < 0.6, "correct": rng.random(50) < 0.7, "pointing": rng.random(50) < 0.5}
+    )
+    for kind in ("v1", "v2_0.3", "v2_0.5", "v2_0.7"):
+        for k in range(12):
+            frame[f"{kind}_{k}"] = rng.random(50) < 0.5
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    images, given = board_wsol._given(pq.ParquetFile(buffer))
+    assert images == 50
+    theirs = {name: float(v[0]) for name, v in wsol_entries.samples(frame, np.ones((1, 50), np.float32)).items()}
+    assert given == pytest.approx(theirs, abs=1e-6)
+    assert given.keys() == board_wsol.METRICS.keys() == wsol_tables.METRICS.keys()
+
+
 def localised(folder: Path, **changes) -> Path:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"image": np.arange(30), "label": 0, "correct": rng.random(30) < 0.8, "usable": True,
@@ -577,6 +608,7 @@ def test_localisation_entries_have_a_page_of_their_own(results, tmp_path):
     ({"metrics": {"error": {"value": 2.0, "low": 0.8, "high": 0.95}}}, "less than or equal to 1"),
     ({"variant": "../x"}, "reads as a path"),
     ({"scores": {"file": "../../x.parquet", "sha256": ""}}, "outside of"),
+    ({"scores": {"file": "localisation/none.parquet", "sha256": ""}}, "cannot be read"),
     ({"scores": None}, "names no scores"),
 ])  # fmt: skip
 def test_a_bad_localisation_entry_is_named_and_the_rest_is_built(results, tmp_path, changes, said):
