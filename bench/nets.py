@@ -62,15 +62,19 @@ class Nets:
     """Walks through the store to a suite's classifier and its subnets; every property is computed once."""
 
     def __init__(
-        self, suite: NetSuite, store: Store, *, device: torch.device, data_root: Path | None, report: Reporter
-    ) -> None:
+        self, suite: NetSuite, store: Store, *, device: torch.device, data_root: Path | None, report: Reporter,
+        dataset: data.Dataset | None = None,
+    ) -> None:  # fmt: skip
+        """``dataset``: the suite's, where another walk has it in memory already."""
         self.settings, self.store, self.device, self.report = suite, store, device, report
-        self.data_root = data_root
+        self.data_root, self._dataset = data_root, dataset
 
     # -- data and classifier ------------------------------------------------------------------------------------------
 
     @cached_property
     def dataset(self) -> data.Dataset:
+        if self._dataset is not None:
+            return self._dataset
         part = self.settings.dataset
         return data.load(part.name, self.data_root, **part.parameters)
 

@@ -278,7 +278,8 @@ class _Run:
     def scored(self, variant: Suite, text: str) -> Scored:
         """A variant of the suite through its one protocol, without entries."""
         own = self.stages
-        stages = Stages(variant, self.store, device=own.device, data_root=own.data_root, report=self.report)
+        stages = Stages(variant, self.store, device=own.device, data_root=own.data_root, report=self.report,
+                        dataset=own.dataset)  # fmt: skip
         run = _Run(stages, self.folder, self.report, self.debug)
         samples: dict[str, Samples] = {}
         for part in variant.detectors:

@@ -22,6 +22,7 @@ from ..subnets import chain, compact, frozen
 from ..subnets import gates as gates_module
 from . import models, registry, views
 from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite
+from .data import Dataset
 from .nets import Nets, code_hash, source_hash
 from .progress import Reporter
 from .protocol import Kind, Material, check_finite
@@ -43,9 +44,11 @@ def detectors_hash() -> str:
 class Stages(Nets):
     """Walks a suite's stages through the store; every property is computed once."""
 
-    def __init__(self, suite: Suite, store: Store, *, device: torch.device, data_root: Path | None, report: Reporter
-                 ) -> None:  # fmt: skip
-        super().__init__(suite, store, device=device, data_root=data_root, report=report)
+    def __init__(
+        self, suite: Suite, store: Store, *, device: torch.device, data_root: Path | None, report: Reporter,
+        dataset: Dataset | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(suite, store, device=device, data_root=data_root, report=report, dataset=dataset)
         self.suite = suite
         self._views: dict[str, View] = {}
         self._attack_keys: dict[str, str] = {}

@@ -17,8 +17,7 @@ from ..subnets.gates import GateOptions
 from . import registry
 from .boxed import SplitName, annotated, home
 from .boxes import best_iou, choose_alpha, constant_box
-from .config import NetSuite
-from .data import Split, stratified
+from .data import Dataset, Split, load, stratified
 from .entries import write_json
 from .figure4 import MAPS, write_maps
 from .imagenet import geometry
@@ -144,18 +143,19 @@ class _Run:
                           self.store.reused)  # fmt: skip
 
     def nets(self, part: NetPart) -> Nets:
-        return Nets(self.suite.of(part), self.store, device=self.device, data_root=self.data_root, report=self.report)
+        return Nets(self.suite.of(part), self.store, device=self.device, data_root=self.data_root, report=self.report,
+                    dataset=self.dataset)  # fmt: skip
 
     # -- images -------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def data(self) -> Nets:
-        """For data alone, which all nets share."""
-        suite: NetSuite = self.suite.of(self.suite.models[0])
-        return Nets(suite, self.store, device=self.device, data_root=self.data_root, report=self.report)
+    def dataset(self) -> Dataset:
+        """The images, read once for all nets."""
+        part = self.suite.dataset
+        return load(part.name, self.data_root, **part.parameters)
 
     def _boxed(self, split: Split, name: SplitName) -> Boxed:
-        part, size = self.suite.dataset, self.data.dataset.shape[1]
+        part, size = self.suite.dataset, self.dataset.shape[1]
         root = home(part.name, self.data_root)
         found = annotated(root, self.suite.boxes.source, name, size, geometry(part.name, part.parameters, size),
                             part.parameters.get("classes"), split.ids)  # fmt: skip
@@ -168,7 +168,7 @@ class _Run:
     @cached_property
     def test(self) -> Boxed:
         """The test images that are evaluated: those with a box, evenly over the classes."""
-        boxed = self._boxed(self.data.dataset.test, "test")
+        boxed = self._boxed(self.dataset.test, "test")
         for sentence in boxed.annotations.left_out[:5]:
             self.report.warn(f"left out: {sentence}")
         more = len(boxed.annotations.left_out) - 5
@@ -179,8 +179,8 @@ class _Run:
     @cached_property
     def heldout(self) -> Boxed:
         """Training images on which alpha is chosen; no more of them than test images are evaluated."""
-        boxed = self._boxed(self.data.dataset.train, "train")
-        count = self.suite.boxes.heldout_per_class * self.data.dataset.classes
+        boxed = self._boxed(self.dataset.train, "train")
+        count = self.suite.boxes.heldout_per_class * self.dataset.classes
         return self._limited(boxed, min(count, self.suite.limit or count))
 
     def _limited(self, boxed: Boxed, limit: int | None) -> Boxed:
@@ -236,7 +236,7 @@ class _Run:
         }, frame
 
     def head(self, model: Entry, method: Entry, variant: str) -> Entry:
-        data = self.data.dataset
+        data = self.dataset
         return {
             "schema": SCHEMA,
             "suite": {"name": self.suite.name},
@@ -279,7 +279,7 @@ class _Run:
 
     def controls(self) -> Iterator[tuple[Entry, pd.DataFrame]]:
         """Edges of the image as a map, and the box that suits most held-out images."""
-        measured = Measured(self.data, self.suite, self.suite.models[0])
+        measured = Measured(self.nets(self.suite.models[0]), self.suite, self.suite.models[0])
         nobody = np.zeros(len(self.test.split), bool)
         model = {"label": NO_NET, "name": "", "accuracy": None}
         found = [
@@ -288,7 +288,7 @@ class _Run:
         ]  # fmt: skip
         head = self.head(model, _control("edges", "Sobel's gradient of the grey image"), "control")
         yield self.entry(head, (found[0], {}), (found[1], {}), nobody, measured.alphas)
-        size = self.data.dataset.shape[1]
+        size = self.dataset.shape[1]
         box = constant_box(self.heldout.truth, (size, size), self.suite.localisation.iou)
         iou = best_iou(np.tile(box, (len(nobody), 1, 1)), self.test.truth)
         arrays = {"iou": iou, "usable": np.ones(len(nobody), bool)}

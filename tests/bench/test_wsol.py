@@ -220,6 +220,12 @@ def test_everything_anew_gives_the_same_bytes(digits, tmp_path):
             assert (again.folder / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+def test_all_nets_of_a_suite_share_the_images_in_memory(digits):
+    suite = load_any(digits.file)
+    run = wsol._Run(suite, torch.device("cpu"), digits.root, Store(digits.store), digits.folder, Silent())
+    assert run.nets(suite.models[0]).dataset is run.nets(suite.models[0]).dataset
+
+
 def test_tables_are_checked_against_their_entries(digits, tmp_path):
     shutil.copytree(digits.folder, tmp_path / "results")
     write_wsol_tables(tmp_path / "results", check=True)
