@@ -17,9 +17,9 @@ from markupsafe import Markup
 from .board_data import Board, Results, Row, by_attack, by_detector, column_title, papers, slug, web_address
 from .board_marks import HISTOGRAM_HEIGHT, WIDTH, bars_paths, roc_path
 from .board_rerun import Reruns
-from .board_wsol import METRICS
 from .gate_tables import percent
 from .types import UserError
+from .wsol_entries import METRICS
 
 _KINDS = {"csv": "text/csv", "md": "text/markdown", "tex": "application/x-tex",
           "parquet": "application/vnd.apache.parquet"}  # fmt: skip

@@ -20,16 +20,8 @@ from .board_entries import LeftOut, Share, Shown, each_json, printable, sentence
 from .board_scores import open_scores, read_columns
 from .config import explain
 from .types import UserError
-from .wsol_entries import FOLDER, SCHEMA
+from .wsol_entries import FOLDER, METRICS, SCHEMA, samples
 
-#: Metrics on the page, with their heads; `wsol_tables` would bring libraries that a page does without.
-METRICS = {
-    "error": "GT-known error",
-    "top1_error": "top-1 error",
-    "maxbox_v1": "MaxBoxAcc V1",
-    "maxbox_v2": "MaxBoxAcc V2",
-    "pointing": "pointing game",
-}
 _COLUMNS = ("hit", "correct", "pointing")
 
 #: A stated metric may be so far from the one that its images give: hits are summed in float32.
@@ -177,24 +169,14 @@ def _checked(path: Path, content: Any) -> Localisation:
 
 
 def _given(file: pq.ParquetFile) -> tuple[int, dict[str, float]]:
-    """The number of images and the metrics that they give; what `wsol_entries.samples` gives of one resample of all."""
+    """The number of images and the metrics that they give."""
     names = [name for name in file.schema_arrow.names if name in _COLUMNS or re.match(r"v[12]_", name)]
     if "hit" not in names or "correct" not in names or not file.metadata.num_rows:
         raise UserError("Its scores hold no images with hits; run its suite again.")
     table = read_columns(file, names)
     try:
-        values = {name: table[name].to_numpy().astype(np.float64) for name in names}
+        values = {name: table[name].to_numpy().astype(np.float64).astype(bool) for name in names}
+        found = samples(values, np.ones((1, len(table)), np.float32))
     except (pa.ArrowException, ValueError, TypeError):
         raise UserError("Its scores hold something else than hits; run its suite again.") from None
-    share = {name: float(column.mean()) for name, column in values.items()}
-    given = {"error": 1 - share["hit"], "top1_error": 1 - float((values["hit"] * values["correct"]).mean())}
-    if "pointing" in share:
-        given["pointing"] = share["pointing"]
-    best: dict[str, float] = {}  # of each kind of hit the best threshold
-    for name, value in share.items():
-        if name not in _COLUMNS:
-            kind = name.rsplit("_", 1)[0]
-            best[kind] = max(value, best.get(kind, 0.0))
-    second = [value for kind, value in best.items() if kind != "v1"]
-    return len(table), given | ({"maxbox_v1": best["v1"], "maxbox_v2": sum(second) / len(second)}
-                                if "v1" in best and second else {})  # fmt: skip
+    return len(table), {name: float(value[0]) for name, value in found.items()}

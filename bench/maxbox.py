@@ -29,9 +29,10 @@ from scipy import ndimage
 from .boxes import LAST_PIXEL, Size, Truth, per_image, scaled, usable
 from .metrics import Float64
 from .types import Bools, Floats, Ints, UserError
+from .wsol_config import V2_IOUS
 
 #: IoU thresholds of V2; V1 uses the second.
-IOUS = np.array([0.3, 0.5, 0.7])
+IOUS = np.array(V2_IOUS)
 
 #: Largest number of pixels that are labelled at once, thresholds included: a chunk's label arrays stay in cache.
 CHUNK = 1 << 18
@@ -91,13 +92,6 @@ def maxbox_hits(heat: Floats, truth: Truth, interval: float = 0.05) -> MaxBoxHit
         second[begin : begin + step] = np.where(empty, first[begin : begin + step], best)
     shape = (len(scores), len(levels))
     return MaxBoxHits(first.reshape(shape)[:, back] >= IOUS[1], second.reshape(shape)[:, back, None] >= IOUS)
-
-
-def maxbox_acc(v1: Bools, v2: Bools) -> tuple[float, float]:
-    """MaxBoxAcc and MaxBoxAccV2 in [0, 1]: hits at the best threshold for these very images; V2 averages over IoUs."""
-    if not len(v1):
-        raise UserError("There are no maps, so no MaxBoxAcc exists; give at least one image with a true box.")
-    return float(v1.mean(0).max()), float(v2.mean(0).max(0).mean())
 
 
 def contours(masks: Bools) -> Contours:

@@ -23,6 +23,10 @@ CLAIMS: tuple[tuple[Variant, Variant], ...] = (
 )
 
 
+#: IoU at which MaxBoxAcc V2 counts a hit; V1 counts at the second.
+V2_IOUS = (0.3, 0.5, 0.7)
+
+
 class BoxesPart(Part):
     source: str = Field("boxes.csv", description="a CSV or a folder of XML, relative to the data set's folder")
     heldout_per_class: int = Field(20, ge=1, description="training images a class on which alpha is chosen")

@@ -16,14 +16,23 @@ from .entries import write_bytes, write_json
 from .stats import holm, interval, paired_p, resample_counts, verdict
 from .store import Arrays
 from .types import Bools, Floats, Ints, UserError
-from .wsol_config import CLAIMS
+from .wsol_config import CLAIMS, V2_IOUS
 
 SCHEMA = 1
 FOLDER = "localisation"
 Entry = dict[str, Any]
 
-#: IoU at which MaxBoxAcc V2 counts a hit; V1 counts at the second.
-V2_IOUS = (0.3, 0.5, 0.7)
+#: Metrics by their names in tables, in their order.
+METRICS = {
+    "error": "GT-known error",
+    "top1_error": "top-1 error",
+    "maxbox_v1": "MaxBoxAcc V1",
+    "maxbox_v2": "MaxBoxAcc V2",
+    "pointing": "pointing game",
+}
+
+#: What happened to every image, column by column.
+Columns = pd.DataFrame | Mapping[str, npt.NDArray[Any]]
 
 _REQUIRED = ("schema", "suite", "dataset", "model", "method", "variant", "seed", "versions")
 
@@ -44,9 +53,8 @@ def scores_frame(
         "iou": iou,
         "hit": iou >= threshold,
     }
-    for name in ("pointing",):
-        if name in arrays:
-            columns[name] = arrays[name]
+    if "pointing" in arrays:
+        columns["pointing"] = arrays["pointing"]
     if "v1" in arrays:
         for k in range(arrays["v1"].shape[1]):
             columns[f"v1_{k}"] = arrays["v1"][:, k]
@@ -55,31 +63,43 @@ def scores_frame(
     return pd.DataFrame(columns)
 
 
-def _hits(frame: pd.DataFrame, prefix: str) -> npt.NDArray[np.float32]:
-    names = [name for name in map(str, frame) if name.startswith(prefix)]
-    names.sort(key=lambda name: int(name.rsplit("_", 1)[1]))
-    return frame[names].to_numpy(np.float32)
+def samples(columns: Columns, counts: npt.NDArray[np.float32]) -> dict[str, Floats]:
+    """Every metric in each bootstrap resample of the images, ``(B,)``, in [0, 1]; errors are shares of misses.
 
-
-def samples(frame: pd.DataFrame, counts: npt.NDArray[np.float32]) -> dict[str, Floats]:
-    """Every metric in each bootstrap resample of the images, ``(B,)``, in [0, 1]; errors are shares of misses."""
+    ``columns`` are those of `scores_frame` that there are, as a frame or by name.
+    """
     images = counts.sum(1)
-    made: dict[str, Floats] = {}
 
     def share(values: Any) -> Floats:
         found: Floats = counts @ np.asarray(values, np.float32) / images
         return found
 
-    made["error"] = share(~frame["hit"])
-    made["top1_error"] = share(~(frame["hit"] & frame["correct"]))
-    if "pointing" in frame:
-        made["pointing"] = share(frame["pointing"])
-    if "v1_0" in frame:
-        made["maxbox_v1"] = (counts @ _hits(frame, "v1_") / images[:, None]).max(1)
-        made["maxbox_v2"] = np.mean(
-            [(counts @ _hits(frame, f"v2_{least:g}_") / images[:, None]).max(1) for least in V2_IOUS], axis=0
-        )
+    hit, correct = (np.asarray(columns[name], bool) for name in ("hit", "correct"))
+    made = {"error": share(~hit), "top1_error": share(~(hit & correct))}
+    if "pointing" in columns:
+        made["pointing"] = share(columns["pointing"])
+    if "v1_0" in columns:
+        second = np.stack([_hits(columns, f"v2_{least:g}_") for least in V2_IOUS], 2)
+        made["maxbox_v1"], made["maxbox_v2"] = maxbox_acc(_hits(columns, "v1_"), second, counts)
     return made
+
+
+def _hits(columns: Columns, prefix: str) -> Bools:
+    names = [name for name in map(str, columns) if name.startswith(prefix)]
+    names.sort(key=lambda name: int(name.rsplit("_", 1)[1]))
+    return np.stack([np.asarray(columns[name], bool) for name in names], 1)
+
+
+def maxbox_acc(v1: Bools, v2: Bools, counts: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """MaxBoxAcc and MaxBoxAccV2 of hits ``(N, T)`` and ``(N, T, 3)`` in each resample ``counts (B, N)``: ``(B,)`` each.
+
+    Hits at the threshold that is best for these very images; V2 averages over IoUs.
+    """
+    if not len(v1):
+        raise UserError("There are no maps, so no MaxBoxAcc exists; give at least one image with a true box.")
+    images = counts.sum(1)[:, None]
+    best = [(counts @ hits.astype(np.float32) / images).max(1) for hits in (v1, *np.moveaxis(v2, 2, 0))]
+    return best[0], np.mean(best[1:], axis=0)
 
 
 def measured_metrics(frame: pd.DataFrame, counts: npt.NDArray[np.float32], level: float) -> dict[str, dict[str, float]]:

@@ -14,7 +14,7 @@ import pandas as pd
 from .gate_tables import percent
 from .tables import compare_files, csv_text
 from .types import UserError
-from .wsol_entries import FOLDER, Entry, drawn_counts, measured_metrics, read_frame, read_localisation
+from .wsol_entries import FOLDER, METRICS, Entry, drawn_counts, measured_metrics, read_frame, read_localisation
 
 #: Table 1's rows and networks by our names; they are comparable on ImageNet alone.
 PUBLISHED_METHODS = {
@@ -27,14 +27,6 @@ PUBLISHED_METHODS = {
 }
 PUBLISHED_NETS = {"alexnet": "AlexNet", "vgg16": "VGG16", "resnet50": "ResNet50"}
 PUBLISHED_DATASET = "imagenet"
-
-METRICS = {
-    "error": "GT-known error",
-    "top1_error": "top-1 error",
-    "maxbox_v1": "MaxBoxAcc V1",
-    "maxbox_v2": "MaxBoxAcc V2",
-    "pointing": "pointing game",
-}
 
 
 def write_wsol_tables(folder: Path, check: bool = False) -> list[Path]:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from subnetbench.bench import UserError, maxbox
 from subnetbench.bench.boxes import from_inclusive
-from subnetbench.bench.maxbox import contours, maxbox_acc, maxbox_hits, truncated
+from subnetbench.bench.maxbox import contours, maxbox_hits, truncated
+from subnetbench.bench.wsol_entries import maxbox_acc
 
 
 def traced(mask: np.ndarray) -> list[tuple[float, list[int]]]:
@@ -164,7 +165,11 @@ def test_the_lowest_255th_is_background_at_threshold_0():
 def test_accuracy_takes_the_best_threshold_over_images_not_the_best_of_each():
     v1 = np.array([[True, False, True], [False, True, True], [False, True, False], [False, False, False]])
     v2 = np.stack([v1 | np.array([False, True, False]), v1, np.zeros_like(v1)], 2)
-    assert maxbox_acc(v1, v2) == pytest.approx((0.5, (1 + 0.5 + 0) / 3))
+    first, second = maxbox_acc(v1, v2, np.ones((1, 4), np.float32))
+    assert (first[0], second[0]) == pytest.approx((0.5, (1 + 0.5 + 0) / 3))
+    # A resample chooses its own threshold: of the second and third image alone the second is best.
+    first, second = maxbox_acc(v1, v2, np.array([[0, 1, 1, 0]], np.float32))
+    assert (first[0], second[0]) == pytest.approx((1, (1 + 1 + 0) / 3))
 
 
 def test_one_of_several_true_boxes_is_enough_and_the_order_of_images_does_not_matter():
@@ -203,7 +208,7 @@ def test_truncated_boxes_are_the_references_resized_ones(width, to_width, data):
 def test_nothing_to_count_and_a_wrong_interval_are_refused_in_one_sentence():
     assert maxbox_hits(np.zeros((0, 4, 4)), []).v1.shape == (0, 20)
     with pytest.raises(UserError, match="no maps, so no MaxBoxAcc"):
-        maxbox_acc(*maxbox_hits(np.zeros((0, 4, 4)), []))
+        maxbox_acc(*maxbox_hits(np.zeros((0, 4, 4)), []), np.ones((1, 0), np.float32))
     with pytest.raises(UserError, match="interval of MaxBoxAcc is 0;"):
         maxbox_hits(np.zeros((1, 4, 4)), [np.ones((1, 4))], 0)
     with pytest.raises(UserError, match="Image 1 has no true box"):
