@@ -234,9 +234,10 @@ class Output(NamedTuple):
 
 @dataclass
 class Sketch:
-    """``outputs`` in the order in which modules end, ``calls`` of each; ``functional``: modules that compute a ReLU and
-    are no `nn.ReLU`; ``others``: modules that compute another activation with a linear part, and which; ``cells``:
-    numbers that all leaves put out for one image."""
+    """``outputs`` in the order in which modules end, ``calls`` of each; ``functional``: modules that compute a ReLU
+    (torch.relu, F.relu, Tensor.relu, in place or not; ``clamp(min=0)`` is not known for one) and are no `nn.ReLU`, the
+    net itself being ``""``; ``others``: modules that compute another activation with a linear part, and which;
+    ``cells``: numbers that all leaves put out for one image."""
 
     outputs: list[Output] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
@@ -298,14 +299,6 @@ def _watched(net: nn.Module, sketch: Sketch, running: list[tuple[str, nn.Module]
     finally:
         for handle in handles:
             handle.remove()
-
-
-def functional_relus(net: nn.Module, shape: tuple[int, int, int]) -> list[str]:
-    """Names of modules that compute a ReLU and are no `nn.ReLU` (torch.relu, F.relu, Tensor.relu, in place or not).
-
-    The net itself is ``""``. ``clamp(min=0)`` is not known for a ReLU.
-    """
-    return sketch_of(net, shape).functional
 
 
 def gradcam_layer(net: AttributionNet, given: str | None = None) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from .board_entries import Checked, LeftOut, each_json, read_checked
 from .board_wsol import Track, read_track
 from .cells import Pair, columns_of
-from .entries import Entry
+from .entries import Entry, net_of
 from .store import canonical
 from .types import UserError
 
@@ -136,13 +136,6 @@ def read_results(folder: Path) -> Results:
     raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
 
 
-def net_title(entry: Entry) -> str:
-    """The net's name with the parameters that tell two of one family apart."""
-    model = entry["model"]
-    shown = [f"{key}={value}" for key, value in sorted(model["parameters"].items()) if key != "weights"]
-    return f"{model['name']} ({', '.join(shown)})" if shown else str(model["name"])
-
-
 def column_title(pair: Pair) -> str:
     return f"{'seen' if pair[0] == pair[1] else 'unknown'} {pair[1]}"
 
@@ -182,7 +175,7 @@ def _place(entry: Entry) -> tuple[str, ...]:
     """What must agree in one table: data, net, suite, protocol and the adversarial images themselves."""
     attacks = [[label, *(a[k] for k in ("name", "library", "preset", "parameters", "clean_correct", "successes"))]
                for label, a in entry["attacks"].items()]  # fmt: skip
-    return (entry["dataset"]["name"], net_title(entry), entry["suite"]["name"], entry["protocol"]["name"],
+    return (entry["dataset"]["name"], net_of(entry), entry["suite"]["name"], entry["protocol"]["name"],
             entry["dataset"]["sha256"], entry["model"]["sha256"], canonical(attacks))  # fmt: skip
 
 
@@ -198,7 +191,7 @@ def _board(name: str, own: Sequence[Checked], refused: dict[str, LeftOut]) -> Bo
     nobody = [column_title(pair) for pair in columns if pair not in able]
     if nobody:
         notes.append(f"No detector has a value for {', '.join(nobody)}; the worst case is over the other columns.")
-    return Board(name, head["suite"]["name"], head["dataset"]["name"], net_title(head), head["protocol"]["name"],
+    return Board(name, head["suite"]["name"], head["dataset"]["name"], net_of(head), head["protocol"]["name"],
                  columns, ranked, tuple(rows), marks, tuple(notes))  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from .board_data import Board, Row, column_title
 from .board_entries import Checked
 from .cells import Pair
-from .entries import tidy
+from .entries import csv_text, tidy
 from .gate_tables import percent
 
 _TIDY = ("suite", "dataset", "model", "protocol", "detector", "control", "fit_on", "test_on", "seen", "auroc", "low",
@@ -58,8 +58,7 @@ def sheet(frame: pd.DataFrame) -> str:
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
             safe[name] = [f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for v in safe[name]]
-    text: str = safe.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    return text
+    return csv_text(safe)
 
 
 def shown_rows(board: Board) -> tuple[list[str], list[list[str]]]:

@@ -8,7 +8,7 @@ Sizes are ``(height, width)``, as in NCHW. "Truth" is a sequence with one ``(K_i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,9 +28,6 @@ STEPS = 16
 
 #: Largest number of elements that a chunk of maps or of overlaps holds at once.
 CHUNK = 1 << 20
-
-#: A left-out sentence names so many boxes and counts the others.
-NAMED = 3
 
 Truth = Sequence[Floats]
 Size = tuple[int, int]
@@ -75,19 +72,8 @@ def check_boxes(boxes: Floats, sizes: Sequence[Size], names: Sequence[str]) -> d
             reason = f"outside its image of {width} x {height} pixels"
         else:
             continue
-        bad[row] = f"that of {name} ({xmin:g}, {ymin:g}, {xmax - 1:g}, {ymax - 1:g}) is {reason}"
+        bad[row] = f"the box of {name} ({xmin:g}, {ymin:g}, {xmax - 1:g}, {ymax - 1:g}) is {reason}"
     return bad
-
-
-def left_out(bad: Mapping[int, str], total: int) -> str:
-    """The one sentence about the rows that `check_boxes` found among ``total``; empty where it found none."""
-    if not bad:
-        return ""
-    reasons = [f"{reason} (row {row})" for row, reason in list(bad.items())[:NAMED]]
-    if len(bad) > NAMED:
-        reasons.append(f"{len(bad) - NAMED} more")
-    named = reasons[0] if len(reasons) == 1 else f"{', '.join(reasons[:-1])} and {reasons[-1]}"
-    return f"{len(bad)} of {total} boxes {'is' if len(bad) == 1 else 'are'} left out: {named}."
 
 
 def usable(heat: Floats) -> Bools:

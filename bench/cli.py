@@ -274,7 +274,8 @@ def train(
     """Train a suite's nets into the store; an interrupted training goes on after its last epoch."""
     from . import runner
     from .cli_train import train_net
-    from .wsol_config import WsolSuite, changed, load_any
+    from .config import changed
+    from .wsol_config import WsolSuite, load_any
 
     found = load_any(suite)
     if isinstance(found, WsolSuite):

@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import wsol
+from .config import changed
 from .progress import Bars
 from .store import Store
 from .types import UserError
-from .wsol_config import WsolSuite, changed
+from .wsol_config import WsolSuite
 from .wsol_entries import Entry
 
 

@@ -70,11 +70,6 @@ class Compared:
         return first, second
 
 
-def compare_entries(folder: Path, first: str, second: str) -> list[tuple[str, list[dict[str, Any]]]]:
-    """For each protocol a title and one row a fit-on x test-on cell, Holm-corrected over the cells."""
-    return [(each.title, each.rows) for each in compare_detectors(folder, first, second)]
-
-
 def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
     """For each protocol the cells of both, their scores beside them.
 

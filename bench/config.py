@@ -120,16 +120,21 @@ class Sensitivity(Part):
     baseline: Name = Field("mahalanobis", description="label of the detector that both are compared with")
 
 
-class NetSuite(Part):
-    """What every track shares: data, one net, and how its subnets are learned."""
+class AnySuite(Part):
+    """What suites of every track share: data, and how subnets are learned."""
 
     name: Name
     title: str = ""
     seed: int = Field(0, ge=0)
     limit: int | None = Field(None, ge=20, description="test images that are used, even over the classes")
     dataset: DatasetPart
-    model: ModelPart
     subnets: dict[str, Any] | None = Field(None, description="fields of subnets.GateOptions; absent = no subnets")
+
+
+class NetSuite(AnySuite):
+    """With one net: what the stages of data, classifier and gates need."""
+
+    model: ModelPart
 
 
 class Suite(NetSuite):
@@ -167,6 +172,18 @@ class Suite(NetSuite):
                         f"statistics.comparisons names {label!r}, which is no detector label of this suite"
                     )
         return self
+
+
+Changed = TypeVar("Changed", bound=AnySuite)
+
+
+def changed(suite: Changed, *, limit: int | None, seed: int | None) -> Changed:
+    """The suite with what a command line changes in any track."""
+    if limit is not None and limit < 20:
+        raise UserError(f"--limit {limit} is too few images to fit and evaluate on; give at least 20.")
+    if seed is not None and seed < 0:
+        raise UserError(f"--seed {seed} is negative; give 0 or more.")
+    return suite.model_copy(update={k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None})
 
 
 def builtin_suites() -> dict[str, Path]:

@@ -149,3 +149,15 @@ def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
 
 def _mean(counts: Sequence[int]) -> float:
     return sum(counts) / len(counts) if counts else 0.0
+
+
+def net_of(entry: Entry) -> str:
+    """The model's name with its parameters, which tell two nets of one family apart."""
+    model = entry["model"]
+    shown = [f"{key}={value}" for key, value in sorted(model["parameters"].items()) if key != "weights"]
+    return f"{model['name']} ({', '.join(shown)})" if shown else str(model["name"])
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    text: str = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return text

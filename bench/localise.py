@@ -22,7 +22,7 @@ from .data import Split
 from .maxbox import maxbox_hits
 from .models import Classifier
 from .nets import Nets, code_hash, source_hash
-from .store import Arrays, Meta, hash_arrays
+from .store import Arrays, Meta, StoreError, hash_arrays
 from .types import ClassGates, Floats, Ints, UserError
 from .wsol_config import NetPart, SaliencyPart, Variant, WsolSuite
 
@@ -113,6 +113,14 @@ def redrawn(classifier: Classifier, seed: int) -> Classifier:
     return net.eval()
 
 
+def build(part: SaliencyPart, defaults: Mapping[str, Any] | None = None) -> Any:
+    """The method that a suite names, with its parameters; ``defaults`` for those that it leaves out."""
+    try:
+        return registry.saliency.get(part.name)(**{**(defaults or {}), **part.parameters})
+    except TypeError as error:
+        raise UserError(f"saliency.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
+
+
 class Measured:
     """Box statistics of one net's maps, from the store or computed for several methods in one walk over the images."""
 
@@ -122,14 +130,9 @@ class Measured:
         self.alphas = 0.5 * np.arange(suite.localisation.alphas)
 
     def method(self, part: SaliencyPart) -> Any:
-        cls = registry.saliency.get(part.name)
-        parameters = dict(part.parameters)
-        if self.part.gradcam_layer is not None and part.name == "grad-cam":
-            parameters.setdefault("layer", self.part.gradcam_layer)
-        try:
-            return cls(**parameters)
-        except TypeError as error:
-            raise UserError(f"saliency.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
+        """The suite's, on the layer that its net names for Grad-CAM."""
+        layered = self.part.gradcam_layer is not None and part.name == "grad-cam"
+        return build(part, {"layer": self.part.gradcam_layer} if layered else {})
 
     def inputs(self, part: SaliencyPart, variant: Variant, images: Boxed, full: bool) -> Meta:
         cls = registry.saliency.get(part.name)
@@ -211,6 +214,28 @@ class Measured:
             arrays["v1"], arrays["v2"] = maxbox_hits(safe, truth, options.maxbox_interval)
         return arrays
 
+    def maps(self, part: SaliencyPart, variant: Variant, images: Boxed) -> Floats | str:
+        """The maps themselves ``(N, H, W)`` of a few images, float16 and at most 1 each, for pictures; or why not."""
+
+        def compute() -> tuple[Arrays, Meta]:
+            split, device, method = images.split, self.nets.device, self.method(part)
+            heat = np.zeros((len(split), *split.images.shape[1:3]), np.float32)
+            for net, index in self.variants.batches(variant, split.labels, len(split)):
+                heat[index] = method(
+                    net, split.tensor(index).to(device), torch.from_numpy(split.labels[index]).to(device),
+                    ids=torch.from_numpy(split.ids[index]), seed=self.suite.seed,
+                ).cpu().numpy()  # fmt: skip
+            top = np.maximum(heat.max((1, 2), keepdims=True), np.finfo(np.float32).tiny)
+            return {"heat": (heat / top).astype(np.float16)}, {}
+
+        try:
+            found: Floats = self.nets.store.get("maps", self.inputs(part, variant, images, False), compute)[0]["heat"]
+        except StoreError:
+            raise  # a full disk is no method's fault
+        except UserError as error:
+            return str(error)
+        return found
+
 
 def _given(
     done: tuple[Arrays, Meta] | None,
@@ -237,23 +262,3 @@ def _assembled(rows: Sequence[tuple[Ints, Arrays]], seconds: float, count: int) 
     order = np.argsort(np.concatenate([index for index, _ in rows]))
     arrays = {name: np.concatenate([arrays[name] for _, arrays in rows])[order] for name in rows[0][1]}
     return arrays, {"seconds": seconds, "images": count}
-
-
-def heats_of(
-    measured: Measured, parts: Sequence[SaliencyPart], variant: Variant, images: Boxed
-) -> Mapping[str, Floats | str]:
-    """The maps themselves, ``(N, H, W)``, of a few images: for pictures."""
-    found: dict[str, Floats | str] = {}
-    for part in parts:
-        maps = np.zeros((len(images.split), *images.split.images.shape[1:3]), np.float32)
-        try:
-            for net, index in measured.variants.batches(variant, images.split.labels, len(images.split)):
-                maps[index] = measured.method(part)(
-                    net, images.split.tensor(index).to(measured.nets.device),
-                    torch.from_numpy(images.split.labels[index]).to(measured.nets.device),
-                    ids=torch.from_numpy(images.split.ids[index]), seed=measured.suite.seed,
-                ).cpu().numpy()  # fmt: skip
-            found[part.title] = maps
-        except UserError as error:
-            found[part.title] = str(error)
-    return found

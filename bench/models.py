@@ -266,15 +266,12 @@ def wide7(
     )  # fmt: skip
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut (He et al. 2016), post-ReLU output."""
+class Residual(nn.Module):
+    """``relu(body(x) + shortcut(x))`` (He et al. 2016); the shortcut is a 1x1 convolution where shapes differ."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, body: nn.Sequential, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs),
-        )  # fmt: skip
+        self.body = body
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
@@ -283,6 +280,17 @@ class BasicBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.relu(self.body(x) + self.shortcut(x))
         return out
+
+
+class BasicBlock(Residual):
+    """Two 3x3 convolutions with a shortcut, post-ReLU output."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs),
+        )  # fmt: skip
+        super().__init__(body, inputs, outputs, stride)
 
 
 def cifar_resnet(

@@ -20,7 +20,7 @@ from . import cells as cell_measures
 from . import metrics, registry, separation, stats, views
 from . import protocol as protocols
 from .cells import NO_GATES, Replicates, Samples, adjust, columns_of, compare, leaders, measure
-from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite, load_suite
+from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite, changed, load_suite
 from .entries import SCHEMA, Entry, tidy, write_entry, write_json
 from .imagenet import choose_classes
 from .nets import code_hash, fill
@@ -104,20 +104,15 @@ def override(
     ``classes`` are class names, one text of them, or their file; ``detectors`` are registered ones that the suite gets
     beside its own, with their defaults.
     """
-    if limit is not None and limit < 20:
-        raise UserError(f"--limit {limit} is too few images to fit and evaluate on; give at least 20.")
-    if seed is not None and seed < 0:
-        raise UserError(f"--seed {seed} is negative; give 0 or more.")
-    changes: dict[str, Any] = {k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None}
+    suite = changed(suite, limit=limit, seed=seed)
     titles = [part.title for part in suite.detectors]
     for name in detectors:
         registry.detectors.get(name)
         if name in titles:
             raise UserError(f"The suite {suite.name!r} has a detector {name!r} already; leave --detector {name} out.")
         titles.append(name)
-    if detectors:
-        changes["detectors"] = [*suite.detectors, *(DetectorPart(name=name) for name in detectors)]
-    return choose_classes(suite.model_copy(update=changes), classes)
+    more = [DetectorPart(name=name) for name in detectors]
+    return choose_classes(suite.model_copy(update={"detectors": [*suite.detectors, *more]}), classes)
 
 
 def check(suite: Suite, stages: Stages) -> None:

@@ -14,7 +14,7 @@ paper probably used (yulongwang12/visual-attribution). NaN is passed on. No glob
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -366,12 +366,3 @@ def drawn(seed: int, image: int, shape: tuple[int, ...]) -> torch.Tensor:
     """Standard normal numbers that belong to a seed and an image's id."""
     state = np.random.SeedSequence((seed % 2**64, image % 2**64)).generate_state(1, np.uint64)[0]
     return torch.randn(shape, generator=torch.Generator().manual_seed(int(state >> np.uint64(1))))
-
-
-def heats(
-    methods: Mapping[str, SaliencyMethod], net: AttributionNet, images: torch.Tensor, targets: torch.Tensor, *,
-    ids: torch.Tensor, seed: int,
-) -> dict[str, torch.Tensor]:  # fmt: skip
-    """Maps by several methods for one batch. The plain gradient of `Saliency` and `InputXGradient` is computed once:
-    methods that follow each other on one net and the same tensors share it, here or in any loop."""
-    return {name: method(net, images, targets, ids=ids, seed=seed) for name, method in methods.items()}

@@ -104,7 +104,7 @@ def export(stages: Stages, out: Path) -> Manifest:
         for number, part in enumerate(suite.attacks):
             stages.strength(part)  # makes what is missing
             chunks = list(_packed(stages, part, number, zip_))
-            first = next(iter(stages._chunks(part)))[1]
+            first = next(iter(stages.chunks(part)))[1]
             sets.append(Attacked(label=part.title, chunks=chunks, **{name: first[name] for name in (
                 "attack", "library", "version", "parameters", "source", "seed")}))  # fmt: skip
         manifest = Manifest(format=1, suite=suite.name, limit=suite.limit, seed=suite.seed, model=net,
@@ -114,8 +114,8 @@ def export(stages: Stages, out: Path) -> Manifest:
 
 
 def _packed(stages: Stages, part: AttackPart, number: int, zip_: zipfile.ZipFile) -> Iterator[Chunk]:
-    for chunk, inputs in stages._chunks(part):
-        stages._crafted(part, chunk, inputs)
+    for chunk, inputs in stages.chunks(part):
+        stages.crafted(part, chunk, inputs)
         found = stages.store.read("adversarial", key_of("adversarial", inputs))
         assert found is not None  # it was just made
         blob = dump_tensors({"images": np.ascontiguousarray(found[0]["images"])})
@@ -214,13 +214,13 @@ def _same_ground(archive: Archive, manifest: Manifest, stages: Stages) -> None:
 
 def _same_attack(archive: Archive, stated: Attacked, part: AttackPart, stages: Stages) -> list[str]:
     """A note where only the code around the library is another version: the images are verified all the same."""
-    _, own = next(iter(stages._chunks(part)))
+    _, own = next(iter(stages.chunks(part)))
     for name in ("attack", "library", "version", "parameters", "seed"):
         theirs, ours = getattr(stated, name), json.loads(canonical(own[name]))
         if theirs != ours:
             raise UserError(f"{archive.path}: {stated.label} was made with {name} {theirs!r}, and here it is {ours!r}; "
                             "install or set the same.")  # fmt: skip
-    wanted = [(chunk.start, chunk.stop - chunk.start) for chunk, _ in stages._chunks(part)]
+    wanted = [(chunk.start, chunk.stop - chunk.start) for chunk, _ in stages.chunks(part)]
     if [(chunk.first, chunk.count) for chunk in stated.chunks] != wanted:
         raise UserError(f"{archive.path}: the batches of {stated.label} are not those of the suite here "
                         f"({len(stated.chunks)} and {len(wanted)}); give its suite with --suite.")  # fmt: skip
@@ -235,7 +235,7 @@ def _checked(archive: Archive, stated: Attacked, part: AttackPart, stages: Stage
     """Store inputs, arrays and meta of each batch: legal images, verified by the receiver's own net in float32."""
     info = stages.attacks[part.title].info
     kept = stages.store.read("strength", key_of("strength", {"attack": stages.attack_key(part)}))
-    for chunk, (place, inputs) in zip(stated.chunks, stages._chunks(part), strict=True):
+    for chunk, (place, inputs) in zip(stated.chunks, stages.chunks(part), strict=True):
         images = _images(archive, chunk, (chunk.count, *stages.dataset.shape))
         clean = stages.test.tensor(place).to(stages.device)
         labels = torch.from_numpy(stages.test.labels[place]).to(stages.device)

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
-from .models import Classifier, conv_unit
+from .models import Classifier, Residual, conv_unit
 from .registry import register_model
 from .torchvision_nets import MEAN, STD, Shape
 
@@ -68,24 +67,16 @@ def vgg64(
     return _classifier(stages, units, blocks, classes, shape)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Residual):
     """1x1, 3x3 and 1x1 convolutions with a shortcut (He et al. 2016, figure 5), post-ReLU output; no ReLU is shared."""
 
     def __init__(self, inputs: int, width: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
+        body = nn.Sequential(
             nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
             nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
             nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs),
         )  # fmt: skip
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-        self.relu = nn.ReLU()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.relu(self.body(x) + self.shortcut(x))
-        return out
+        super().__init__(body, inputs, outputs, stride)
 
 
 @register_model("bottleneck64")

@@ -59,7 +59,8 @@ class Stages(Nets):
     def attacks(self) -> dict[str, Attack]:
         return {p.title: build(p.name, p.library, p.preset, p.parameters) for p in self.suite.attacks}
 
-    def _chunks(self, part: AttackPart) -> Iterator[tuple[slice, Meta]]:
+    def chunks(self, part: AttackPart) -> Iterator[tuple[slice, Meta]]:
+        """The batches of an attack: places among the test images, and what determines the result."""
         attack = self.attacks[part.title]
         size = getattr(attack, "batch_size", part.batch_size)  # an attack whose batches are coupled fixes their size
         for begin in range(0, len(self.test), size):
@@ -81,11 +82,13 @@ class Stages(Nets):
 
     def attack_key(self, part: AttackPart) -> str:
         if part.title not in self._attack_keys:
-            inputs = [inputs for _, inputs in self._chunks(part)]
+            inputs = [inputs for _, inputs in self.chunks(part)]
             self._attack_keys[part.title] = key_of("attack", {"chunks": inputs})
         return self._attack_keys[part.title]
 
-    def _crafted(self, part: AttackPart, chunk: slice, inputs: Meta) -> Arrays:
+    def crafted(self, part: AttackPart, chunk: slice, inputs: Meta) -> Arrays:
+        """One batch of adversarial images with what verification found, from the store or made."""
+
         def compute() -> tuple[Arrays, Meta]:
             images = self.test.tensor(chunk).to(self.device)
             labels = torch.from_numpy(self.test.labels[chunk]).to(self.device)
@@ -102,12 +105,12 @@ class Stages(Nets):
         """What verification in float32 found of every example, without the images themselves."""
 
         def compute() -> tuple[Arrays, Meta]:
-            chunks = list(self._chunks(part))
+            chunks = list(self.chunks(part))
             parts = []
             with self.report.stage(f"attack {part.title}") as tick:
                 for done, (chunk, inputs) in enumerate(chunks):
                     tick(done, len(chunks), "")
-                    parts.append(self._crafted(part, chunk, inputs))
+                    parts.append(self.crafted(part, chunk, inputs))
                 tick(len(chunks), len(chunks), "")
             return {name: np.concatenate([p[name] for p in parts]) for name in parts[0] if name != "images"}, {}
 
@@ -115,12 +118,12 @@ class Stages(Nets):
 
     def attack_seconds(self, part: AttackPart) -> float:
         """Seconds an image, as measured when it was made."""
-        read = [self.store.read("adversarial", key_of("adversarial", inputs)) for _, inputs in self._chunks(part)]
+        read = [self.store.read("adversarial", key_of("adversarial", inputs)) for _, inputs in self.chunks(part)]
         return float(sum(found[1]["seconds"] for found in read if found)) / max(1, len(self.test))
 
     def adversarial(self, part: AttackPart) -> torch.Tensor:
         self.strength(part)
-        return torch.from_numpy(np.concatenate([self._crafted(part, c, i)["images"] for c, i in self._chunks(part)]))
+        return torch.from_numpy(np.concatenate([self.crafted(part, c, i)["images"] for c, i in self.chunks(part)]))
 
     # -- gates --------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from .cells import columns_of
-from .entries import Entry, read_entries
+from .entries import Entry, csv_text, net_of, read_entries
 from .tables import (
     PUBLISHED_ATTACKS,
     PUBLISHED_DATASETS,
@@ -18,7 +18,6 @@ from .tables import (
     bracket,
     cell_of,
     compare_files,
-    csv_text,
     published_table2,
 )
 
@@ -93,13 +92,6 @@ def published_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
                 )
                 row[f"inside {protocol}"] = "–" if cell["auroc"] is None else "yes" if inside else "no"
     return list(rows.values())
-
-
-def net_of(entry: Entry) -> str:
-    """The model's name with its parameters, which tell two nets of one family apart."""
-    model = entry["model"]
-    shown = [f"{key}={value}" for key, value in sorted(model["parameters"].items()) if key != "weights"]
-    return f"{model['name']} ({', '.join(shown)})" if shown else str(model["name"])
 
 
 def claim_rows(folder: Path) -> list[dict[str, Any]]:

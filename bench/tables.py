@@ -13,7 +13,7 @@ import pandas as pd
 
 from . import gate_tables
 from .cells import Pair, columns_of
-from .entries import Entry, read_entries, tidy, write_text
+from .entries import Entry, csv_text, read_entries, tidy, write_text
 from .gate_tables import percent
 from .semantics import SEMANTICS_NOTE, semantics
 from .separation import SEPARATION_NOTE, separation
@@ -125,12 +125,6 @@ def _preamble(entries: Sequence[Entry]) -> list[str]:
     return [*lines, ""]
 
 
-def csv_text(frame: pd.DataFrame) -> str:
-    buffer = StringIO()
-    frame.to_csv(buffer, index=False, float_format="%.6g", lineterminator="\n")
-    return buffer.getvalue()
-
-
 def _attack_names(entry: Entry) -> list[str]:
     return list(entry["attacks"])
 
@@ -195,9 +189,13 @@ _PUBLISHED_NOTE = (
 )
 
 
+def published_table(name: str) -> pd.DataFrame:
+    """A CSV of the papers' own figures, by its file's name."""
+    return pd.read_csv(StringIO((files("subnetbench.published") / name).read_text(encoding="utf-8")))
+
+
 def published_table2() -> pd.DataFrame:
-    text = (files("subnetbench.published") / "table2_detection_auroc.csv").read_text(encoding="utf-8")
-    return pd.read_csv(StringIO(text))
+    return published_table("table2_detection_auroc.csv")
 
 
 def published(entries: Sequence[Entry]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from .data import Dataset, Split, load, stratified
 from .entries import write_json
 from .figure4 import MAPS, write_maps
 from .imagenet import geometry
-from .localise import GATED, Boxed, Measured, heats_of
+from .localise import GATED, Boxed, Measured, build
 from .nets import Nets, fill
 from .progress import Reporter, Silent
 from .shipped import locate
@@ -29,7 +30,7 @@ from .store import Arrays, Meta, NotStored, Store
 from .train import Recipe
 from .types import Bools, Floats, UserError
 from .versions import LIBRARIES, versions
-from .wsol_config import NetPart, SaliencyPart, WsolSuite
+from .wsol_config import NetPart, SaliencyPart, Variant, WsolSuite
 from .wsol_entries import (
     FOLDER,
     SCHEMA,
@@ -66,11 +67,7 @@ def check(suite: WsolSuite) -> None:
     if suite.subnets is not None:
         fill(GateOptions, {"seed": suite.seed, **suite.subnets}, "subnets")
     for saliency in suite.saliency:
-        try:
-            registry.saliency.get(saliency.name)(**saliency.parameters)
-        except TypeError as error:
-            raise UserError(f"saliency.{saliency.title}.parameters: {saliency.name!r} does not take them ({error}).") \
-                from None  # fmt: skip
+        build(saliency)
     registry.datasets.get(suite.dataset.name)
 
 
@@ -197,7 +194,7 @@ class _Run:
 
     # -- entries ------------------------------------------------------------------------------------------------------
 
-    def entries(self, measured: Measured, variant: Any) -> Iterator[tuple[Entry, pd.DataFrame | None]]:
+    def entries(self, measured: Measured, variant: Variant) -> Iterator[tuple[Entry, pd.DataFrame | None]]:
         """Every method on one variant of one net."""
         suite, part = self.suite, measured.part
         heldout = measured.statistics(suite.saliency, variant, self.heldout, full=False)
@@ -311,12 +308,12 @@ class _Run:
             "labels": chosen.split.labels,
             "boxes": np.stack([truth[0] for truth in chosen.truth]),
         }
-        for variant in ("normal", "subnet"):
+        shown: tuple[Variant, ...] = ("normal", "subnet")
+        for variant, part in product(shown, self.suite.saliency):
             if variant in self.suite.localisation.variants:
-                for title, heat in heats_of(measured, self.suite.saliency, variant, chosen).items():
-                    if not isinstance(heat, str):
-                        top = np.maximum(heat.max((1, 2), keepdims=True), np.finfo(np.float32).tiny)
-                        arrays[f"{measured.part.title}/{title}/{variant}"] = (heat / top).astype(np.float16)
+                heat = measured.maps(part, variant, chosen)
+                if not isinstance(heat, str):
+                    arrays[f"{measured.part.title}/{part.title}/{variant}"] = heat
         return arrays
 
 

@@ -7,8 +7,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from .config import DatasetPart, ModelPart, Name, NetSuite, Part, Suite, checked_suite, read_suite
-from .types import UserError
+from .config import AnySuite, ModelPart, Name, NetSuite, Part, Suite, checked_suite, read_suite
 
 #: Which net a map is taken of. ``subnet``: the image's class's; ``random-gates``: as sparse, other channels;
 #: ``wrong-class``: another class's subnet; ``random-weights``: the whole net as it was drawn, untrained.
@@ -63,17 +62,11 @@ class Localisation(Part):
     pictures: int = Field(4, ge=0, description="images in the grid of maps, drawn from the suite's seed")
 
 
-class WsolSuite(Part):
+class WsolSuite(AnySuite):
     """Everything that determines the numbers of a localisation run."""
 
-    name: Name
-    title: str = ""
-    seed: int = Field(0, ge=0)
-    limit: int | None = Field(None, ge=20, description="test images that are evaluated, even over the classes")
-    dataset: DatasetPart
     boxes: BoxesPart = BoxesPart()
     models: list[NetPart] = Field(min_length=1)
-    subnets: dict[str, Any] | None = Field(None, description="fields of subnets.GateOptions; absent = no subnets")
     saliency: list[SaliencyPart] = Field(min_length=1)
     localisation: Localisation = Localisation()
 
@@ -96,8 +89,8 @@ class WsolSuite(Part):
     def of(self, net: NetPart) -> NetSuite:
         """What the stages of data, classifier and gates need of one net."""
         model = ModelPart.model_validate(net.model_dump(exclude={"label", "gradcam_layer"}))
-        return NetSuite(name=self.name, title=self.title, seed=self.seed, limit=self.limit, dataset=self.dataset,
-                        model=model, subnets=self.subnets)  # fmt: skip
+        shared = {name: getattr(self, name) for name in AnySuite.model_fields}
+        return NetSuite(model=model, **shared)
 
 
 def load_any(source: str | Path) -> Suite | WsolSuite:
@@ -106,12 +99,3 @@ def load_any(source: str | Path) -> Suite | WsolSuite:
     if "saliency" in content:
         return checked_suite(WsolSuite, path, text, content)
     return checked_suite(Suite, path, text, content)
-
-
-def changed(suite: WsolSuite, *, limit: int | None, seed: int | None) -> WsolSuite:
-    """The suite with what a command line changes."""
-    if limit is not None and limit < 20:
-        raise UserError(f"--limit {limit} is too few images to evaluate on; give at least 20.")
-    if seed is not None and seed < 0:
-        raise UserError(f"--seed {seed} is negative; give 0 or more.")
-    return suite.model_copy(update={k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None})

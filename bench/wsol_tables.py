@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from importlib.resources import files
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from .entries import csv_text
 from .gate_tables import percent
-from .tables import compare_files, csv_text
+from .tables import compare_files, published_table
 from .types import UserError
 from .wsol_entries import FOLDER, METRICS, Entry, drawn_counts, measured_metrics, read_frame, read_localisation
 
@@ -27,6 +26,7 @@ PUBLISHED_METHODS = {
 }
 PUBLISHED_NETS = {"alexnet": "AlexNet", "vgg16": "VGG16", "resnet50": "ResNet50"}
 PUBLISHED_DATASET = "imagenet"
+TABLE1 = "table1_wsol_error.csv"
 
 
 def write_wsol_tables(folder: Path, check: bool = False) -> list[Path]:
@@ -125,13 +125,8 @@ TABLE1_NOTE = (
 )
 
 
-def published_table1() -> pd.DataFrame:
-    text = (files("subnetbench.published") / "table1_wsol_error.csv").read_text(encoding="utf-8")
-    return pd.read_csv(StringIO(text))
-
-
 def table1(entries: Sequence[Entry]) -> pd.DataFrame:
-    reference = {tuple(key): value for *key, _, value in published_table1().itertuples(index=False)}
+    reference = {tuple(key): value for *key, _, value in published_table(TABLE1).itertuples(index=False)}
     found = _by(entries)
     rows = []
     for method in _methods(entries):

@@ -14,7 +14,6 @@ from subnetbench.bench.boxes import (
     clipped,
     constant_box,
     from_inclusive,
-    left_out,
     pointing,
     scaled,
     threshold_boxes,
@@ -128,17 +127,11 @@ def test_boxes_that_cannot_be_used_are_named_with_their_reason_in_one_sentence()
     )  # fmt: skip
     bad = check_boxes(rows, [(32, 64)] * 8, [f"val_{i}.JPEG" for i in range(8)])
     assert list(bad) == [1, 2, 3, 4, 5]
-    assert bad[1] == "that of val_1.JPEG (30, 4, 10, 9) is inverted"
-    assert bad[2] == "that of val_2.JPEG (3, 4, 2, 9) is empty"
+    assert bad[1] == "the box of val_1.JPEG (30, 4, 10, 9) is inverted"
+    assert bad[2] == "the box of val_2.JPEG (3, 4, 2, 9) is empty"
     assert bad[3] == bad[4].replace("4.JPEG (-9, -9, -1, 3)", "3.JPEG (64, 0, 70, 5)")
     assert bad[3].endswith("is outside its image of 64 x 32 pixels")
-    assert bad[5] == "that of val_5.JPEG (0, nan, 3, 3) is not finite"
-    assert (
-        left_out(bad, 8)
-        == f"5 of 8 boxes are left out: {bad[1]} (row 1), {bad[2]} (row 2), {bad[3]} (row 3) and 2 more."
-    )
-    assert left_out({7: "that of a.png is empty"}, 9) == "1 of 9 boxes is left out: that of a.png is empty (row 7)."
-    assert left_out({}, 9) == ""
+    assert bad[5] == "the box of val_5.JPEG (0, nan, 3, 3) is not finite"
 
 
 def naive_constant_box(truth: list[np.ndarray], size: tuple[int, int]) -> list[float]:

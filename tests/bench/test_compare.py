@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from subnetbench.bench import cli
-from subnetbench.bench.compare import Compared, compare_detectors, compare_entries, terminal_picture
+from subnetbench.bench.compare import Compared, compare_detectors, terminal_picture
 from subnetbench.bench.curves import GRID
 
 from .conftest import Tiny
@@ -31,8 +31,7 @@ def test_the_area_under_each_curve_is_the_stated_auroc(compared: list[Compared])
             assert np.trapezoid(curve, GRID) == pytest.approx(values[attack, attack], abs=5e-3)
 
 
-def test_tables_are_those_of_the_records(tiny: Tiny, compared: list[Compared]) -> None:
-    assert compare_entries(tiny.folder, "mahalanobis", "max-softmax") == [(c.title, c.rows) for c in compared]
+def test_every_protocol_is_compared(compared: list[Compared]) -> None:
     assert {each.protocol for each in compared} == {"strict", "lee2018"}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from subnetbench.bench.cells import NO_GATES, Replicates, _mixed, compare, leaders, matched, measure
-from subnetbench.bench.compare import compare_entries
+from subnetbench.bench.compare import compare_detectors
 from subnetbench.bench.config import Statistics
 from subnetbench.bench.entries import read_entries, read_scores, replicates
 from subnetbench.bench.tables import write_tables
@@ -104,8 +104,8 @@ def test_a_cell_says_how_much_the_gates_and_the_splits_move_it(gated):
 
 def test_compare_from_scores_gives_what_the_run_wrote(gated):
     written = json.loads((gated.folder / "comparisons" / "strict.json").read_text())["comparisons"]
-    rows = next(r for title, r in compare_entries(gated.folder, "subnet-mahalanobis", "mahalanobis")
-                if title.endswith("strict"))  # fmt: skip
+    rows = next(each.rows for each in compare_detectors(gated.folder, "subnet-mahalanobis", "mahalanobis")
+                if each.title.endswith("strict"))  # fmt: skip
     for row, record in zip([r for r in rows if r["fitted on"] == "fgsm"], [r for r in written if r["fit_on"] == "fgsm"],
                            strict=True):  # fmt: skip
         assert row["difference"].startswith(f"{100 * record['difference']:+.2f} [{100 * record['low']:+.2f}")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 from subnetbench.bench import DetectorInfo, load_results, registry
-from subnetbench.bench.compare import compare_entries
+from subnetbench.bench.compare import compare_detectors
 from subnetbench.bench.entries import read_entries, read_scores
 from subnetbench.bench.progress import Silent
 from subnetbench.bench.store import Store
@@ -225,16 +225,16 @@ def test_scores_that_are_not_their_entrys_are_refused(tiny: Tiny, tmp_path: Path
     table = folder / "scores" / "strict" / "lid.parquet"
     pd.read_parquet(table).assign(score=0.5).to_parquet(table)
     with pytest.raises(UserError, match="sha256 differs"):
-        compare_entries(folder, "lid", "mahalanobis")
+        compare_detectors(folder, "lid", "mahalanobis")
     path = folder / "entries" / "strict" / "lid.json"
     path.write_text(path.read_text().replace("scores/strict/lid.parquet", "../../../lid.parquet"))
     with pytest.raises(UserError, match="it is refused"):
-        compare_entries(folder, "lid", "mahalanobis")
+        compare_detectors(folder, "lid", "mahalanobis")
 
 
 def test_compare_from_stored_scores_agrees_with_the_runs_own_comparison(tiny: Tiny) -> None:
     own = json.loads((tiny.folder / "comparisons" / "strict.json").read_text())["comparisons"]
-    tables = dict(compare_entries(tiny.folder, "mahalanobis", "max-softmax"))
+    tables = {each.title: each.rows for each in compare_detectors(tiny.folder, "mahalanobis", "max-softmax")}
     rows = next(rows for title, rows in tables.items() if title.endswith("strict"))
     by_cell = {(r["fitted on"], r["tested on"]): r["difference"] for r in rows}
     assert len(rows) == 4

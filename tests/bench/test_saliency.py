@@ -13,10 +13,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from subnetbench.bench import registry
-from subnetbench.bench.attribution_nets import AttributionNet, attribution_net, functional_relus, gradcam_layer
+from subnetbench.bench.attribution_nets import AttributionNet, attribution_net, gradcam_layer, sketch_of
 from subnetbench.bench.efficientnet import Ceiling
 from subnetbench.bench.models import BasicBlock, Classifier, digits_cnn, wide7
-from subnetbench.bench.saliency import SaliencyInfo, drawn, heats
+from subnetbench.bench.saliency import SaliencyInfo, drawn
 from subnetbench.bench.small_nets import alexnet64, bottleneck64, vgg64
 from subnetbench.bench.torchvision_nets import alexnet, resnet50, vgg16
 from subnetbench.bench.train import has_fast_bf16
@@ -405,7 +405,7 @@ CALLS = {"torch.relu": torch.relu, "F.relu": F.relu, "in place": lambda x: F.rel
 @pytest.mark.parametrize("name", ["guided-bp", "deconv"])
 def test_a_functional_relu_is_found_and_the_rules_for_relus_refuse_it_by_name(call, name):
     own = with_block(nn.Sequential(nn.ReLU(), Functional(CALLS[call])))
-    assert functional_relus(own.net, own.shape) == ["block.1"]
+    assert sketch_of(own.net, own.shape).functional == ["block.1"]
     net, (images, targets) = attribution_net(own), images_of(own)
     with pytest.raises(UserError, match=r"'block\.1'.*nn\.ReLU\(\)"):
         run(name, net, images, targets)
@@ -415,7 +415,7 @@ def test_a_functional_relu_is_found_and_the_rules_for_relus_refuse_it_by_name(ca
 @pytest.mark.parametrize("make", [small, residual, lambda: with_block(Bottleneck(8, 2))])
 def test_a_relu_module_is_no_functional_one(make):
     own = make()
-    assert functional_relus(own.net, own.shape) == []
+    assert sketch_of(own.net, own.shape).functional == []
 
 
 @pytest.mark.parametrize("kind", [nn.SiLU, nn.GELU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.Hardswish, nn.PReLU])
@@ -582,8 +582,7 @@ def test_one_gradient_serves_the_methods_that_need_it_and_no_other_batch():
     net, (images, targets) = attribution_net(own), images_of(own)
     passes = []
     handle = net.net.register_forward_hook(lambda *_: passes.append(1))
-    both = {name: method(name) for name in ("saliency", "input-x-gradient")}
-    found = heats(both, net, images, targets, ids=torch.arange(3), seed=0)
+    found = {name: run(name, net, images, targets) for name in ("saliency", "input-x-gradient")}
     assert len(passes) == 1
     handle.remove()
     for name, heat in found.items():
@@ -624,9 +623,8 @@ def test_all_methods_run_on_torchvisions_nets(make):
     own = light(make, 64)
     net, (images, targets) = attribution_net(own), images_of(own, 2)
     assert isinstance(net, AttributionNet)
-    several = {name: method(name, **({"samples": 2} if name == "smooth-grad" else {"steps": 2} if name == "int-grad"
-                                     else {})) for name in METHODS}  # fmt: skip
-    found = heats(several, net, images, targets, ids=torch.arange(2), seed=0)
+    fewer = {"smooth-grad": {"samples": 2}, "int-grad": {"steps": 2}}
+    found = {name: run(name, net, images, targets, **fewer.get(name, {})) for name in METHODS}
     for name, heat in found.items():
         assert heat.shape == (2, 64, 64)
         assert heat.isfinite().all()
