@@ -210,10 +210,16 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
             rows.append({"detector": name + (" (control)" if cls.info.control else ""), "paper": cls.info.title,
                          "year": cls.info.year, "needs": ", ".join(cls.info.needs),
                          "from": "subnetbench" if registry.detectors.is_ours(name) else cls.__module__})  # fmt: skip
+    elif kind is Kind.attacks:
+        rows = []
+        for name in registry.attacks:
+            cls = registry.attacks.get(name)  # a stranger's may say these of its instances alone
+            told = [getattr(cls, key, "") for key in ("title", "year", "threat", "norm")]
+            rows.append({"attack": name, "paper": str(told[0] or _first_line(cls)), "year": str(told[1]),
+                         "threat": str(told[2]), "norm": str(told[3])})  # fmt: skip
     else:
         items: Any = {
-            Kind.datasets: registry.datasets, Kind.models: registry.models, Kind.attacks: registry.attacks,
-            Kind.saliencymethods: registry.saliency,
+            Kind.datasets: registry.datasets, Kind.models: registry.models, Kind.saliencymethods: registry.saliency,
         }[kind]  # fmt: skip
         rows = [{kind.value[:-1]: name, "what": _first_line(items.get(name))} for name in items]
     _print_table(kind.value, rows)

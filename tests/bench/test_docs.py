@@ -1,4 +1,5 @@
-"""The page "register a detector" does what it says: its blocks are run, in order, as a stranger would."""
+"""The documentation does what it says: "register a detector" is run block by block, as a stranger would, and no page
+shows a command that the program does not take, or leaves out what is registered."""
 
 from __future__ import annotations
 
@@ -12,17 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+from subnetbench.attacks.presets import PRESETS, build
 from subnetbench.bench import registry
-from subnetbench.bench.config import DetectorPart, builtin_suites
+from subnetbench.bench.cli import app
+from subnetbench.bench.config import AttackPart, DetectorPart, builtin_suites
 
 from .test_cli import Said, call, written
 from .test_skeleton import laid
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "register-a-detector.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]}
+PAGE = PAGES["register-a-detector.md"]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -68,6 +74,7 @@ def test_every_command_of_the_page_works_in_its_order(
     assert "margin minus max-softmax" in said["compare"].out
     assert "figures of 1 cells, intervals included" in said["verify"].out
     assert "60 images of fgsm are in" in said["import"].out
+    assert ">margin<" in (tmp_path / "board" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_other_blocks_are_what_they_are_called() -> None:
@@ -89,3 +96,42 @@ def test_every_claim_that_the_page_lists_is_a_check_that_runs() -> None:
                  "adversarial images score higher", "mere noise is found less"):  # fmt: skip
         assert name in names
         assert name in told
+
+
+def commands(page: str) -> list[str]:
+    """Whatever stands in a block and calls the program, a comment behind it left out."""
+    inside = page.split("```")[1::2]  # blocks open and close in turn
+    lines = [line for block in inside if block.startswith(("\n", "bash\n")) for line in block.splitlines()]
+    calls = [part.split("#")[0] for line in lines for part in line.split("&&")]
+    return [call for call in calls if re.match(r"\s*(\.venv/bin/)?subnetbench ", call)]
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(PAGES) if "\nsubnetbench " in PAGES[name]])
+def test_no_page_shows_a_command_that_is_not_taken(name: str) -> None:
+    known = typer.main.get_command(app)
+    assert commands(PAGES[name])
+    with known.make_context("subnetbench", ["ls", "suites"]) as context:
+        for line in commands(PAGES[name]):
+            rest = shlex.split(line)[1:]
+            command, arguments = known.get_command(context, rest[0]), rest[1:]  # type: ignore[attr-defined]
+            assert command is not None, line
+            if hasattr(command, "commands"):
+                command, arguments = command.commands[arguments[0]], arguments[1:]
+            command.make_context("subnetbench", arguments)  # raises where an option or argument is not taken
+            if rest[0] in ("run", "export") and arguments and not arguments[0].startswith(("-", "my")):
+                assert arguments[0] in builtin_suites(), line
+
+
+def test_every_detector_of_ours_has_its_formula_on_the_page() -> None:
+    for name in registry.detectors:
+        if registry.detectors.is_ours(name):
+            assert f"| `{name}` | `{registry.detectors.get(name).info.formula}` |" in PAGES["detectors.md"]
+
+
+def test_the_attacks_of_the_page_are_those_that_presets_know() -> None:
+    page = PAGES["attacks.md"]
+    assert set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == set(PRESETS["standard"])
+    assert all(f"`{preset}`" in page for preset in PRESETS)
+    (suite,) = blocks("toml", page)
+    part = AttackPart(**tomllib.loads(suite)["attacks"][0])
+    assert build(part.name, part.library, part.preset, part.parameters).info.library == "art"
