@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -14,13 +15,18 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from .board_entries import checked_entry, entry_files, identity, sentence
+from .board_entries import checked_entry, each_json, entry_files, identity, sentence
 from .board_scores import examine
+from .board_wsol import checked_map, is_claims, track_files
 from .cells import Pair, measure
 from .config import Lee2018, ProtocolPart, Statistics, Strict, Suite
 from .entries import Entry, read_scores, replicates
 from .types import UserError
 from .versions import versions
+from .wsol_entries import FOLDER
+
+#: Folders of a suite's results that hold entries.
+HOMES = ("entries", FOLDER)
 
 Verdict = Literal["match", "mismatch", "not checked"]
 
@@ -59,20 +65,20 @@ class Audit:
 
     @property
     def root(self) -> Path:
-        """The folder that holds ``entries``, below which the scores lie."""
-        return next(parent.parent for parent in self.path.parents if parent.name == "entries")
+        """The folder that holds ``entries`` or ``localisation``, below which the scores lie."""
+        return next(parent.parent for parent in self.path.parents if parent.name in HOMES)
 
 
 def located(given: Path) -> tuple[Path, list[Path]]:
     """The folder that names are relative to, and the entries' files: one, or all below a folder."""
     if given.is_file():
-        if not any(parent.name == "entries" for parent in given.absolute().parents):
+        if not any(parent.name in HOMES for parent in given.absolute().parents):
             raise UserError(f"{given} does not lie below a folder `entries`, beside which its scores are looked for; "
                             "give the file where its run wrote it.")  # fmt: skip
         return given.parent, [given.absolute()]
     if not given.is_dir():
         raise UserError(f"There is no entry and no results folder {given}; give what a run wrote.")
-    paths = [path.absolute() for path in entry_files(given)]
+    paths = [path.absolute() for path in all_entries(given)]
     if not paths and any(parent.name == "entries" for parent in (given.absolute() / "x").parents):
         paths = sorted(path.absolute() for path in given.rglob("*.json") if path.is_file())
     if not paths:
@@ -80,28 +86,43 @@ def located(given: Path) -> tuple[Path, list[Path]]:
     return given, paths
 
 
+def is_map(path: Path) -> bool:
+    """Whether a file is of the localisation track."""
+    return path.parent.parent.name == FOLDER or is_claims(path)
+
+
+def all_entries(folder: Path) -> list[Path]:
+    """Entries of detectors, then those and the claims of the localisation track."""
+    return [*entry_files(folder), *track_files(folder)]
+
+
+@contextmanager
+def without_traceback(audit: Audit) -> Iterator[None]:
+    """What an entry does to whoever reads it is a line of its audit."""
+    try:
+        yield
+    except UserError as error:
+        audit.lines.append(Line("entry", "mismatch", sentence(error, audit.path, audit.file)))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:  # no run writes that
+        what = " ".join(str(error).split())[:120]
+        said = f"it is not as a run writes it ({type(error).__name__}: {what}); run the suite again."
+        audit.lines.append(Line("entry", "mismatch", said))
+
+
 def audited(path: Path, file: str, more: Callable[[Audit], list[Line]]) -> Audit:
     """Everything that can be said of one entry; ``more`` looks at what is not in the entry and its scores."""
     audit = Audit(file, path)
-    try:
+    with without_traceback(audit):
         entry = checked_entry(path)
         audit.lines.append(Line("form", "match", f"schema {entry['schema']}, {len(entry['cells'])} cells"))
         audit.lines.append(_place(audit, entry))
         examine(audit.root, entry)
         scores = read_scores(audit.root, entry)
         audit.lines.append(Line("scores", "match", f"sha256 {entry['scores']['sha256'][:12]}, {len(scores)} rows"))
-        audit.lines += [_rows(entry, scores), _figures(entry, scores)]
+        audit.lines += [_rows(entry, scores), _figures(entry, scores), *own_words(entry)]
         audit.entry, audit.scores = entry, scores
-        audit.lines += _own_words(entry)
-    except UserError as error:
-        audit.lines.append(Line("entry", "mismatch", sentence(error, path, file)))
-        return audit
-    except (KeyError, TypeError, ValueError, OverflowError) as error:  # a form that no run writes
-        what = " ".join(str(error).split())[:120]
-        said = f"it is not as a run writes it ({type(error).__name__}: {what}); run the suite again."
-        audit.lines.append(Line("entry", "mismatch", said))
-        return audit
-    audit.lines += more(audit)
+    if audit.entry is not None:
+        audit.lines += more(audit)
     return audit
 
 
@@ -109,8 +130,14 @@ def unchanged(path: Path, file: str, history: Line) -> Audit:
     """An entry that is as it was verified earlier: only that its scores are still those that it names."""
     audit = Audit(file, path, [history])
     try:
-        audit.entry = checked_entry(path)
-        read_scores(audit.root, audit.entry)
+        if is_map(path):
+            _, content = next(each_json(iter([path])))
+            if isinstance(content, UserError):
+                raise content
+            checked_map(path, content)  # its scores included
+        else:
+            audit.entry = checked_entry(path)
+            read_scores(audit.root, audit.entry)
     except UserError as error:
         audit.lines.append(Line("entry", "mismatch", sentence(error, path, file)))
     return audit
@@ -210,7 +237,8 @@ def _arrow(pair: Pair) -> str:
 # -- what the entry says of itself ------------------------------------------------------------------------------------
 
 
-def _own_words(entry: Entry) -> Iterator[Line]:
+def own_words(entry: Mapping[str, Any]) -> Iterator[Line]:
+    """Versions, and the entry that it takes the place of."""
     here = versions(tuple(name for name in entry["versions"] if name != "python" and _installed(name)))
     other = [f"{name} {stated} there, {here.get(name, 'none')} here"
              for name, stated in entry["versions"].items() if here.get(name) != stated]  # fmt: skip
@@ -277,7 +305,7 @@ def against_base(now: Path, base: Path) -> tuple[dict[str, Line], list[Line]]:
         raise UserError(f"There is no folder {base} with an earlier state of {now}; give one with --base.")
     kept: dict[str, Line] = {}
     gone: list[Line] = []
-    for old in entry_files(base):
+    for old in (path for path in all_entries(base) if not is_claims(path)):  # claims are made of entries
         file = old.relative_to(base).as_posix()
         digest = hashlib.sha256(old.read_bytes()).hexdigest()
         new = now / file

@@ -123,7 +123,34 @@ class AtHand:
             yield Line("attacks", "not checked", "; ".join(other))
         else:
             yield Line("attacks", "match", f"{', '.join(made)}: parameters and library")
-        yield Line("attacked images", "not checked", "an entry states no hash of them; cells that are run again do it")
+        yield self._images(suite, entry)
+
+    def _images(self, suite: Suite, entry: Entry) -> Line:
+        """The hashes of the attacked images, where this store has them: crafting them is for --rerun."""
+        what = "attacked images"
+        stated = {title: attack.get("images_sha256") for title, attack in entry["attacks"].items()}
+        if not all(stated.values()):
+            return Line(what, "not checked", "the entry is of a version that states no hash of them")
+        if not self._at_hand(suite):
+            return Line(what, "not checked", "they are not at hand; give --data-root and --store, or --rerun")
+        stages = self.stages(suite)
+        have = {part.title: stages.images_sha256(part) for part in suite.attacks
+                if stages.store.has("strength", {"attack": stages.attack_key(part)})}  # fmt: skip
+        same = [title for title, own in have.items() if own == stated[title]]
+        if not have:
+            return Line(what, "not checked", "the store has none of them; import them, or give --rerun")
+        if len(same) == len(stated):
+            return Line(what, "match", f"{', '.join(same)}: those in the store, to the last bit")
+        others = ", ".join(title for title in stated if title not in same)
+        return Line(what, "not checked", f"{others}: not those in the store to the last bit, as another machine makes "
+                                         "them; import the entry's own into an empty one")  # fmt: skip
+
+    def _at_hand(self, suite: Suite) -> bool:
+        """Whether the net that was attacked can be had without training it."""
+        return self._has_data(suite) and (
+            suite.model.weights is not None
+            or self.stages(suite).store.has("weights", self.stages(suite).weights_inputs)
+        )
 
     def _data(self, suite: Suite, entry: Entry) -> Iterator[Line]:
         stated, stages = entry["dataset"], self.stages(suite)
@@ -152,7 +179,7 @@ class AtHand:
         stated = entry["model"]["sha256"]
         stages = self.stages(suite)
         if suite.model.weights is None:
-            if not self._has_data(suite) or not stages.store.has("weights", stages.weights_inputs):
+            if not self._at_hand(suite):
                 return Line("model", "not checked", "it was trained where it was run; --rerun trains it again")
             return _trained(stages, entry)
         key = f"{suite.model.weights} {canonical(suite.model.parameters)}"
@@ -261,10 +288,13 @@ def _shipped_hash(suite: Suite) -> str:
 
 
 def _facts(title: str, stated: Mapping[str, Any], found: Mapping[str, Any]) -> Line:
-    wrong = [name for name, value in found.items() if name != "seconds_per_image" and not _close(stated[name], value)]
+    """Bits may differ on another machine, what the images are like may not."""
+    loose = ("seconds_per_image", "images_sha256")
+    wrong = [name for name, value in found.items() if name not in loose and not _close(stated[name], value)]
     if wrong:
         return Line(f"attack {title} again", "mismatch", f"{wrong[0]} was {stated[wrong[0]]}, is {found[wrong[0]]}")
-    said = f"{found['successes']} of {found['clean_correct']} fooled, same norms"
+    bits = ", the same images to the last bit" if stated.get("images_sha256") == found["images_sha256"] else ""
+    said = f"{found['successes']} of {found['clean_correct']} fooled, same norms{bits}"
     return Line(f"attack {title} again", "match", said)
 
 

@@ -89,6 +89,7 @@ class _Attack(_Form):
     parameters: dict[str, Any]
     threat: str
     norm: str
+    images_sha256: str | None = None
     clean_correct: Count
     successes: Count
     seconds_per_image: Positive

@@ -112,14 +112,23 @@ class Track:
         return pd.DataFrame(rows)
 
 
+def is_claims(path: Path) -> bool:
+    return path.name == "claims.json" and path.parent.name == FOLDER
+
+
+def track_files(folder: Path) -> list[Path]:
+    """Entries and claims of the localisation track at any depth, in a fixed order."""
+    files = (path for path in folder.rglob("*.json") if path.is_file())
+    return sorted(path for path in files if path.parent.parent.name == FOLDER or is_claims(path))
+
+
 def read_track(folder: Path) -> tuple[Track, list[LeftOut]]:
     """Entries are ``localisation/<net>/*.json`` at any depth, claims ``localisation/claims.json``."""
     entries: list[Localisation] = []
     claims: list[tuple[str, Sequence[Claim]]] = []
     refused: list[LeftOut] = []
     first: dict[tuple[str, ...], str] = {}
-    files = (path for path in folder.rglob("*.json") if path.is_file())
-    ours = sorted(p for p in files if p.parent.parent.name == FOLDER or p.match(f"{FOLDER}/claims.json"))
+    ours = track_files(folder)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for path, found in zip(ours, pool.map(_look, ours), strict=True):
             file = printable(path.relative_to(folder).as_posix())
@@ -141,7 +150,7 @@ def _look(path: Path) -> Localisation | list[Claim] | UserError:
     try:
         if isinstance(content, UserError):
             return content
-        return _CLAIMS.validate_python(content["claims"]) if path.parent.name == FOLDER else _checked(path, content)
+        return checked_claims(content) if is_claims(path) else checked_map(path, content)
     except ValidationError as error:
         return UserError(explain(error, path, ""))
     except (KeyError, TypeError):
@@ -150,7 +159,12 @@ def _look(path: Path) -> Localisation | list[Claim] | UserError:
         return error
 
 
-def _checked(path: Path, content: Any) -> Localisation:
+def checked_claims(content: Any) -> list[Claim]:
+    return _CLAIMS.validate_python(content["claims"])
+
+
+def checked_map(path: Path, content: Any) -> Localisation:
+    """An entry whose metrics are those that its images give; UserError or ValidationError where it is not."""
     if content["schema"] != SCHEMA:
         raise UserError(f"It has schema {content['schema']}, this version reads {SCHEMA}; run its suite again.")
     entry = Localisation.model_validate(content)

@@ -138,8 +138,9 @@ def _verify(
 ) -> bool:  # fmt: skip
     import numpy as np
 
-    from .audit import AS_IT_WAS, against_base, audited, located, repeated, unchanged
+    from .audit import AS_IT_WAS, against_base, audited, is_map, located, repeated, unchanged
     from .audit_rerun import AtHand, draw
+    from .audit_wsol import audited_map
 
     out, console = consoles
     folder, paths = located(given)
@@ -156,7 +157,7 @@ def _verify(
                 if not audits[-1].good:
                     _say(out, audits[-1], briefly=False)
                 continue
-            audit = audited(path, file, at_hand.lines)
+            audit = audited_map(path, file) if is_map(path) else audited(path, file, at_hand.lines)
             audit.lines += [] if history is None else [history]
             audits.append(audit)
             _say(out, audit, briefly=len(paths) > 1)

@@ -465,6 +465,7 @@ class _Run:
             "threat": info.threat,
             "norm": info.norm,
             "images": len(correct),
+            "images_sha256": self.stages.images_sha256(part),
             "clean_correct": int(correct.sum()),
             "successes": int(good.sum()),
             "seconds_per_image": self.stages.attack_seconds(part),

@@ -68,6 +68,7 @@ class Attacked(_Form):
     parameters: dict[str, Any]
     source: str
     seed: int = Field(ge=0)
+    images_sha256: Hash  # as entries state it
     chunks: list[Chunk] = Field(min_length=1)
 
 
@@ -103,22 +104,26 @@ def export(stages: Stages, out: Path) -> Manifest:
     with _replacing(out) as file, zipfile.ZipFile(file, "w") as zip_:
         for number, part in enumerate(suite.attacks):
             stages.strength(part)  # makes what is missing
-            chunks = list(_packed(stages, part, number, zip_))
+            digest = hashlib.sha256()
+            chunks = list(_packed(stages, part, number, zip_, digest))
             first = next(iter(stages.chunks(part)))[1]
-            sets.append(Attacked(label=part.title, chunks=chunks, **{name: first[name] for name in (
-                "attack", "library", "version", "parameters", "source", "seed")}))  # fmt: skip
+            own = {name: first[name] for name in ("attack", "library", "version", "parameters", "source", "seed")}
+            sets.append(Attacked(label=part.title, chunks=chunks, images_sha256=digest.hexdigest(), **own))
         manifest = Manifest(format=1, suite=suite.name, limit=suite.limit, seed=suite.seed, model=net,
                             dataset=head, sets=sets, versions=dict(versions()))  # fmt: skip
         _put(zip_, MANIFEST, (manifest.model_dump_json(indent=1) + "\n").encode())
     return manifest
 
 
-def _packed(stages: Stages, part: AttackPart, number: int, zip_: zipfile.ZipFile) -> Iterator[Chunk]:
+def _packed(stages: Stages, part: AttackPart, number: int, zip_: zipfile.ZipFile, digest: hashlib._Hash
+            ) -> Iterator[Chunk]:  # fmt: skip
     for chunk, inputs in stages.chunks(part):
         stages.crafted(part, chunk, inputs)
         found = stages.store.read("adversarial", key_of("adversarial", inputs))
         assert found is not None  # it was just made
-        blob = dump_tensors({"images": np.ascontiguousarray(found[0]["images"])})
+        images = np.ascontiguousarray(found[0]["images"], "<f4")
+        digest.update(images.tobytes())
+        blob = dump_tensors({"images": images})
         file = f"sets/{number:03d}/{chunk.start:08d}.safetensors"
         _put(zip_, file, blob)
         yield Chunk(file=file, sha256=hashlib.sha256(blob).hexdigest(), bytes=len(blob), first=chunk.start,
@@ -184,8 +189,12 @@ def import_(archive: Archive, manifest: Manifest, stages: Stages) -> tuple[int, 
                             f"{', '.join(parts)}; give its suite with --suite.")  # fmt: skip
         notes += _same_attack(archive, each, parts[each.label], stages)
     for each in manifest.sets:
-        for _ in _checked(archive, each, parts[each.label], stages):
-            pass
+        digest = hashlib.sha256()
+        for _, arrays, _ in _checked(archive, each, parts[each.label], stages):
+            digest.update(np.ascontiguousarray(arrays["images"], "<f4").tobytes())
+        if digest.hexdigest() != each.images_sha256:
+            raise UserError(f"{archive.path}: the images of {each.label} are others than its manifest's sha256 says; "
+                            "ask for the file again.")  # fmt: skip
     count = 0
     for each in manifest.sets:
         for inputs, arrays, meta in _checked(archive, each, parts[each.label], stages):

@@ -103,18 +103,28 @@ class Stages(Nets):
 
     def strength(self, part: AttackPart) -> Arrays:
         """What verification in float32 found of every example, without the images themselves."""
+        return self._attacked(part)[0]
 
+    def images_sha256(self, part: AttackPart) -> str | None:
+        """Of all attacked images, float32 in the order of the test images; None from a store of an earlier version."""
+        return self._attacked(part)[1].get("images_sha256")
+
+    def _attacked(self, part: AttackPart) -> tuple[Arrays, Meta]:
         def compute() -> tuple[Arrays, Meta]:
             chunks = list(self.chunks(part))
-            parts = []
+            facts: list[Arrays] = []
+            digest = hashlib.sha256()
             with self.report.stage(f"attack {part.title}") as tick:
                 for done, (chunk, inputs) in enumerate(chunks):
                     tick(done, len(chunks), "")
-                    parts.append(self.crafted(part, chunk, inputs))
+                    crafted = self.crafted(part, chunk, inputs)
+                    digest.update(np.ascontiguousarray(crafted["images"], "<f4").tobytes())
+                    facts.append({name: values for name, values in crafted.items() if name != "images"})
                 tick(len(chunks), len(chunks), "")
-            return {name: np.concatenate([p[name] for p in parts]) for name in parts[0] if name != "images"}, {}
+            joined = {name: np.concatenate([each[name] for each in facts]) for name in facts[0]}
+            return joined, {"images_sha256": digest.hexdigest()}
 
-        return self.store.get("strength", {"attack": self.attack_key(part)}, compute)[0]
+        return self.store.get("strength", {"attack": self.attack_key(part)}, compute)
 
     def attack_seconds(self, part: AttackPart) -> float:
         """Seconds an image, as measured when it was made."""

@@ -86,13 +86,27 @@ def test_data_attacks_and_detector_match_and_what_cannot_be_known_is_not_called_
     assert {found[name] for name in ("model", "attacked images")} == {"not checked"}
 
 
+def test_attacked_images_are_compared_with_those_of_a_store(tiny: Tiny, folder: Path) -> None:
+    def looked_at() -> str:
+        hand = AtHand(store=tiny.store, data_root=None, device=torch.device("cpu"))
+        (line,) = [line for line in audited(entry_of(folder), "lid.json", hand.lines).lines
+                   if line.what == "attacked images"]  # fmt: skip
+        return f"{line.verdict}: {line.detail}"
+
+    assert looked_at() == "match: fgsm, bim: those in the store, to the last bit"
+    change(entry_of(folder), lambda e: e["attacks"]["fgsm"].update(images_sha256="0" * 64))
+    assert looked_at().startswith("not checked: fgsm: not those in the store")
+    change(entry_of(folder), lambda e: e["attacks"]["fgsm"].pop("images_sha256"))
+    assert looked_at().startswith("not checked: the entry is of a version")
+
+
 def test_cells_run_again_from_nothing_are_the_same_image_by_image(tiny: Tiny) -> None:
     said = call("verify", entry_of(tiny.folder), "--rerun", 2, "--sample-seed", 0)
     assert said.code == 0, said.out
     assert "2 cells run again, drawn by --sample-seed 0:" in said.out
     assert "match       model again: sha256 " in said.out
     assert said.out.count("scores, all equal") == 2
-    assert "fooled, same norms" in said.out
+    assert "fooled, same norms, the same images to the last bit" in said.out
 
 
 def test_with_a_store_the_net_is_read_and_the_scores_are_made_anew(tiny: Tiny, folder: Path) -> None:
@@ -218,7 +232,7 @@ def test_a_folder_goes_on_after_a_bad_entry_and_ends_with_1(folder: Path) -> Non
     assert "mismatch    entries/strict/lid.json: nothing" in said.out
     assert "match       entries/strict/max-softmax.json: form, place, scores" in said.out
     assert "6 entries, 1 with a mismatch." in said.out
-    assert "attacked images: an entry states no hash of them" in said.out
+    assert "attacked images: they are not at hand" in said.out
 
 
 def test_a_repeated_identity_is_found(folder: Path) -> None:

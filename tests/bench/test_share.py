@@ -95,6 +95,9 @@ def test_a_run_scores_the_imported_images_and_crafts_none(made: tuple[Small, Pat
         p.name for p in (made[0].store / "adversarial").iterdir())  # fmt: skip
     scores = Path("small/scores/strict/mahalanobis.parquet")
     assert (other.output / scores).read_bytes() == (made[0].output / scores).read_bytes()
+    entry = json.loads((other.output / "small/entries/strict/mahalanobis.json").read_text(encoding="utf-8"))
+    manifest = json.loads(members(made[1])["manifest.json"])
+    assert entry["attacks"]["fgsm"]["images_sha256"] == manifest["sets"][0]["images_sha256"]
 
 
 def test_an_archive_is_the_same_bytes_again_and_holds_no_pickle(made: tuple[Small, Path], tmp_path: Path) -> None:
@@ -142,6 +145,7 @@ def edits(key: str, value: object) -> Callable[[dict[str, Any]], Any]:
         (edits("parameters", {"epsilon": 0.1}), "fgsm was made with parameters"),
         (edits("label", "pgd"), "holds the attack 'pgd'"),
         (edits("seed", 3), "fgsm was made with seed 3"),
+        (edits("images_sha256", "0" * 64), "the images of fgsm are others than its manifest's sha256 says"),
         (lambda m: m.update(format=2), "format of its manifest is not as an export writes it"),
         (lambda m: m.update(more=1), "more of its manifest"),
         (lambda m: m["sets"][0]["chunks"][0].update(file="../../x"), "file of its manifest"),
