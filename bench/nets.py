@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +24,7 @@ from . import data, models, registry, shipped
 from .config import NetSuite
 from .models import Classifier, load_weights
 from .progress import Reporter
+from .spent import spent
 from .store import Arrays, Meta, Store, hash_arrays, key_of
 from .torchvision_nets import SMALLEST
 from .train import Recipe, accuracy, train
@@ -178,10 +178,10 @@ class Nets:
         """Class gates of one seed and the report on them."""
 
         def compute() -> tuple[Arrays, Meta]:
-            began = time.monotonic()
-            with self.report.stage("learn class gates") as tick:
+            with spent() as taken, self.report.stage("learn class gates") as tick:
                 found = extract(self.classifier, self.train_split, options, progress=tick)
-            meta = {"report": found.report, "calibration": vars(found.calibration), "seconds": time.monotonic() - began}
+            meta = {"report": found.report, "calibration": vars(found.calibration), "seconds": taken.seconds,
+                    "peak_mb": taken.highest}  # fmt: skip
             return gates_to_arrays(found.gates), _jsonable(meta)
 
         arrays, meta = self.store.get("gates", self.gates_inputs(options), compute)

@@ -29,6 +29,7 @@ from .protocol import Kind, Outcome, evaluate
 from .sensitivity import Scored, sweep, variants
 from .separation import FEATURES, GATES, figure_arrays, gate_arrays, write_arrays
 from .shipped import locate
+from .spent import spent
 from .stages import Stages
 from .store import Arrays, Meta, NotStored, Store, StoreError, When, key_of
 from .tables import write_tables
@@ -293,7 +294,7 @@ class _Run:
         try:
             seeds = self.stages.gate_seeds(part)
             parts = [self.outcome(part, protocol, gate) for gate in seeds]
-            outcome, cost = _joined([found for found, _ in parts]), _mean_cost([cost for _, cost in parts])
+            outcome, cost = _joined([found for found, _ in parts]), _cost_of_all([cost for _, cost in parts])
             cells, samples = self.cells(part, protocol, outcome)
         except NotStored as missing:
             if self.store.when == "cached":
@@ -323,7 +324,7 @@ class _Run:
         stages = self.stages
         detectors = stages.build_detectors(part, protocol, gate)
 
-        def compute() -> tuple[Arrays, Meta]:
+        def evaluated() -> tuple[Outcome, Meta]:
             material = stages.material(protocol)
             costs: list[Meta] = []
             memo: dict[tuple[Kind, str], list[Floats]] = {}
@@ -351,7 +352,12 @@ class _Run:
                 f"{name}_per_image": sum(c[name] for c in costs) / images for name in ("seconds", "forward", "backward")
             }
             cost["candidates"], cost["notes"] = len(detectors), costs[0]["notes"] if costs else ""
-            return _pack(found, cost)
+            return found, cost
+
+        def compute() -> tuple[Arrays, Meta]:
+            with spent() as taken:
+                found, cost = evaluated()
+            return _pack(found, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
 
         inputs = {
             "detector": stages.detector_inputs(part, protocol, gate),
@@ -401,7 +407,7 @@ class _Run:
         """What an entry says of the sets of gates it rests on."""
         options = self.stages.gate_options
         used = [self.stages.gates[gate][1] for gate in self.stages.gate_seeds(part)]
-        sets = [{k: meta[k] for k in ("seed", "fingerprint", "seconds")} for meta in used]
+        sets = [{k: meta.get(k) for k in ("seed", "fingerprint", "seconds", "peak_mb")} for meta in used]
         return {"options": options.model_dump() if options else {}, "sets": sets}
 
     @cached_property
@@ -515,9 +521,14 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome(frame, [record for outcome in outcomes for record in outcome.fits])
 
 
-def _mean_cost(costs: Sequence[Meta]) -> Meta:
-    numbers = [name for name, value in costs[0].items() if isinstance(value, float)]
-    return costs[0] | {name: sum(cost[name] for cost in costs) / len(costs) for name in numbers}
+def _cost_of_all(costs: Sequence[Meta]) -> Meta:
+    """Of several sets of gates: an image's mean cost, all seconds, the highest memory."""
+    numbers = [name for name in costs[0] if name.endswith("_per_image")]
+    found = costs[0] | {name: sum(cost[name] for cost in costs) / len(costs) for name in numbers}
+    if "seconds" in found:  # not in a store of an earlier version
+        found["seconds"] = sum(cost["seconds"] for cost in costs)
+        found["peak_mb"] = max(cost["peak_mb"] or 0 for cost in costs) or None
+    return found
 
 
 def _digest(scores: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import gate_tables
+from . import gate_tables, time_table
 from .cells import Pair, columns_of
 from .entries import Entry, csv_text, read_entries, tidy, write_text
 from .gate_tables import percent
@@ -87,6 +87,7 @@ def render(folder: Path) -> dict[str, str]:
             gate_tables.SENSITIVITY_NOTE,
         ),
         ("cost", "Cost of scoring", lambda: cost(entries), _COST_NOTE),
+        ("time", "Time and memory of the whole", lambda: time_table.timing(entries), time_table.NOTE),
     ]
     for name, title, make, note in sections:
         frame = make()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from .data import Dataset, digits
 from .metrics import auroc
 from .models import Classifier, digits_cnn
 from .protocol import combine
+from .spent import spent
 from .stages import metered
 from .stats import bootstrap_auroc, interval, resample_counts
 from .train import Recipe
@@ -229,45 +228,14 @@ def _against_noise(found: Mapping[str, _Worth]) -> Check:
 def _cost(factory: Any, place: Ground) -> Check:
     """Fitting and scoring once more, on views whose shared pass is made but nothing else."""
     images, train = fresh(place.test), copied(place.train)
-    with _peak() as memory:
-        began = time.monotonic()
-        detector = factory().fit(train)
-        fitted = time.monotonic() - began
+    with spent() as whole:
+        with spent() as fitting:
+            detector = factory().fit(train)
         with metered(images) as cost:
             detector.characteristics(images)
     each = {name: cost[name] / len(images) for name in ("seconds", "forward", "backward")}
-    said = f", {memory[0]:.0f} MB of memory at the peak" if memory else ""
+    said = "" if whole.rise is None else f", {whole.rise:.0f} MB of memory at the peak"
     return Check("time and memory", "measured",
-                 f"fit {fitted:.2f} s on {len(place.train)} images, {1000 * each['seconds']:.3f} ms, "
+                 f"fit {fitting.seconds:.2f} s on {len(place.train)} images, {1000 * each['seconds']:.3f} ms, "
                  f"{each['forward']:g} forward and {each['backward']:g} backward passes an image beside the shared one"
                  f"{said}")  # fmt: skip
-
-
-@contextmanager
-def _peak() -> Iterator[list[float]]:
-    """MB by which the process's resident memory rises at most inside; nothing where the system cannot say."""
-    found: list[float] = []
-    before = _resident() if _reset_peak() else None
-    yield found
-    if before is not None:
-        found.append(max(0.0, _status("VmHWM") - before))
-
-
-def _reset_peak() -> bool:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        return _status("VmHWM") > 0
-    except (OSError, ValueError):
-        return False
-
-
-def _resident() -> float:
-    return _status("VmRSS")
-
-
-def _status(name: str) -> float:
-    """A line of Linux's /proc/self/status in MB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise ValueError(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -73,6 +74,19 @@ def test_the_auroc_of_every_cell_is_scikit_learns_on_the_kept_scores(tiny: Tiny)
             assert cell["auroc"] == pytest.approx(np.mean(found), abs=1e-12)
 
 
+def test_the_table_of_time_has_every_stage_and_adds_up(tiny: Tiny) -> None:
+    table = pd.read_csv(tiny.folder / "tables" / "time.csv")
+    stages = table[table["stage"].str.match("attack|learn|score")]
+    assert sum(stages["stage"].str.startswith("attack")) == 2
+    assert sum(stages["stage"].str.startswith("score, fit and evaluate")) == 3 * 2
+    (whole,) = table.loc[table["stage"] == "sum; highest", "seconds"]
+    assert whole == pytest.approx(stages["seconds"].sum(), abs=0.1 * len(stages))
+    if sys.platform == "linux":
+        scored = stages.loc[stages["stage"].str.startswith("score"), "peak MB"]
+        assert scored.between(50, 100_000).all()
+        assert table.loc[table["stage"] == "sum; highest", "peak MB"].item() == stages["peak MB"].max()
+
+
 def test_a_second_run_computes_nothing_and_gives_the_same_tables(tiny: Tiny) -> None:
     before = tiny.tables()
     result = tiny.run()
@@ -83,7 +97,7 @@ def test_a_second_run_computes_nothing_and_gives_the_same_tables(tiny: Tiny) -> 
 def test_an_empty_store_gives_the_same_figures_to_the_last_digit(tiny: Tiny, tmp_path: Path) -> None:
     again = Tiny(tiny.file, tmp_path / "store", tmp_path / "out")
     again.run()
-    timed = {"cost.csv", "cost.md", "strength.csv", "strength.md", "report.md"}  # milliseconds are in these
+    timed = {"cost.csv", "cost.md", "strength.csv", "strength.md", "time.csv", "time.md", "report.md"}
     before, after = tiny.tables(), again.tables()
     assert {k: v for k, v in after.items() if k not in timed} == {k: v for k, v in before.items() if k not in timed}
 
