@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from .boxes import LAST_PIXEL, Size, Truth, per_image, scaled, usable
+from .boxes import LAST_PIXEL, Truth, per_image, usable
 from .metrics import Float64
 from .types import Bools, Floats, Ints, UserError
 from .wsol_config import V2_IOUS
@@ -59,19 +59,10 @@ class Contours(NamedTuple):
     owner: Ints
 
 
-def truncated(boxes: Floats, from_size: Size, to_size: Size) -> Float64:
-    """``(..., 4)`` boxes by edges in an image stretched to ``to_size``, as the reference stretches them.
-
-    It scales the first and the *last* pixel and cuts both to whole numbers, which takes up to a scale factor off.
-    """
-    moved = scaled(np.asarray(boxes, np.float64) - LAST_PIXEL, from_size, to_size)
-    return np.asarray(np.trunc(moved) + LAST_PIXEL, np.float64)
-
-
 def maxbox_hits(heat: Floats, truth: Truth, interval: float = 0.05) -> MaxBoxHits:
     """``(N, H, W)`` maps and true boxes by edges, as everywhere in the suite (`boxes`) -> hits at each threshold.
 
-    True boxes are cut to whole pixels here; annotations of another size than the map's come through `truncated`.
+    True boxes are cut to whole pixels here.
     """
     if not 0 < interval <= 1:
         raise UserError(f"The threshold interval of MaxBoxAcc is {interval:g}; give a number above 0 and at most 1.")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from subnetbench.bench import UserError, maxbox
 from subnetbench.bench.boxes import from_inclusive
-from subnetbench.bench.maxbox import contours, maxbox_hits, truncated
+from subnetbench.bench.maxbox import contours, maxbox_hits
 from subnetbench.bench.wsol_entries import maxbox_acc
 
 
@@ -191,18 +191,6 @@ def test_chunks_do_not_show(monkeypatch):
     np.testing.assert_array_equal(whole.v1, pieces.v1)
     np.testing.assert_array_equal(whole.v2, pieces.v2)
     assert 0 < whole.v2.mean() < 1
-
-
-@settings(deadline=None)
-@given(st.integers(1, 700), st.integers(1, 300), st.data())
-def test_truncated_boxes_are_the_references_resized_ones(width, to_width, data):
-    xmin = data.draw(st.integers(0, width - 1))
-    xmax = data.draw(st.integers(xmin, width - 1))
-    box = from_inclusive(np.array([xmin, 0, xmax, 4]))
-    resized = truncated(box, (5, width), (5, to_width))
-    whole = [int(float(xmin) * to_width / width), int(float(xmax) * to_width / width)]
-    assert resized.tolist() == [[whole[0], 0, whole[1] + 1, 5]]
-    assert maxbox._padded([resized])[0].tolist() == [[whole[0], 0, whole[1], 4]]
 
 
 def test_nothing_to_count_and_a_wrong_interval_are_refused_in_one_sentence():
