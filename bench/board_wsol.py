@@ -178,7 +178,9 @@ def checked_map(path: Path, content: Any) -> Localisation:
                 said = f"{given[name]:.6f}" if name in given else "none"
                 raise UserError(f"It states {METRICS[name]} {metric.value:.6f}, and its images give {said}; run its "
                                 "suite again.")  # fmt: skip
-        return entry.model_copy(update={"n": images})
+        # Where there is no net (the controls edges and constant-box), nothing names the class right or wrong.
+        metrics = {k: v for k, v in entry.metrics.items() if entry.model.name or k != "top1_error"}
+        return entry.model_copy(update={"n": images, "metrics": metrics})
     return entry
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .boxes import check_boxes, clipped, from_inclusive, scaled
 from .data import Dataset
-from .imagenet import files_of, folder
+from .imagenet import files_of, folder, placed
 from .registry import register_dataset
 from .types import Floats, Ints, UserError
 
@@ -93,9 +93,8 @@ def annotated(
         wrong = check_boxes(boxes, [shape] * len(boxes), [names[image]] * len(boxes))
         bad += wrong.values()
         boxes = boxes[[index for index in range(len(boxes)) if index not in wrong]]
-        factor = resize / min(height, width)
-        high, wide = round(height * factor), round(width * factor)
-        corner = np.tile([(wide - size) // 2, (high - size) // 2], 2)
+        (high, wide), (top, left) = placed(height, width, resize, size)
+        corner = np.tile([left, top], 2)
         moved = clipped(scaled(boxes, shape, (high, wide)) - corner, (size, size))
         seen = moved[(moved[:, 2] > moved[:, 0]) & (moved[:, 3] > moved[:, 1])]
         if len(boxes) and not len(seen):

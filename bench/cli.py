@@ -140,12 +140,12 @@ def run(
 
 def _result_tables(entries: list[dict[str, Any]], folder: Path) -> Iterable[Table]:
     """The terminal's form of Table 2: no brackets, half the interval's width instead."""
-    import json
+    from .entries import read_json
 
     for name in dict.fromkeys(entry["protocol"]["name"] for entry in entries):
         rows = [entry for entry in entries if entry["protocol"]["name"] == name]
         rows.sort(key=lambda entry: entry["detector"]["control"])
-        comparisons = json.loads((folder / "comparisons" / f"{name}.json").read_text(encoding="utf-8"))
+        comparisons = read_json(folder / "comparisons" / f"{name}.json")
         best = {(b["fit_on"], b["test_on"]): b for b in comparisons["best"]}
         attacks = list(rows[0]["attacks"])
         pairs = [(a, a) for a in attacks] + [(attacks[0], a) for a in attacks[1:]]
@@ -250,9 +250,12 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
         out.print(f"{escape(file)} is a valid suite: {len(suite.models)} nets x {len(suite.saliency)} methods "
                   f"x {len(suite.localisation.variants)} variants = {maps} kinds of maps.")  # fmt: skip
         return
+    report = Silent()
     with tempfile.TemporaryDirectory() as folder:
-        stages = Stages(suite, Store(Path(folder)), device=torch.device("cpu"), data_root=None, report=Silent())
+        stages = Stages(suite, Store(Path(folder)), device=torch.device("cpu"), data_root=None, report=report)
         runner.check(suite, stages)
+    for warning in report.warnings:
+        console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
     cells = len(suite.detectors) * len(suite.attacks) ** 2 * len(suite.protocols)
     out.print(f"{escape(file)} is a valid suite: {len(suite.detectors)} detectors x {len(suite.attacks)} attacks "
               f"x {len(suite.protocols)} protocols = {cells} cells.")  # fmt: skip
@@ -351,7 +354,7 @@ def plot(
     folder: Annotated[Path, typer.Argument(help="A results folder, or one that holds several.")] = RESULTS,
     only: Annotated[
         str | None,
-        typer.Option("--only", help="Some of roc,histograms,figure2,figure3,sensitivity; default: what there is."),
+        typer.Option("--only", help="Some of roc,histograms,figure2,figure3,figure4,sensitivity; default: all."),
     ] = None,
     formats: Annotated[str | None, typer.Option("--format", help="png, svg or both, with a comma.")] = None,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -109,7 +110,8 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
             count, notes = import_(archive, manifest, stages)
             for note in notes:
                 bars.warn(note)
-        options = "" if manifest.limit is None else f" --limit {manifest.limit}"
+        given = {"--limit": manifest.limit, "--classes": classes, "--data-root": data_root, "--store": store}
+        options = "".join(f" {name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
         out.print(f"{count} images of {', '.join(each.label for each in manifest.sets)} are in {stages.store.root}.\n"
                   f"subnetbench run {chosen}{options} --seed {manifest.seed} scores them.",
                   markup=False, highlight=False, soft_wrap=True)  # fmt: skip

@@ -78,6 +78,10 @@ def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
     if first == second:
         raise UserError(f"{first!r} was given twice, and a detector does not differ from itself; name another one.")
     entries = read_entries(folder)
+    suites = sorted({entry["suite"]["name"] for entry in entries})
+    if len(suites) > 1:
+        raise UserError(f"{folder} holds several suites ({', '.join(suites)}); give the folder of one of them with "
+                        "--results.")  # fmt: skip
     labels = sorted({entry["detector"]["label"] for entry in entries})
     for label in (first, second):
         if label not in labels:

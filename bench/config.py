@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -219,10 +221,25 @@ def read_suite(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
 
 
 def checked_suite(form: type[Form], path: Path, text: str, content: dict[str, Any]) -> Form:
+    for place, value in _leaves(content):
+        if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+            line = line_of(text, place)
+            key = ".".join(map(str, place))
+            raise UserError(f"{path}{f', line {line}' if line else ''}: {key}: {value} is neither text nor a finite "
+                            "number; give one of these.")  # fmt: skip
     try:
         return form.model_validate(content)
     except ValidationError as error:
         raise UserError(explain(error, path, text)) from None
+
+
+def _leaves(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Whatever TOML holds that is neither a table nor a list, with its place."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(item, (*place, key))
+    else:
+        yield place, value
 
 
 def explain(error: ValidationError, path: Path | str, text: str, prefix: tuple[str | int, ...] = ()) -> str:

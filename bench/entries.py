@@ -78,11 +78,16 @@ def _parquet(scores: pd.DataFrame) -> bytes:
     return blob
 
 
-def read_entry(path: Path) -> Entry:
+def read_json(path: Path) -> Any:
+    """What a run wrote; one sentence where it is damaged, by a merge, say."""
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"The entry {path} cannot be read ({error}); run its suite again.") from None
+        raise UserError(f"{path} cannot be read ({error}); run its suite again.") from None
+
+
+def read_entry(path: Path) -> Entry:
+    entry = read_json(path)
     if not isinstance(entry, dict) or any(key not in entry for key in _REQUIRED):
         raise UserError(f"{path} is no entry: it lacks some of {', '.join(_REQUIRED)}; run its suite again.")
     if entry["schema"] != SCHEMA:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from .entries import read_json
 from .types import UserError
 
 
@@ -28,7 +28,7 @@ def subnets(folder: Path) -> pd.DataFrame:
     path = folder / "subnets.json"
     if not path.is_file():
         return pd.DataFrame()
-    said = json.loads(path.read_text(encoding="utf-8"))
+    said = read_json(path)
     if "sets" not in said:
         raise UserError(f"{path} was written by an earlier version; run its suite again.")
     sets = [found["report"] for found in said["sets"]]
@@ -69,7 +69,7 @@ def sensitivity(folder: Path) -> pd.DataFrame:
     path = folder / "sensitivity.json"
     if not path.is_file():
         return pd.DataFrame()
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_json(path)
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for point in found["points"]:
         head = {"position": point["position"], "L1": point["l1"], "gamma": f"{point['gamma']:g}"}

@@ -192,6 +192,16 @@ def _reader(size: int, resize: int) -> Callable[[Path], npt.NDArray[np.uint8]]:
     return read
 
 
+def placed(height: int, width: int, resize: int, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(height, width) of an image as the reader resizes it, and (top, left) of the centre that it cuts out.
+
+    As torchvision's Resize and CenterCrop round: the longer side is cut to whole pixels, the corner is rounded to even.
+    """
+    longer = int(resize * max(height, width) / min(height, width))
+    high, wide = (resize, longer) if height <= width else (longer, resize)
+    return (high, wide), (round((high - size) / 2), round((wide - size) / 2))
+
+
 def _split(chosen: list[tuple[Path, int, int]], read: Callable[[Path], npt.NDArray[np.uint8]], size: int) -> Split:
     images = np.empty((len(chosen), size, size, 3), np.uint8)
     for row, (path, _, _) in enumerate(chosen):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,21 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..subnets import gates as gate_code
-from ..subnets.gates import random_gates
-from . import attribution_nets, boxes, maxbox, registry, saliency
-from .attribution_nets import AttributionNet, attribution_net
+from . import boxes, maxbox, registry, saliency
+from .attribution_nets import AttributionNet
 from .boxed import Annotations
 from .boxes import best_iou, pointing, threshold_boxes, usable
 from .data import Split
 from .maxbox import maxbox_hits
-from .models import Classifier
 from .nets import Nets, code_hash, source_hash
-from .store import Arrays, Meta, StoreError, hash_arrays
-from .types import ClassGates, Floats, Ints, UserError
+from .store import Arrays, Meta, StoreError, hash_arrays, key_of
+from .types import Floats, Ints, UserError
+from .variants import Variants
 from .wsol_config import NetPart, SaliencyPart, Variant, WsolSuite
 
-GATED: tuple[Variant, ...] = ("subnet", "random-gates", "wrong-class")
+#: Images whose statistics are put into the store together: as many can be lost when a run is stopped.
+PORTION = 250
+
+#: Batches: the class of the net (None: a whole one) and the places of images.
+Portion = list[tuple[int | None, Ints]]
 
 
 @dataclass(frozen=True)
@@ -51,73 +52,23 @@ class Boxed:
         return hash_arrays(self.split.ids, np.concatenate([*self.truth, np.zeros((1, 4))]))
 
 
-class Variants:
-    """The nets that maps are taken of: a classifier whole, as its classes' subnets, and as controls."""
-
-    def __init__(self, nets: Nets, seed: int) -> None:
-        self._nets, self._seed = nets, seed
-
-    @cached_property
-    def _gates(self) -> ClassGates:
-        return self._nets.gates[0][0]
-
-    def gates(self, variant: Variant) -> ClassGates | None:
-        """Rows by the image's own class; None for a whole net."""
-        if variant == "random-gates":
-            return random_gates(self._gates, self._seed)
-        if variant == "wrong-class":
-            order = wrong_classes(self._nets.classifier.classes, self._seed)
-            return {path: gate[order] for path, gate in self._gates.items()}
-        return self._gates if variant == "subnet" else None
-
-    def identity(self, variant: Variant) -> Meta:
-        """What a variant's maps depend on, beside the images."""
-        gates = self._nets.gates[0][1]["fingerprint"] if variant in GATED else ""
-        return {"model": self._nets.model_hash, "variant": variant, "gates": gates, "seed": self._seed,
-                "source": code_hash(attribution_nets, gate_code)}  # fmt: skip
-
-    def batches(self, variant: Variant, labels: Ints, size: int) -> Iterator[tuple[AttributionNet, Ints]]:
-        """Nets with the places of images whose maps they give; a subnet meets the images of its class alone."""
-        gates = self.gates(variant)
-        if gates is None:
-            classifier = self._nets.classifier
-            net = attribution_net(redrawn(classifier, self._seed) if variant == "random-weights" else classifier, None)
-            yield from ((net, index) for index in _pieces(np.arange(len(labels)), size))
-            return
-        for label in np.unique(labels):
-            net = attribution_net(self._nets.classifier, {path: gate[int(label)] for path, gate in gates.items()})
-            yield from ((net, index) for index in _pieces(np.flatnonzero(labels == label), size))
-
-
-def _pieces(index: Ints, size: int) -> Iterator[Ints]:
-    return (index[begin : begin + size] for begin in range(0, len(index), size))
-
-
-def wrong_classes(classes: int, seed: int) -> Ints:
-    """For each class another one, no two the same: a cyclic step through a random order."""
-    order = np.random.default_rng((seed, 11)).permutation(classes)
-    wrong = np.empty(classes, np.int64)
-    wrong[order] = np.roll(order, 1)
-    return wrong
-
-
-def redrawn(classifier: Classifier, seed: int) -> Classifier:
-    """The same net with all its weights drawn anew and untrained (the sanity check of Adebayo et al. 2018)."""
-    net = copy.deepcopy(classifier)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for module in net.net.modules():
-            reset: Any = getattr(module, "reset_parameters", None)
-            if callable(reset):
-                reset()
-    return net.eval()
+def _portions(batches: Sequence[tuple[int | None, Ints]]) -> Iterator[Portion]:
+    """Batches one after the other, `PORTION` images or the last of them together."""
+    portion: Portion = []
+    for batch in batches:
+        portion.append(batch)
+        if sum(len(index) for _, index in portion) >= PORTION:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
 
 
 def build(part: SaliencyPart, defaults: Mapping[str, Any] | None = None) -> Any:
     """The method that a suite names, with its parameters; ``defaults`` for those that it leaves out."""
     try:
         return registry.saliency.get(part.name)(**{**(defaults or {}), **part.parameters})
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"saliency.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
 
 
@@ -174,33 +125,90 @@ class Measured:
     def _walk(
         self, parts: Sequence[SaliencyPart], variant: Variant, images: Boxed, full: bool
     ) -> dict[str, tuple[Arrays, Meta] | str]:
-        """All methods batch by batch, so that they share one copy of each net and what it remembers of a batch."""
+        """All methods batch by batch, so that they share one copy of each net and what it remembers of a batch.
+
+        What `PORTION` images gave is kept in the store at once: a run that is stopped goes on behind it.
+        """
+        store, count, done = self.nets.store, len(images.split), 0
         methods = {part.title: self.method(part) for part in parts}
+        asked = {part.title: self.inputs(part, variant, images, full) for part in parts}
         rows: dict[str, list[tuple[Ints, Arrays]]] = {title: [] for title in methods}
         seconds = dict.fromkeys(methods, 0.0)
         refused: dict[str, str] = {}
-        device, count, done = self.nets.device, len(images.split), 0
+        batches = self.variants.batches(variant, images.split.labels, self.suite.localisation.batch_size)
         with self.nets.report.stage(f"{self.part.title}, {variant}: maps of {count} images") as tick:
-            for net, index in self.variants.batches(variant, images.split.labels, self.suite.localisation.batch_size):
-                batch = images.split.tensor(index).to(device)
-                targets = torch.from_numpy(images.split.labels[index]).to(device)
-                ids = torch.from_numpy(images.split.ids[index])
-                truth = [images.truth[i] for i in index]
-                for title, method in methods.items():
-                    if title in refused:
-                        continue
-                    began = time.monotonic()
-                    try:
-                        heat = method(net, batch, targets, ids=ids, seed=self.suite.seed).cpu().numpy()
-                    except UserError as error:
-                        refused[title] = str(error)
-                        continue
-                    seconds[title] += time.monotonic() - began
-                    rows[title].append((index, self.of_maps(heat, truth, full)))
+            for portion in _portions(batches):
+                index = np.concatenate([index for _, index in portion])
+                of = hash_arrays(images.split.ids[index])
+                keys = {title: key_of("portion", inputs | {"of": of}) for title, inputs in asked.items()}
+                kept = {} if store.when == "always" else {
+                    title: found for title, key in keys.items() if (found := store.read("portion", key)) is not None
+                }  # fmt: skip
+                fresh = self._portion({t: m for t, m in methods.items() if t not in kept and t not in refused},
+                                      variant, portion, images, full)  # fmt: skip
+                for title, made in fresh.items():
+                    if isinstance(made, str):
+                        refused[title] = made
+                    else:
+                        store.write("portion", keys[title], *made)
+                        kept[title] = made
+                for title, (arrays, meta) in kept.items():
+                    rows[title].append((index, arrays))
+                    seconds[title] += meta["seconds"]
                 done += len(index)
                 tick(done, count, "")
         return {title: refused[title] if title in refused else _assembled(rows[title], seconds[title], count)
                 for title in methods}  # fmt: skip
+
+    def _portion(
+        self, methods: Mapping[str, Any], variant: Variant, portion: Portion, images: Boxed, full: bool
+    ) -> dict[str, tuple[Arrays, Meta] | str]:
+        """Of each method the statistics of these images, one batch after the other, or why it cannot be given them."""
+        rows: dict[str, list[Arrays]] = {title: [] for title in methods}
+        seconds = dict.fromkeys(methods, 0.0)
+        refused: dict[str, str] = {}
+        for label, index in portion if methods else ():
+            net = self.variants.net(variant, label)
+            batch = images.split.tensor(index).to(self.nets.device)
+            targets = torch.from_numpy(images.split.labels[index]).to(self.nets.device)
+            ids = torch.from_numpy(images.split.ids[index])
+            truth = [images.truth[i] for i in index]
+            for title, method in methods.items():
+                if title in refused:
+                    continue
+                began = time.monotonic()
+                heat = self._map(title, method, net, batch, targets, ids)
+                if isinstance(heat, str):
+                    refused[title] = heat
+                    continue
+                seconds[title] += time.monotonic() - began
+                rows[title].append(self.of_maps(heat, truth, full))
+        return {
+            title: refused[title] if title in refused else (
+                {name: np.concatenate([each[name] for each in rows[title]]) for name in rows[title][0]},
+                {"seconds": seconds[title]},
+            )
+            for title in methods
+        }  # fmt: skip
+
+    def _map(
+        self, title: str, method: Any, net: AttributionNet, batch: torch.Tensor, targets: torch.Tensor,
+        ids: torch.Tensor,
+    ) -> Floats | str:  # fmt: skip
+        """Maps ``(N, H, W)``, or the sentence that says why there are none; a stranger's method may raise anything."""
+        try:
+            heat: Floats = method(net, batch, targets, ids=ids, seed=self.suite.seed).cpu().numpy()
+        except UserError as error:
+            return str(error)
+        except Exception as error:
+            part = next(part for part in self.suite.saliency if part.title == title)
+            if registry.saliency.is_ours(part.name):
+                raise
+            return f"raised {type(error).__name__}: {error}"
+        wanted = (len(batch), *batch.shape[2:])
+        if heat.shape != wanted:
+            return f"gave maps of shape {heat.shape} for images of {tuple(batch.shape)}; a map has shape {wanted}."
+        return heat
 
     def of_maps(self, heat: Floats, truth: Sequence[Floats], full: bool) -> Arrays:
         """Maps ``(N, H, W)`` as box statistics; a constant map or one with NaN overlaps with nothing at any alpha."""
@@ -220,11 +228,14 @@ class Measured:
         def compute() -> tuple[Arrays, Meta]:
             split, device, method = images.split, self.nets.device, self.method(part)
             heat = np.zeros((len(split), *split.images.shape[1:3]), np.float32)
-            for net, index in self.variants.batches(variant, split.labels, len(split)):
-                heat[index] = method(
-                    net, split.tensor(index).to(device), torch.from_numpy(split.labels[index]).to(device),
-                    ids=torch.from_numpy(split.ids[index]), seed=self.suite.seed,
-                ).cpu().numpy()  # fmt: skip
+            for label, index in self.variants.batches(variant, split.labels, len(split)):
+                found = self._map(
+                    part.title, method, self.variants.net(variant, label), split.tensor(index).to(device),
+                    torch.from_numpy(split.labels[index]).to(device), torch.from_numpy(split.ids[index]),
+                )  # fmt: skip
+                if isinstance(found, str):
+                    raise UserError(found)
+                heat[index] = found
             top = np.maximum(heat.max((1, 2), keepdims=True), np.finfo(np.float32).tiny)
             return {"heat": (heat / top).astype(np.float16)}, {}
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from ..subnets import calibration, frozen, learn
 from ..subnets import extract as extraction
 from ..subnets import gates as gates_module
-from ..subnets.extract import extract
+from ..subnets.extract import extract, refuse_collapsed
 from ..subnets.gates import GateOptions, gates_from_arrays, gates_to_arrays
 from . import data, models, registry, shipped
 from .config import NetSuite
@@ -109,8 +109,12 @@ class Nets:
         factory = registry.models.get(part.name)
         try:
             net: Classifier = factory(**{"classes": self.dataset.classes, "shape": self.dataset.shape, **parameters})
-        except TypeError as error:
-            raise UserError(f"model.parameters: the model {part.name!r} does not take them ({error}).") from None
+        except (TypeError, ValueError, RuntimeError) as error:
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"model.parameters: the model {part.name!r} does not take them ({said}).") from None
+        if net.classes < self.dataset.classes:
+            raise UserError(f"model.parameters: the model {part.name!r} has {net.classes} classes and "
+                            f"{self.dataset.name} has {self.dataset.classes}; give it as many.")  # fmt: skip
         return net
 
     @cached_property
@@ -171,20 +175,23 @@ class Nets:
 
     def gates_inputs(self, options: GateOptions) -> Meta:
         return {"model": self.model_hash, "images": self.split_key(self.train_split),
-                "options": options.model_dump(exclude={"chunk", "prefix_mib", "seeds"}),
+                "options": options.model_dump(exclude={"chunk", "prefix_mib", "seeds", "allow_collapsed"}),
                 "source": code_hash(calibration, extraction, frozen, gates_module, learn, models)}  # fmt: skip
 
     def learned_gates(self, options: GateOptions) -> tuple[ClassGates, Meta]:
-        """Class gates of one seed and the report on them."""
+        """Class gates of one seed and the report on them; kept also where they are refused, as collapsed."""
 
         def compute() -> tuple[Arrays, Meta]:
+            lenient = options.model_copy(update={"allow_collapsed": True})
             with spent() as taken, self.report.stage("learn class gates") as tick:
-                found = extract(self.classifier, self.train_split, options, progress=tick)
+                found = extract(self.classifier, self.train_split, lenient, progress=tick)
             meta = {"report": found.report, "calibration": vars(found.calibration), "seconds": taken.seconds,
                     "peak_mb": taken.highest}  # fmt: skip
             return gates_to_arrays(found.gates), _jsonable(meta)
 
         arrays, meta = self.store.get("gates", self.gates_inputs(options), compute)
+        if not options.allow_collapsed:
+            refuse_collapsed(meta["report"], options)
         gates = gates_from_arrays(arrays)
         return gates, meta | {"seed": options.seed, "fingerprint": fingerprint(gates)}
 

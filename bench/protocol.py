@@ -106,7 +106,8 @@ def split_indices(options: Strict, material: Material, seed: int, split: int) ->
 
 def is_able(options: Strict, material: Material, attack: str) -> bool:
     """Whether an attack succeeds often enough to have a say in the common index set."""
-    return bool(np.sum(material.success[attack]) >= options.minimum_success)
+    fooled = material.success[attack] & material.clean_correct  # "success" on a misnamed image is none
+    return bool(np.sum(fooled) >= options.minimum_success)
 
 
 def evaluated_images(options: Strict, material: Material, held_out: Ints, attack: str) -> Ints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -132,6 +133,12 @@ def check(suite: Suite, stages: Stages) -> None:
                 stages.sigma(attack.title, protocol)
     if not suite.dataset.name.endswith(".npz"):
         registry.datasets.get(suite.dataset.name)
+    claims = len(suite.statistics.comparisons) * (2 * len(suite.attacks) - 1)
+    least = stats.smallest_p(suite.statistics.resamples, claims)
+    if least > stats.ALPHA:
+        stages.report.warn(f"statistics: {claims} claims on {suite.statistics.resamples} resamples have a p-value of "
+                           f"{least:.2g} at least, so no verdict is possible; set resamples to "
+                           f"{math.ceil(2 * claims / stats.ALPHA)} or more, or compare less.")  # fmt: skip
 
 
 def execute(

@@ -52,6 +52,7 @@ class Stages(Nets):
         self.suite = suite
         self._views: dict[str, View] = {}
         self._attack_keys: dict[str, str] = {}
+        self._fitted: list[Any] = []
 
     # -- attacks ------------------------------------------------------------------------------------------------------
 
@@ -284,9 +285,9 @@ class Stages(Nets):
 
     def fitted(self, detector: Any, gate: int = 0) -> Any:
         """Fit once; what several detectors need of the training view is memoised there."""
-        if not getattr(detector, "_subnetbench_fitted", False):
+        if not any(detector is known for known in self._fitted):  # nothing is written on a stranger's object
             detector.fit(self._gated(self.train_view, gate))
-            detector._subnetbench_fitted = True
+            self._fitted.append(detector)
         return detector
 
 

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from .metrics import Float64, Ties, checked
 from .types import Floats, Ints
 
+#: Level of every verdict, after Holm's correction.
+ALPHA = 0.05
+
 Verdict = Literal["better", "worse", "not separable"]
 
 #: Largest number of weights that `bootstrap_auroc` holds at once (float64, so 8 MB an array: it stays in cache).
@@ -86,6 +89,11 @@ def paired_p(differences: Floats) -> float:
     return min(1.0, 2 * (side + 1) / (kept.size + 1))
 
 
+def smallest_p(resamples: int, claims: int) -> float:
+    """The least adjusted p that any of so many claims can have: where it is above `ALPHA`, no verdict is possible."""
+    return claims * 2 / (resamples + 1)
+
+
 def holm(p_values: Sequence[float] | Floats) -> Float64:
     """Holm's (1979) step-down adjusted p-values, in the order given: all claims at once at the level of one."""
     p = np.asarray(p_values, np.float64)
@@ -95,7 +103,7 @@ def holm(p_values: Sequence[float] | Floats) -> Float64:
     return adjusted
 
 
-def verdict(difference_samples: Floats, adjusted_p: float, alpha: float = 0.05) -> Verdict:
+def verdict(difference_samples: Floats, adjusted_p: float, alpha: float = ALPHA) -> Verdict:
     """What may be said of a difference: its sign where the adjusted p is at most ``alpha``, else nothing."""
     kept = difference_samples[~np.isnan(difference_samples)]
     centre = float(np.median(kept)) if kept.size else 0.0
@@ -113,16 +121,3 @@ def pool_splits(samples: Sequence[Floats], rng: np.random.Generator) -> Float64:
     stacked = np.stack([np.asarray(array, np.float64) for array in samples])
     chosen = rng.permutation(np.arange(stacked.shape[1]) % len(stacked))
     return np.asarray(stacked[chosen, np.arange(stacked.shape[1])], np.float64)
-
-
-def delong_variance(positive: Floats, negative: Floats) -> float:
-    """Variance of the AUROC of independent images after DeLong et al. 1988: a check on the bootstrap, no part of it."""
-    positive, negative = checked(positive, negative)
-    if min(positive.size, negative.size) < 2:
-        return float("nan")
-    parts = []
-    for own, other in ((positive, negative), (negative, positive)):
-        ordered = np.sort(other)
-        placed = np.searchsorted(ordered, own, "left") + np.searchsorted(ordered, own, "right")
-        parts.append(float(np.var(placed / (2 * other.size), ddof=1)) / own.size)
-    return sum(parts)

@@ -7,9 +7,9 @@ import errno
 import hashlib
 import json
 import os
-import shutil
+import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -201,11 +201,12 @@ class Store:
                           "folder or give another with --store.")  # fmt: skip
 
     def size(self) -> dict[str, tuple[int, int]]:
-        """Files and bytes of each kind."""
+        """Files and bytes of each kind. What no store wrote is no artifact, whatever folder was given as one."""
         sizes = {}
         for folder in sorted(p for p in self.root.iterdir() if p.is_dir() and p.name != "locks"):
-            files = [p for p in folder.iterdir() if p.is_file()]
-            sizes[folder.name] = (len(files), sum(p.stat().st_size for p in files))
+            files = _artifacts(folder)
+            if files:
+                sizes[folder.name] = (len(files), sum(p.stat().st_size for p in files))
         return sizes
 
     def clean(self, kinds: list[str] | None = None) -> int:
@@ -213,8 +214,24 @@ class Store:
         freed = 0
         for kind, (_, size) in self.size().items():
             if kinds is None or kind in kinds:
-                shutil.rmtree(self.root / kind, ignore_errors=True)
+                _remove(_artifacts(self.root / kind), self.root / kind)
                 freed += size
         if kinds is None:
-            shutil.rmtree(self.root / "locks", ignore_errors=True)
+            _remove(list((self.root / "locks").glob("*.lock")), self.root / "locks")
         return freed
+
+
+#: Names of artifacts, checkpoints, and what a kill left of either.
+_ARTIFACT = re.compile(r"(\w+-)?[0-9a-f]{32}\.safetensors|\.partial-\w+")
+
+
+def _artifacts(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if _ARTIFACT.fullmatch(path.name) and path.is_file()]
+
+
+def _remove(files: Sequence[Path], folder: Path) -> None:
+    """These files, and their folder where nothing else is in it."""
+    for path in files:
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

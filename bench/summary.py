@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 import pandas as pd
 
 from .cells import columns_of
-from .entries import Entry, csv_text, net_of, read_entries
+from .entries import Entry, csv_text, net_of, read_entries, read_json
 from .tables import (
-    PUBLISHED_ATTACKS,
-    PUBLISHED_DATASETS,
     PUBLISHED_DETECTORS,
+    against_published,
     bracket,
-    cell_of,
     compare_files,
-    published_table2,
+    published_cells,
 )
 
 CLAIMANT = "subnet-mahalanobis"
@@ -66,31 +63,16 @@ def published_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """One row a cell of Table 2, of a suite that has all its detectors; these under their own names only."""
     if not set(PUBLISHED_DETECTORS) <= {entry["detector"]["label"] for entry in entries}:
         return []
-    reference = published_table2().set_index(["dataset", "detector", "protocol", "attack"])["auroc_percent"]
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
-    for entry in entries:
-        dataset = PUBLISHED_DATASETS.get(entry["dataset"]["name"])
-        label = entry["detector"]["label"]
-        if dataset is None or label not in PUBLISHED_DETECTORS:
-            continue
-        attacks = list(entry["attacks"])
-        for kind, fit_of in (("seen", None), ("unknown", attacks[0])):
-            for test_on in attacks:
-                attack = PUBLISHED_ATTACKS.get(test_on)
-                if attack is None:
-                    continue
-                theirs = float(reference[dataset, PUBLISHED_DETECTORS[label], kind, attack])
-                cell = cell_of(entry, fit_of or test_on, test_on)
-                head = {"suite": entry["suite"]["name"], "net": net_of(entry), "detector": label,
-                        "cell": f"{kind} {attack}", "published": f"{theirs:.2f}"}  # fmt: skip
-                row = rows.setdefault(tuple(head.values()), head)
-                protocol = entry["protocol"]["name"]
-                row[protocol] = bracket(cell)
-                inside = cell["auroc"] is not None and cell["low"] <= theirs / 100 <= cell["high"]
-                row[f"{protocol} minus published"] = (
-                    "–" if cell["auroc"] is None else f"{100 * cell['auroc'] - theirs:+.2f}"
-                )
-                row[f"inside {protocol}"] = "–" if cell["auroc"] is None else "yes" if inside else "no"
+    for entry, kind, _, attack, cell, theirs in published_cells(entries):
+        label, protocol = entry["detector"]["label"], entry["protocol"]["name"]
+        if label not in PUBLISHED_DETECTORS:
+            continue  # a variant, such as another choice of classes
+        head = {"suite": entry["suite"]["name"], "net": net_of(entry), "detector": label, "cell": f"{kind} {attack}",
+                "published": f"{theirs:.2f}"}  # fmt: skip
+        row = rows.setdefault(tuple(head.values()), head)
+        row[protocol] = bracket(cell)
+        row[f"{protocol} minus published"], row[f"inside {protocol}"] = against_published(cell, theirs)
     return list(rows.values())
 
 
@@ -99,7 +81,7 @@ def claim_rows(folder: Path) -> list[dict[str, Any]]:
     entries = read_entries(folder)
     rows = []
     for path in sorted((folder / "comparisons").glob("*.json")):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         own = [e for e in entries if e["protocol"]["name"] == found["protocol"] and e["detector"]["label"] == CLAIMANT]
         pairs = {(c["fit_on"], c["test_on"], c["second"]): c for c in found["comparisons"] if c["first"] == CLAIMANT}
         rivals = list(dict.fromkeys(second for _, _, second in pairs))

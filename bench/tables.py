@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 
 from . import gate_tables, time_table
 from .cells import Pair, columns_of
-from .entries import Entry, csv_text, read_entries, tidy, write_text
+from .entries import Entry, csv_text, read_entries, read_json, tidy, write_text
 from .gate_tables import percent
 from .semantics import SEMANTICS_NOTE, semantics
 from .separation import SEPARATION_NOTE, separation
@@ -61,7 +60,7 @@ def compare_files(folder: Path, wanted: Mapping[str, str], check: bool) -> list[
 def render(folder: Path) -> dict[str, str]:
     """File name -> text of every table that the entries under ``folder`` give."""
     entries = read_entries(folder)
-    comparisons = [json.loads(p.read_text(encoding="utf-8")) for p in sorted((folder / "comparisons").glob("*.json"))]
+    comparisons = [read_json(path) for path in sorted((folder / "comparisons").glob("*.json"))]
     made: dict[str, str] = {"cells.csv": csv_text(tidy(entries))}
     report = [f"# {', '.join(sorted({e['suite']['name'] for e in entries}))}", "", *_preamble(entries)]
     sections: list[tuple[str, str, Callable[[], pd.DataFrame], str]] = [
@@ -199,34 +198,38 @@ def published_table2() -> pd.DataFrame:
     return published_table("table2_detection_auroc.csv")
 
 
-def published(entries: Sequence[Entry]) -> pd.DataFrame:
+def published_cells(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, str, str, dict[str, Any], float]]:
+    """Every cell that has one in the published Table 2: entry, seen or unknown, the attack's label and its published
+    name, the cell, and the published AUROC in percent. Detectors and attacks are known by their registered names."""
     reference = published_table2().set_index(["dataset", "detector", "protocol", "attack"])["auroc_percent"]
-    rows = []
     for entry in entries:
         dataset = PUBLISHED_DATASETS.get(entry["dataset"]["name"])
         detector = PUBLISHED_DETECTORS.get(entry["detector"]["name"])
         if dataset is None or detector is None:
             continue
         attacks = _attack_names(entry)
-        for protocol, fit_of in (("seen", None), ("unknown", attacks[0])):
+        for kind, fit_of in (("seen", None), ("unknown", attacks[0])):
             for test_on in attacks:
                 name = PUBLISHED_ATTACKS.get(entry["attacks"][test_on]["name"])
-                if name is None:
-                    continue
-                cell = cell_of(entry, fit_of or test_on, test_on)
-                theirs = float(reference[dataset, detector, protocol, name])
-                row = _head(entry) | {
-                    "attack": f"{protocol} {test_on}",
-                    "ours": bracket(cell),
-                    "published": f"{theirs:.2f}",
-                }
-                if cell["auroc"] is None:
-                    row |= {"difference": "–", "inside our interval": "–"}
-                else:
-                    inside = cell["low"] <= theirs / 100 <= cell["high"]
-                    row |= {"difference": f"{100 * cell['auroc'] - theirs:+.2f}",
-                            "inside our interval": "yes" if inside else "no"}  # fmt: skip
-                rows.append(row)
+                if name is not None:
+                    cell = cell_of(entry, fit_of or test_on, test_on)
+                    yield entry, kind, test_on, name, cell, float(reference[dataset, detector, kind, name])
+
+
+def against_published(cell: dict[str, Any], theirs: float) -> tuple[str, str]:
+    """Ours minus theirs in points, and whether theirs lies in our interval."""
+    if cell["auroc"] is None:
+        return "–", "–"
+    inside = cell["low"] <= theirs / 100 <= cell["high"]
+    return f"{100 * cell['auroc'] - theirs:+.2f}", "yes" if inside else "no"
+
+
+def published(entries: Sequence[Entry]) -> pd.DataFrame:
+    rows = []
+    for entry, kind, test_on, _, cell, theirs in published_cells(entries):
+        difference, inside = against_published(cell, theirs)
+        rows.append(_head(entry) | {"attack": f"{kind} {test_on}", "ours": bracket(cell), "published": f"{theirs:.2f}",
+                                    "difference": difference, "inside our interval": inside})  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -25,7 +25,7 @@ Progress = Callable[[int, int, str], None]
 class Recipe(BaseModel):
     """How a classifier is trained. Everything that changes the weights is here."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(500, ge=2)
@@ -82,6 +82,10 @@ def train(
     With ``checkpoint``, an epoch that is done is never done again: a killed run goes on after it and ends with the
     same weights, since every epoch draws from a generator of its own.
     """
+    side = min(dataset.shape[1:])
+    if recipe.shift >= side:
+        raise UserError(f"model.train.shift is {recipe.shift} and the images of {dataset.name} have {side} pixels; "
+                        "give less than that.")  # fmt: skip
     _begin(classifier, recipe, dataset.train)
     classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     low_precision = has_fast_bf16(device)

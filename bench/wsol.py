@@ -22,13 +22,14 @@ from .data import Dataset, Split, load, stratified
 from .entries import write_json
 from .figure4 import MAPS, write_maps
 from .imagenet import geometry
-from .localise import GATED, Boxed, Measured, build
+from .localise import Boxed, Measured, build
 from .nets import Nets, fill
 from .progress import Reporter, Silent
 from .shipped import locate
 from .store import Arrays, Meta, NotStored, Store
 from .train import Recipe
 from .types import Bools, Floats, UserError
+from .variants import GATED
 from .versions import LIBRARIES, versions
 from .wsol_config import NetPart, SaliencyPart, Variant, WsolSuite
 from .wsol_entries import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .entries import write_bytes, write_json
+from .entries import read_json, write_bytes, write_json
 from .stats import holm, interval, paired_p, resample_counts, verdict
 from .store import Arrays
 from .types import Bools, Floats, Ints, UserError
@@ -134,10 +133,7 @@ def read_localisation(folder: Path) -> list[Entry]:
     """All localisation entries of a results folder, in a fixed order; an empty list where it has none."""
     entries = []
     for path in sorted((folder / FOLDER).glob("*/*.json")):
-        try:
-            entry = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"The entry {path} cannot be read ({error}); run its suite again.") from None
+        entry = read_json(path)
         if not isinstance(entry, dict) or any(key not in entry for key in _REQUIRED):
             raise UserError(f"{path} is no localisation entry: it lacks some of {', '.join(_REQUIRED)}; run its suite "
                             "again.")  # fmt: skip
@@ -160,7 +156,7 @@ def _order(folder: Path) -> dict[str, int]:
     path = folder / "suite.json"
     if not path.is_file():
         return {}
-    suite = json.loads(path.read_text(encoding="utf-8"))
+    suite = read_json(path)
     parts = [part["label"] or part["name"] for key in ("models", "saliency") for part in suite.get(key, ())]
     return {name: place for place, name in enumerate([*parts, *suite.get("localisation", {}).get("variants", ())])}
 

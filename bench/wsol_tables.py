@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from .entries import csv_text
+from .entries import csv_text, read_json
 from .gate_tables import percent
 from .tables import compare_files, published_table
 from .types import UserError
@@ -39,7 +38,7 @@ def render(folder: Path) -> dict[str, str]:
     entries = read_localisation(folder)
     if not entries:
         raise UserError(f"There are no localisation entries under {folder}; run a wsol suite first.")
-    said = _read(folder / FOLDER / "claims.json")
+    said = read_json(folder / FOLDER / "claims.json")
     sections: list[tuple[str, str, Callable[[], pd.DataFrame], str]] = [
         ("table1", "Localisation error, whole net and subnet", lambda: table1(entries), TABLE1_NOTE),
         ("controls", "Beside the controls", lambda: controls(entries), CONTROLS_NOTE),
@@ -64,14 +63,6 @@ def render(folder: Path) -> dict[str, str]:
         report += ["## What could not be run", "", *(f"- {net}, {method}: {why}" for net, method, why in reasons), ""]
     made["report.md"] = "\n".join(report)
     return made
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); run its suite again.") from None
-    return found
 
 
 def recomputed(folder: Path, entry: Entry) -> dict[str, dict[str, float]]:
@@ -230,7 +221,7 @@ SUBNETS_NOTE = (
 def subnets(folder: Path) -> pd.DataFrame:
     path = folder / FOLDER / "subnets.json"
     rows = []
-    for net, meta in (_read(path)["nets"] if path.is_file() else {}).items():
+    for net, meta in (read_json(path)["nets"] if path.is_file() else {}).items():
         report = meta["report"]
         mean = {name: sum(row[name] for row in report) / len(report)
                 for name in ("active_total", "full_balanced_accuracy", "subnet_balanced_accuracy")}  # fmt: skip

@@ -73,7 +73,7 @@ def extract(
         at_chance = row["subnet_balanced_accuracy"] <= CHANCE < row["full_balanced_accuracy"]
         row["collapsed"] = bool(at_chance or min(row["active"].values()) == 0)
     if not options.allow_collapsed:
-        _refuse_collapsed(report, options)
+        refuse_collapsed(report, options)
     return Extraction(gates, report, calibration)
 
 
@@ -172,7 +172,8 @@ def balanced_scores(own: torch.Tensor, others: torch.Tensor) -> tuple[float, flo
     return float(accuracy), float(entropy)
 
 
-def _refuse_collapsed(report: Sequence[Mapping[str, Any]], options: GateOptions) -> None:
+def refuse_collapsed(report: Sequence[Mapping[str, Any]], options: GateOptions) -> None:
+    """UserError where a class's subnet of an `Extraction`'s report is collapsed."""
     names = [str(row["class"]) for row in report if row["collapsed"]]
     if names:
         some = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

@@ -24,7 +24,7 @@ class GateOptions(BaseModel):
     others. The defaults depart from them where the documentation says why.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     position: str = Field("units", description="which of the model's named gate positions is gated")
     l1: Literal["sum", "mean", "layersum"] = Field(

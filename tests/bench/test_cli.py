@@ -338,6 +338,49 @@ def test_tables_are_written_anew_and_checked(ran: Small, tmp_path: Path, monkeyp
     assert "There are no entries under empty" in call("tables", "empty").mistake
 
 
+def test_a_damaged_comparison_is_one_sentence(ran: Small, tmp_path: Path) -> None:
+    home = shutil.copytree(ran.output / "small", tmp_path / "small")
+    (home / "comparisons" / "strict.json").write_text("<<<<<<< HEAD\n", encoding="utf-8")
+    assert "strict.json cannot be read" in call("tables", home).mistake
+
+
+def test_gates_that_are_refused_are_kept(own: Small, tmp_path: Path) -> None:
+    """Learning them again would give the same: `allow_collapsed` takes them as they are."""
+    part = '\n[[detectors]]\nname = "subnet-mahalanobis"\nparameters = { classes = "predicted" }\ncandidates = [{}]\n'
+    gates = '\n[subnets]\ngamma = 5.0\nl1 = "sum"\nepochs = 3\nlearning_rate = 0.3\nbatch_size = 16\n'
+    file = written(tmp_path / "a", ("\n[[protocols]]", f"{part}{gates}\n[[protocols]]"))
+    assert "are collapsed" in own.run(file=file).mistake
+    (kept,) = (own.store / "gates").iterdir()
+    before = kept.stat().st_mtime_ns
+    lenient = written(tmp_path / "b", ("\n[[protocols]]", f"{part}{gates}allow_collapsed = true\n\n[[protocols]]"))
+    said = own.run(file=lenient)
+    assert said.code == 0, said.err
+    assert [path.stat().st_mtime_ns for path in (own.store / "gates").iterdir()] == [before]
+
+
+def test_claims_that_cannot_have_a_verdict_are_said_beforehand(tmp_path: Path) -> None:
+    pair = '["mahalanobis", "max-softmax"]'
+    file = written(tmp_path, ("resamples = 100\n", f"resamples = 100\ncomparisons = [{', '.join([pair] * 3)}]\n"))
+    said = call("validate", file)
+    assert said.code == 0
+    assert "no verdict is possible; set resamples to 120 or more" in " ".join((said.out + said.err).split())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("width = 8", "classes = 5", "has 5 classes and digits has 10"),
+        ("width = 8", "width = -1", "does not take them"),
+        ("width = 8", "width = 2020-01-01", "model.parameters.width: 2020-01-01 is neither text nor a finite number"),
+        ("shift = 0", "shift = 9", "model.train.shift is 9 and the images of digits have 8 pixels"),
+        ("learning_rate = 0.1", "learning_rate = inf", "model.train.learning_rate: inf is neither"),
+    ],
+)
+def test_parameters_that_no_net_takes_are_one_sentence(tmp_path: Path, old: str, new: str, words: str) -> None:
+    file = written(tmp_path, (old, new))
+    assert words in call("run", file, "--store", tmp_path / "store", "--output", tmp_path / "out").mistake
+
+
 def test_compare_prints_paired_differences(ran: Small) -> None:
     said = call("compare", "mahalanobis", "max-softmax", "--results", ran.output / "small")
     assert said.code == 0

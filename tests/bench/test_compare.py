@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,15 @@ def test_plot_draws_a_panel_for_each_seen_attack_of_each_protocol(tiny: Tiny, tm
 )
 def test_a_mistake_is_one_sentence(tiny: Tiny, words: tuple[str, ...], mistake: str) -> None:
     assert mistake in call("compare", *words, "--results", tiny.folder).mistake
+
+
+def test_several_suites_are_told_apart(tiny: Tiny, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(tiny.folder, tmp_path / name)
+    for path in (tmp_path / "two" / "entries").rglob("*.json"):
+        path.write_text(path.read_text(encoding="utf-8").replace('"name": "tiny"', '"name": "two"'), encoding="utf-8")
+    said = call("compare", "mahalanobis", "max-softmax", "--results", tmp_path).mistake
+    assert "holds several suites (tiny, two)" in said
 
 
 def test_an_output_without_unicode_gets_tables_and_no_picture(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

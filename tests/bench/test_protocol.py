@@ -81,6 +81,16 @@ def test_an_attack_that_hardly_succeeds_does_not_empty_the_common_set() -> None:
     assert set(evaluated_images(Strict(), facts, held_out, "a")) == set(held_out[facts.success["a"][held_out]])
 
 
+def test_images_that_were_wrong_when_clean_are_no_successes_of_an_attack() -> None:
+    """Verification calls an image a success that names another class, misnamed clean ones included."""
+    facts = material()
+    facts.success["a"][:] = ~facts.clean_correct  # it fools nobody
+    assert facts.success["a"].sum() >= 15
+    options = Strict(minimum_success=10)
+    held_out = split_indices(options, facts, 0, 0)[1]
+    assert set(evaluated_images(options, facts, held_out, "b")) == set(held_out[facts.success["b"][held_out]])
+
+
 def test_an_attack_without_successes_gives_a_cell_with_n_0_and_its_reason() -> None:
     outcome = evaluate(Strict(splits=1), material(success=0.0), Made(), 1, 0)
     assert outcome.scores.query("fit_on == 'a'").empty

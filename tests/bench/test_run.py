@@ -102,6 +102,27 @@ def test_an_empty_store_gives_the_same_figures_to_the_last_digit(tiny: Tiny, tmp
     assert {k: v for k, v in after.items() if k not in timed} == {k: v for k, v in before.items() if k not in timed}
 
 
+def test_a_detector_that_takes_no_new_attribute_is_fitted_once(tiny: Tiny, registered: Any, tmp_path: Path) -> None:
+    fits: list[int] = []
+
+    class Slotted:
+        info = DetectorInfo(title="t", formula="f", year=2026)
+        candidates = ()
+        __slots__ = ()
+
+        def fit(self, train: Any) -> Any:
+            fits.append(len(train))
+            return self
+
+        def characteristics(self, x: Any) -> Any:
+            return -np.sort(x.logits, axis=1)[:, -1:]
+
+    registered("slotted")(Slotted)
+    own = tiny.variant(tmp_path, ('name = "lid"\ncandidates = [{ k = 10 }]', 'name = "slotted"'))
+    assert not own.run().failures
+    assert len(fits) == 2  # once a protocol
+
+
 def test_a_damaged_artifact_is_named_and_rebuilt(tiny: Tiny, tmp_path: Path) -> None:
     shutil.copytree(tiny.store, tmp_path / "store")
     copy = Tiny(tiny.file, tmp_path / "store", tmp_path / "out")

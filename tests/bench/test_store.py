@@ -210,3 +210,19 @@ def test_size_and_clean_count_by_kind(tmp_path):
     store.clean()
     assert files(tmp_path) == []
     assert store.get("scores", {"a": 1}, Work())[0]["time"] == 1
+
+
+def test_clean_leaves_what_no_store_wrote(tmp_path):
+    """A folder given as a store by mistake."""
+    (tmp_path / "thesis" / "chapters").mkdir(parents=True)
+    (tmp_path / "thesis" / "chapters" / "a.tex").write_text("years of work")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "mine.safetensors").write_text("mine")
+    (tmp_path / "notes.txt").write_text("")
+    before = files(tmp_path)
+    store = Store(tmp_path)
+    assert store.size() == {}
+    store.get("weights", {"a": 1}, Work())
+    assert {kind: count for kind, (count, _) in store.size().items()} == {"weights": 1}
+    store.clean()
+    assert files(tmp_path) == before

@@ -21,7 +21,7 @@ def entry(detector: str, dataset: str = "cifar10", auroc: float | None = 0.9) ->
     return {"schema": 1, "suite": {"name": "s"}, "dataset": {"name": dataset}, "seed": 0, "versions": {}, "scores": {},
             "model": {"name": "net", "parameters": {"width": 3}}, "protocol": {"name": "strict"},
             "detector": {"label": detector, "name": detector, "control": False},
-            "attacks": dict.fromkeys(ATTACKS), "cells": cells}  # fmt: skip
+            "attacks": {name: {"name": name} for name in ATTACKS}, "cells": cells}  # fmt: skip
 
 
 @pytest.fixture

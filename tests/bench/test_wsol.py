@@ -13,17 +13,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchvision.transforms as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
-from subnetbench.bench import cli, localise, registry, wsol
+from subnetbench.bench import cli, localise, registry, variants, wsol
 from subnetbench.bench.boxed import annotated
 from subnetbench.bench.config import changed
-from subnetbench.bench.localise import redrawn, wrong_classes
+from subnetbench.bench.imagenet import placed
 from subnetbench.bench.plots import write_plots
 from subnetbench.bench.progress import Silent
 from subnetbench.bench.saliency import SaliencyInfo
 from subnetbench.bench.store import Store
 from subnetbench.bench.types import UserError
+from subnetbench.bench.variants import redrawn, wrong_classes
 from subnetbench.bench.wsol_config import load_any
 from subnetbench.bench.wsol_entries import claims, drawn_counts, read_frame, read_localisation
 from subnetbench.bench.wsol_tables import recomputed, write_wsol_tables
@@ -209,7 +213,7 @@ def test_a_second_run_reads_everything_and_changes_no_byte(digits, monkeypatch):
     def nothing(*_):
         raise AssertionError("a map was made again")
 
-    monkeypatch.setattr(localise.Variants, "batches", nothing)
+    monkeypatch.setattr(variants.Variants, "batches", nothing)
     before = {p: p.read_bytes() for p in sorted(digits.folder.rglob("*")) if p.is_file()}
     result, _ = digits.run()
     assert result.computed == 0
@@ -307,6 +311,18 @@ def test_boxes_follow_an_image_through_resizing_and_the_centre_cut(tmp_path):
     assert found.boxes[0].tolist() == [[1, 2, 6, 6]]
     assert 1 not in found.boxes
     assert found.left_out == ("val/b/x.png: its box lies outside of the part that the net sees",)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(224, 900), st.integers(224, 900))
+def test_boxes_are_moved_as_torchvision_moves_the_image(height, width):
+    """Against torchvision's own resizing and cutting, of a picture of each pixel's place."""
+    resize, size = 256, 224
+    (high, wide), (top, left) = placed(height, width, resize, size)
+    image = torch.zeros(1, height, width)
+    assert tf.Resize(resize)(image).shape[1:] == (high, wide)
+    places = torch.arange(high * wide).view(1, high, wide)
+    assert tf.CenterCrop(size)(places)[0, 0, 0].item() == top * wide + left
 
 
 def test_a_map_that_says_nothing_is_a_miss_and_counted(digits, tmp_path):
@@ -423,6 +439,61 @@ def test_what_is_computed_before_a_kill_is_kept(digits, tmp_path, monkeypatch):
     monkeypatch.undo()
     result, _ = own.run()
     assert result.computed == 2 * 2 * 3  # two variants, two splits, three methods
+
+
+def test_what_a_walk_made_before_a_kill_is_kept_portion_by_portion(digits, tmp_path, monkeypatch):
+    own = digits.copy(tmp_path)
+    own.store = tmp_path / "store"
+    shutil.copytree(digits.store, own.store)
+    for kind in ("localisation", "portion"):
+        shutil.rmtree(own.store / kind)
+    monkeypatch.setattr(localise, "PORTION", 10)
+    walked: list[int] = []
+    plain = localise.Measured._portion
+
+    def portion(self, methods, variant, batches, images, full):
+        if len(walked) == 4:
+            raise KeyboardInterrupt
+        if methods:
+            walked.append(sum(len(index) for _, index in batches))
+        return plain(self, methods, variant, batches, images, full)
+
+    monkeypatch.setattr(localise.Measured, "_portion", portion)
+    with pytest.raises(KeyboardInterrupt):
+        own.run()
+    before, total = list(walked), 5 * (24 + 30)  # variants x held-out and test images
+    walked.append(0)  # the second run is not stopped
+    own.run()
+    assert sum(before) >= 40
+    assert sum(walked) == total  # nothing was walked twice
+    for path in (digits.folder / "localisation").rglob("*.parquet"):
+        assert (own.folder / path.relative_to(digits.folder)).read_bytes() == path.read_bytes()
+
+
+class Fragile:
+    """A stranger's method that fails on whatever it is given, or gives something else than maps."""
+
+    info = registry.saliency.get("saliency").info
+    parameters: ClassVar[dict[str, object]] = {}
+
+    def __init__(self, *, raises: bool = True) -> None:
+        self.raises = raises
+
+    def __call__(self, net, x, targets, *, ids, seed):
+        if self.raises:
+            raise RuntimeError("out of memory")
+        return x
+
+
+@pytest.mark.parametrize(("raises", "words"), [("true", "RuntimeError: out of memory"), ("false", "maps of shape")])
+def test_a_strangers_method_that_fails_is_a_reported_entry(digits, tmp_path, monkeypatch, raises, words):
+    list(registry.saliency)
+    monkeypatch.setitem(registry.saliency._items, "fragile", Fragile)
+    own = digits.copy(tmp_path, SUITE + f'\n[[saliency]]\nname = "fragile"\nparameters = {{ raises = {raises} }}\n')
+    result, _ = own.run()
+    assert len(result.failures) == 5
+    assert all(words in failure for failure in result.failures)
+    assert all(e["metrics"] for e in read_localisation(own.folder) if e["method"]["label"] != "fragile")
 
 
 def test_the_command_line_runs_a_localisation_suite_and_shows_its_errors(digits, capsys, monkeypatch):
