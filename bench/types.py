@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 if TYPE_CHECKING:
+    import torch  # for names alone: seconds that the pages and tables, which need no net, do without
+
     from .models import Classifier
     from .views import View
 
@@ -26,7 +27,7 @@ Bools = npt.NDArray[np.bool_]
 EVERY = "*"
 
 #: Channel gates of every class: gated module path -> ``(classes, channels)``, values >= 0, 0 = channel removed.
-ClassGates = Mapping[str, torch.Tensor]
+ClassGates: TypeAlias = "Mapping[str, torch.Tensor]"
 
 #: What a detector must be given before it can score: clean training data, adversarial examples (for its combiner),
 #: gradients of the classifier, dropout in the classifier, class-specific subnets.

@@ -666,3 +666,9 @@ def test_the_single_page_alone_writes_no_folder(results, tmp_path):
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "one.html").is_file()
     assert not (tmp_path / "site").exists()
+
+
+def test_pages_are_made_without_torch() -> None:
+    """Its import takes as long as the pages of a hundred entries."""
+    code = "import sys, subnetbench.bench.leaderboard; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
