@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from .board_entries import Checked, LeftOut, each_json, read_checked
 from .board_wsol import Track, read_track
-from .cells import Pair, columns_of
+from .cells import Pair, column_title, columns_of
 from .entries import Entry, net_of
 from .store import canonical
 from .types import UserError
@@ -134,10 +134,6 @@ def read_results(folder: Path) -> Results:
         others = f" ({len(left_out) - 1} more after it)" if len(left_out) > 1 else ""
         raise UserError(f"Nothing under {folder} can be shown: {left_out[0]}{others}")
     raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
-
-
-def column_title(pair: Pair) -> str:
-    return f"{'seen' if pair[0] == pair[1] else 'unknown'} {pair[1]}"
 
 
 def needs_of(entry: Entry) -> list[str]:

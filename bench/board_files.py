@@ -8,9 +8,9 @@ from io import BytesIO
 
 import pandas as pd
 
-from .board_data import Board, Row, column_title
+from .board_data import Board, Row
 from .board_entries import Checked
-from .cells import Pair
+from .cells import Pair, column_title
 from .entries import csv_text, tidy
 from .gate_tables import percent
 

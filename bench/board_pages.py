@@ -14,9 +14,10 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from .board_data import Board, Results, Row, by_attack, by_detector, column_title, papers, slug, web_address
+from .board_data import Board, Results, Row, by_attack, by_detector, papers, slug, web_address
 from .board_marks import HISTOGRAM_HEIGHT, WIDTH, bars_paths, roc_path
 from .board_rerun import Reruns
+from .cells import column_title
 from .gate_tables import percent
 from .types import UserError
 from .wsol_entries import METRICS

@@ -157,6 +157,10 @@ def columns_of(attacks: Sequence[str]) -> list[Pair]:
     return [(attack, attack) for attack in attacks] + [(attacks[0], attack) for attack in attacks[1:]]
 
 
+def column_title(pair: Pair) -> str:
+    return f"{'seen' if pair[0] == pair[1] else 'unknown'} {pair[1]}"
+
+
 def matched(first: Replicates, second: Replicates) -> list[tuple[int, int]]:
     """Rows of both that belong together: the same split, and the same set of gates where both use gates.
 

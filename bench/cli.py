@@ -140,6 +140,7 @@ def run(
 
 def _result_tables(entries: list[dict[str, Any]], folder: Path) -> Iterable[Table]:
     """The terminal's form of Table 2: no brackets, half the interval's width instead."""
+    from .cells import column_title, columns_of
     from .entries import read_json
 
     for name in dict.fromkeys(entry["protocol"]["name"] for entry in entries):
@@ -148,17 +149,15 @@ def _result_tables(entries: list[dict[str, Any]], folder: Path) -> Iterable[Tabl
         comparisons = read_json(folder / "comparisons" / f"{name}.json")
         best = {(b["fit_on"], b["test_on"]): b for b in comparisons["best"]}
         attacks = list(rows[0]["attacks"])
-        pairs = [(a, a) for a in attacks] + [(attacks[0], a) for a in attacks[1:]]
+        pairs = columns_of(attacks)
         head = rows[0]
         table = Table(
             title=f"{head['suite']['name']}: {head['dataset']['name']}, {head['model']['name']} "
             f"({head['model']['accuracy']:.1%} right), protocol {name}"
         )
         table.add_column("detector", no_wrap=True)
-        for index, (_, test_on) in enumerate(pairs):
-            table.add_column(
-                ("seen\n" if index < len(attacks) else "unknown\n") + test_on, justify="right", no_wrap=True
-            )
+        for pair in pairs:
+            table.add_column(column_title(pair).replace(" ", "\n", 1), justify="right", no_wrap=True)
         table.add_column("noise", justify="right", style="dim")
         for entry in rows:
             label, control = entry["detector"]["label"], entry["detector"]["control"]

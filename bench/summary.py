@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from .cells import columns_of
+from .cells import column_title, columns_of
 from .entries import Entry, csv_text, net_of, read_entries, read_json
 from .tables import (
     PUBLISHED_DETECTORS,
@@ -89,7 +89,7 @@ def claim_rows(folder: Path) -> list[dict[str, Any]]:
             continue
         for fit_on, test_on in columns_of(list(own[0]["attacks"])):
             row = {"suite": own[0]["suite"]["name"], "net": net_of(own[0]), "protocol": found["protocol"],
-                   "cell": ("seen " if fit_on == test_on else "unknown ") + test_on}  # fmt: skip
+                   "cell": column_title((fit_on, test_on))}  # fmt: skip
             for second in rivals:
                 c = pairs.get((fit_on, test_on, second))
                 row[f"minus {second}"] = "–" if c is None else (

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from . import gate_tables, time_table
-from .cells import Pair, columns_of
+from .cells import Pair, column_title, columns_of
 from .entries import Entry, csv_text, read_entries, read_json, tidy, write_text
 from .gate_tables import percent
 from .semantics import SEMANTICS_NOTE, semantics
@@ -164,8 +164,7 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
 
 def _columns(entry: Entry) -> list[tuple[str, Pair]]:
     """Titles and cells of Table 2's columns."""
-    return [(f"{'seen' if pair[0] == pair[1] else 'unknown'} {pair[1]}", pair)
-            for pair in columns_of(_attack_names(entry))]  # fmt: skip
+    return [(column_title(pair), pair) for pair in columns_of(_attack_names(entry))]
 
 
 def _head(entry: Entry) -> dict[str, Any]:
@@ -248,7 +247,7 @@ def compared(comparisons: Sequence[dict[str, Any]]) -> pd.DataFrame:
                     "protocol": found["protocol"],
                     "first": c["first"],
                     "second": c["second"],
-                    "attack": ("seen " if c["fit_on"] == c["test_on"] else "unknown ") + c["test_on"],
+                    "attack": column_title((c["fit_on"], c["test_on"])),
                     "difference": f"{100 * c['difference']:+.1f} [{100 * c['low']:+.1f}, {100 * c['high']:+.1f}]",
                     "p (Holm)": f"{c['p_holm']:.3f}",
                     "verdict": c["verdict"],
