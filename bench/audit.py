@@ -247,7 +247,7 @@ def own_words(entry: Mapping[str, Any]) -> Iterator[Line]:
     old = entry.get("supersedes")
     if old is not None:
         fine = isinstance(old, str) and len(old) == 64 and set(old) <= set("0123456789abcdef")
-        said = f"takes the place of the entry {old[:12]}" if fine else "is no sha256 of an earlier entry's file"
+        said = "an earlier entry; --base compares the two" if fine else "is no sha256 of an earlier entry's file"
         yield Line("supersedes", "not checked" if fine else "mismatch", said)
 
 
