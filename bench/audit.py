@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from .board_entries import checked_entry, each_json, entry_files, identity, sentence
+from .board_entries import checked_entry, entry_files, identity, one_json, sentence
 from .board_scores import examine
 from .board_wsol import checked_map, is_claims, track_files
 from .cells import Pair, measure
@@ -115,7 +115,7 @@ def audited(path: Path, file: str, more: Callable[[Audit], list[Line]]) -> Audit
     with without_traceback(audit):
         entry = checked_entry(path)
         audit.lines.append(Line("form", "match", f"schema {entry['schema']}, {len(entry['cells'])} cells"))
-        audit.lines.append(_place(audit, entry))
+        audit.lines.append(place(audit, f"{entry['protocol']['name']}/{entry['detector']['label']}.json"))
         examine(audit.root, entry)
         scores = read_scores(audit.root, entry)
         audit.lines.append(Line("scores", "match", f"sha256 {entry['scores']['sha256'][:12]}, {len(scores)} rows"))
@@ -131,10 +131,7 @@ def unchanged(path: Path, file: str, history: Line) -> Audit:
     audit = Audit(file, path, [history])
     try:
         if is_map(path):
-            _, content = next(each_json(iter([path])))
-            if isinstance(content, UserError):
-                raise content
-            checked_map(path, content)  # its scores included
+            checked_map(path, one_json(path))  # its scores included
         else:
             audit.entry = checked_entry(path)
             read_scores(audit.root, audit.entry)
@@ -155,9 +152,8 @@ def repeated(audits: Sequence[Audit]) -> None:
             first.setdefault(key, audit.file)
 
 
-def _place(audit: Audit, entry: Entry) -> Line:
-    """A run writes <protocol>/<label>.json: under another name an entry would stand beside its successor."""
-    wanted = f"{entry['protocol']['name']}/{entry['detector']['label']}.json"
+def place(audit: Audit, wanted: str) -> Line:
+    """Whether an entry lies where a run writes it: under another name it would stand beside its successor."""
     found = "/".join(audit.path.parts[-2:])
     same = found == wanted
     return Line("place", "match" if same else "mismatch", wanted if same else f"it lies at {found}, not at {wanted}")

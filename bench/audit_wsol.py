@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from .audit import Audit, Line, own_words, without_traceback
-from .board_entries import each_json
+from .audit import Audit, Line, own_words, place, without_traceback
+from .board_entries import one_json
 from .board_wsol import checked_claims, checked_map, is_claims
 from .types import UserError
 from .wsol_config import Localisation, WsolSuite
@@ -31,9 +31,7 @@ def audited_map(path: Path, file: str) -> Audit:
     """
     audit = Audit(file, path)
     with without_traceback(audit):
-        _, content = next(each_json(iter([path])))
-        if isinstance(content, UserError):
-            raise content
+        content = one_json(path)
         suite = _suite(audit.root)
         look = _claims if is_claims(path) else _entry
         for line in look(audit, content, suite):
@@ -54,10 +52,7 @@ def _suite(root: Path) -> WsolSuite:
 def _entry(audit: Audit, content: Any, suite: WsolSuite) -> Iterator[Line]:
     stated = checked_map(audit.path, content)
     yield Line("form", "match", f"schema {content['schema']}")
-    wanted = f"{stated.model.label}/{stated.method.label}.{stated.variant}.json"
-    found = "/".join(audit.path.parts[-2:])
-    yield Line("place", "match" if found == wanted else "mismatch",
-               wanted if found == wanted else f"it lies at {found}, not at {wanted}")  # fmt: skip
+    yield place(audit, f"{stated.model.label}/{stated.method.label}.{stated.variant}.json")
     yield _settings(content, suite)
     if stated.metrics is None:
         yield Line("figures", "match", f"none: {stated.reason}")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from .board_entries import Checked, LeftOut, each_json, read_checked
+from .board_entries import Checked, LeftOut, one_json, read_checked
 from .board_wsol import Track, read_track
 from .cells import Pair, column_title, columns_of
 from .entries import Entry, net_of
@@ -250,9 +250,7 @@ def _marks(own: Sequence[Checked], rows: Sequence[Row], columns: Sequence[Pair],
 def _read_bests(path: Path) -> list[_Best]:
     if not path.is_file():
         return []
-    _, content = next(each_json(iter([path])))
-    if isinstance(content, UserError):
-        raise content
+    content = one_json(path)
     try:
         return _BESTS.validate_python(content["best"])
     except (ValidationError, KeyError, TypeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,12 +273,11 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def each_json(paths: Iterator[Path]) -> Iterator[tuple[Path, Any]]:
-    """Files with what JSON makes of them, or with the UserError that says why it makes nothing."""
-    for path in paths:
-        try:
-            if path.stat().st_size > MOST_BYTES:
-                raise ValueError("it is larger than any such file")
-            yield path, json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            yield path, UserError(f"It is no JSON ({str(error)[:120]}); run its suite again.")
+def one_json(path: Path) -> Any:
+    """What JSON makes of a file that anybody may have written; UserError where it makes nothing."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError("it is larger than any such file")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"It is no JSON ({str(error)[:120]}); run its suite again.") from None

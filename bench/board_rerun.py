@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .board_data import Board
-from .board_entries import each_json
+from .board_entries import one_json
 from .config import NAME, DetectorPart, Suite, builtin_suites, load_suite
 from .types import UserError
 
@@ -50,10 +50,9 @@ def read_suite_file(folder: Path) -> Suite | None:
     path = folder / "suite.json"
     if not path.is_file():
         return None
-    _, content = next(each_json(iter([path])))
     try:
-        return None if isinstance(content, UserError) else Suite.model_validate(content)
-    except ValidationError:
+        return Suite.model_validate(one_json(path))
+    except (UserError, ValidationError):
         return None
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from .board_entries import LeftOut, Share, Shown, each_json, printable, sentence
+from .board_entries import LeftOut, Share, Shown, one_json, printable, sentence
 from .board_scores import open_scores, read_columns
 from .config import explain
 from .types import UserError
@@ -146,10 +146,8 @@ def read_track(folder: Path) -> tuple[Track, list[LeftOut]]:
 
 
 def _look(path: Path) -> Localisation | list[Claim] | UserError:
-    _, content = next(each_json(iter([path])))
     try:
-        if isinstance(content, UserError):
-            return content
+        content = one_json(path)
         return checked_claims(content) if is_claims(path) else checked_map(path, content)
     except ValidationError as error:
         return UserError(explain(error, path, ""))

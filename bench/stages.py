@@ -241,6 +241,7 @@ class Stages(Nets):
         cls = registry.detectors.get(part.name)
         if "subnets" in cls.info.needs and self.suite.subnets is None:
             raise UserError(f"The detector {part.title!r} needs subnets and the suite has none; add a [subnets] table.")
+        self._fitted.clear()  # an outcome's detectors are its own: what an earlier one learned is let go
         own = "gate_seed" in inspect.signature(cls).parameters
         try:
             return [cls(**(p | ({"gate_seed": p.get("gate_seed", 0) + gate} if own else {})))
