@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from .canvas import COLOURS, COLUMN, PAGE, TEN, bare, outlined, panels
 from .entries import write_json, write_text
@@ -161,9 +162,13 @@ def _umap() -> Callable[[Any], Any]:
         ) from None
 
     def reduce(features: Any) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a seed costs its threads, and the like
-            return UMAP(n_jobs=1, **_UMAP).fit_transform(features)
+        threads = torch.get_num_threads()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that a seed costs its threads, and the like
+                return UMAP(n_jobs=1, **_UMAP).fit_transform(features)
+        finally:
+            torch.set_num_threads(threads)  # numba sets its own number for all of OpenMP, and leaves it there
 
     return reduce
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,14 +91,15 @@ class Tiny:
         return {p.name: p.read_bytes() for p in sorted((self.folder / "tables").iterdir())}
 
     def variant(self, folder: Path, *changes: tuple[str, str]) -> Tiny:
-        """The same suite with other words, on the same store."""
+        """The same suite with other words, on a copy of the store: nothing comes into the one that all tests share."""
         text = self.file.read_text()
         for old, new in changes:
             assert old in text
             text = text.replace(old, new, 1)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tiny.toml").write_text(text)
-        return Tiny(folder / "tiny.toml", self.store, folder / "out")
+        shutil.copytree(self.store, folder / "store")
+        return Tiny(folder / "tiny.toml", folder / "store", folder / "out")
 
 
 @pytest.fixture(scope="session")

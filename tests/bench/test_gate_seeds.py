@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +57,7 @@ gamma = { layersum = [0.1], sum = [1.0] }
 @pytest.fixture(scope="module")
 def gated(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     folder = tmp_path_factory.mktemp("gated")
-    shutil.copytree(tiny.store, folder / "store")
-    made = Tiny(tiny.file, folder / "store", tiny.output).variant(
+    made = tiny.variant(
         folder,
         ('\n[[attacks]]\nname = "fgsm"\n', SUBNETS),
         ('\n[[detectors]]\nname = "max-softmax"\n', DETECTORS),

@@ -119,8 +119,6 @@ def test_a_detector_that_takes_no_new_attribute_is_fitted_once(tiny: Tiny, regis
 
     registered("slotted")(Slotted)
     own = tiny.variant(tmp_path, ('name = "lid"\ncandidates = [{ k = 10 }]', 'name = "slotted"'))
-    own.store = tmp_path / "store"
-    shutil.copytree(tiny.store, own.store)
     assert not own.run().failures
     assert len(fits) == 2  # once a protocol
 
