@@ -176,10 +176,11 @@ class _Run:
 
     @cached_property
     def heldout(self) -> Boxed:
-        """Training images on which alpha is chosen; no more of them than test images are evaluated."""
+        """Training images on which alpha is chosen; where test images are limited, at most half as many as those."""
         boxed = self._boxed(self.dataset.train, "train")
         count = self.suite.boxes.heldout_per_class * self.dataset.classes
-        return self._limited(boxed, min(count, self.suite.limit or count))
+        limit = self.suite.limit
+        return self._limited(boxed, count if limit is None else min(count, -(-limit // 2)))
 
     def _limited(self, boxed: Boxed, limit: int | None) -> Boxed:
         kept = stratified(boxed.split, limit, self.suite.seed)

@@ -196,6 +196,14 @@ def test_edges_are_measured_as_a_loop_over_images_and_alphas_measures_them(digit
     assert entry["alpha"] == 0.5 * int(np.argmin(entry["heldout_errors"]))
 
 
+@pytest.mark.parametrize(("limit", "test", "heldout"), [(None, 30, 24), (60, 30, 24), (21, 21, 11), (20, 20, 10)])
+def test_limited_test_images_take_at_most_half_as_many_held_out_ones(digits, limit, test, heldout):
+    suite = changed(load_any(digits.file), limit=limit, seed=None)
+    run = wsol._Run(suite, torch.device("cpu"), digits.root, Store(digits.store), digits.folder, Silent())
+    assert (len(run.test.split), len(run.heldout.split)) == (test, heldout)
+    assert set(run.heldout.split.labels) == {0, 1, 2}
+
+
 def test_alpha_does_not_look_at_test_images(digits, tmp_path):
     moved = digits.copy(tmp_path)
     rows = [[r[0], r[1], 0, 0, 2, 2] if str(r[0]).startswith("val") else r for r in boxes_of(moved.root)]
