@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .allocator import keep_freed_memory
 from .cli_board import add_commands as board_commands
 from .cli_register import add_commands as register_commands
 from .cli_share import add_commands as share_commands
@@ -423,6 +424,7 @@ share_commands(app, lambda: (out, console))
 
 def main() -> None:
     """Entry point: one sentence for a user's mistake, 130 for Ctrl-C, which keeps all finished work."""
+    keep_freed_memory()
     try:
         code = app(standalone_mode=False)  # commands return nothing: a number is the code of an Exit, Ctrl-C's too
     except UserError as error:

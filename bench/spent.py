@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .allocator import return_freed_memory
+
 
 @dataclass
 class Spent:
@@ -22,6 +24,7 @@ class Spent:
 def spent() -> Iterator[Spent]:
     """Watch the body; memory stays None where the system is not Linux or does not let the mark be reset."""
     found = Spent()
+    return_freed_memory()
     before = _status("VmRSS") if _reset() else None
     began = time.monotonic()
     yield found
