@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
+from threadpoolctl import threadpool_limits
 
 from .canvas import COLOURS, COLUMN, PAGE, TEN, bare, outlined, panels
 from .entries import write_json, write_text
@@ -162,13 +162,10 @@ def _umap() -> Callable[[Any], Any]:
         ) from None
 
     def reduce(features: Any) -> Any:
-        threads = torch.get_num_threads()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that a seed costs its threads, and the like
-                return UMAP(n_jobs=1, **_UMAP).fit_transform(features)
-        finally:
-            torch.set_num_threads(threads)  # numba sets its own number for all of OpenMP, and leaves it there
+        # numba sets a number of threads for all of OpenMP, torch's too, and leaves it there: the limit undoes that.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a seed costs its threads, and the like
+            return UMAP(n_jobs=1, **_UMAP).fit_transform(features)
 
     return reduce
 
