@@ -1,7 +1,7 @@
 """glibc's allocator, told to keep memory that was let go of: the next batch asks for as much again.
 
 By default glibc gives large blocks back to the system at once. Every tensor of a pass is then made of pages that the
-system clears anew, which a net on a CPU spends a good part of its time on, in virtual machines most.
+system clears anew; `tests/benchmarks/test_allocator_speed.py` says what that costs.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ class _Run:
 
     @cached_property
     def heldout(self) -> Boxed:
-        """Training images on which alpha is chosen; where test images are limited, at most half as many as those."""
+        """Training images on which alpha is chosen; where test images are limited, half as many at most."""
         boxed = self._boxed(self.dataset.train, "train")
         count = self.suite.boxes.heldout_per_class * self.dataset.classes
         limit = self.suite.limit
