@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..bench.models import Classifier
-from ..bench.registry import register_attack
+from ..bench.core.registry import register_attack
+from ..bench.models.classifier import Classifier
 from .base import BIMProblem, CWProblem, DeepFoolProblem, FGSMProblem, Problem
 
 

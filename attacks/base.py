@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from ..bench.models import Classifier, evaluating
-from ..bench.types import AttackInfo, UserError
+from ..bench.core.arrays import AttackInfo, UserError
+from ..bench.models.classifier import Classifier, evaluating
 
 
 @contextmanager

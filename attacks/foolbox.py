@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ..bench.models import Classifier
-from ..bench.registry import register_attack
+from ..bench.core.registry import register_attack
+from ..bench.models.classifier import Classifier
 from .base import BIMProblem, CWProblem, DeepFoolProblem, FGSMProblem, Problem
 
 

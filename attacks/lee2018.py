@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from ..bench.models import Classifier
-from ..bench.registry import register_attack
+from ..bench.core.registry import register_attack
+from ..bench.models.classifier import Classifier
 from .base import BIMProblem, CWProblem, DeepFoolProblem, FGSMProblem, Problem, number, whole
 
 #: DeepFool's step size for each net and data set, hard-coded in the released code.

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ..bench.registry import attacks
-from ..bench.types import Attack, UserError
+from ..bench.core.arrays import Attack, UserError
+from ..bench.core.registry import attacks
 
 #: Libraries that take the same parameters under the same names: a suite changes ``library`` and nothing else.
 LIBRARIES = ("foolbox", "art")

@@ -9,8 +9,8 @@ if __name__ == "bench":
     # A second copy of this package would hold a second, empty registry.
     raise ImportError("import subnetbench.bench, not bench: the folder is mapped into the namespace subnetbench")
 
-from .registry import register_attack, register_dataset, register_detector, register_model
-from .types import Attack, AttackInfo, Detector, DetectorInfo, UserError
+from .core.arrays import Attack, AttackInfo, Detector, DetectorInfo, UserError
+from .core.registry import register_attack, register_dataset, register_detector, register_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,6 @@ def run(suite: Any = "digits", **options: Any) -> pd.DataFrame:
 
 def load_results(folder: str | Path) -> pd.DataFrame:
     """One row a cell of all entries below a results folder."""
-    from .entries import read_entries, tidy
+    from .detection.entry import read_entries, tidy
 
     return tidy(read_entries(Path(folder)))

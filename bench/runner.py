@@ -17,25 +17,29 @@ import torch
 
 from ..subnets import gates as gate_code
 from ..subnets.gates import GateOptions, random_gates
-from . import cells as cell_measures
-from . import metrics, registry, separation, stats, views
-from . import protocol as protocols
-from .cells import NO_GATES, Replicates, Samples, adjust, columns_of, compare, leaders, measure
-from .config import AttackPart, DetectorPart, Lee2018, Strict, Suite, changed, load_suite
-from .entries import SCHEMA, Entry, tidy, write_entry, write_json
-from .imagenet import choose_classes
-from .nets import code_hash, fill
-from .progress import Reporter, Silent
-from .protocol import Kind, Outcome, evaluate
-from .sensitivity import Scored, sweep, variants
-from .separation import FEATURES, GATES, figure_arrays, gate_arrays, write_arrays
-from .shipped import locate
-from .spent import spent
-from .stages import Stages
-from .store import Arrays, Meta, NotStored, Store, StoreError, When, key_of
-from .tables import write_tables
-from .types import Floats, UserError
-from .versions import versions
+from . import views
+from .analysis import separation
+from .analysis.separation import FEATURES, GATES, figure_arrays, gate_arrays, write_arrays
+from .core import registry
+from .core.arrays import Floats, UserError
+from .core.meter import spent
+from .core.progress import Reporter, Silent
+from .core.store import Arrays, Meta, NotStored, Store, StoreError, When, key_of
+from .core.versions import versions
+from .data.imagenet import choose_classes
+from .detection import cells as cell_measures
+from .detection import protocol as protocols
+from .detection.cells import NO_GATES, Replicates, Samples, adjust, columns_of, compare, leaders, measure
+from .detection.entry import SCHEMA, Entry, tidy, write_entry, write_json
+from .detection.protocol import Kind, Outcome, evaluate
+from .detection.scoring import Stages
+from .detection.sensitivity import Scored, sweep, variants
+from .detection.tables import write_tables
+from .harness.setup import code_hash, fill
+from .harness.suite import AttackPart, DetectorPart, Lee2018, Strict, Suite, changed, load_suite
+from .models.weights import locate
+from .stats import inference as stats
+from .stats import metrics
 
 Protocol = Strict | Lee2018
 

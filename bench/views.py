@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import torch
 
-from .models import Classifier, evaluating, pool
-from .store import Store
-from .types import Bools, ClassGates, Floats, Ints, UserError
+from .core.arrays import Bools, ClassGates, Floats, Ints, UserError
+from .core.store import Store
+from .models.classifier import Classifier, evaluating, pool
 
 T = TypeVar("T")
 

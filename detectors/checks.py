@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..bench.types import Ints, UserError
+from ..bench.core.arrays import Ints, UserError
 from ..bench.views import View
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.special import logsumexp
 
-from ..bench.registry import register_detector
-from ..bench.types import DetectorInfo, Floats
+from ..bench.core.arrays import DetectorInfo, Floats
+from ..bench.core.registry import register_detector
 from ..bench.views import View
 from .checks import at_least, fitted
 from .mahalanobis import Mahalanobis

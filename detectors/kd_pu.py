@@ -13,9 +13,9 @@ from scipy.spatial.distance import pdist
 from scipy.special import logsumexp
 from torch import nn
 
-from ..bench.models import Classifier, evaluating
-from ..bench.registry import register_detector
-from ..bench.types import DetectorInfo, Floats, Ints, UserError
+from ..bench.core.arrays import DetectorInfo, Floats, Ints, UserError
+from ..bench.core.registry import register_detector
+from ..bench.models.classifier import Classifier, evaluating
 from ..bench.views import PENULTIMATE, View
 from .checks import at_least, fitted, labels_of
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from ..bench.registry import register_detector
-from ..bench.types import DetectorInfo, Floats, UserError
+from ..bench.core.arrays import DetectorInfo, Floats, UserError
+from ..bench.core.registry import register_detector
 from ..bench.views import View
 from .checks import at_least, chosen_taps, fitted, one_of
 

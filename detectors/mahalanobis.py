@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..bench.models import Classifier, evaluating, pool
-from ..bench.registry import register_detector
-from ..bench.types import ClassGates, DetectorInfo, Floats, Ints
+from ..bench.core.arrays import ClassGates, DetectorInfo, Floats, Ints
+from ..bench.core.registry import register_detector
+from ..bench.models.classifier import Classifier, evaluating, pool
 from ..bench.views import View, fingerprint
 from .checks import at_least, chosen_taps, fitted, labels_of, one_of
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from ..bench.models import Classifier
-from ..bench.registry import register_detector
-from ..bench.types import ClassGates, DetectorInfo, Floats, Ints, UserError
+from ..bench.core.arrays import ClassGates, DetectorInfo, Floats, Ints, UserError
+from ..bench.core.registry import register_detector
+from ..bench.models.classifier import Classifier
 from ..bench.views import View, fingerprint
 from ..subnets.compact import CutSubnets, GatedSubnets, class_subnets
 from ..subnets.gates import identity_gates, random_gates

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..bench.models import Classifier
-from ..bench.types import ClassGates
+from ..bench.core.arrays import ClassGates
+from ..bench.models.classifier import Classifier
 
 #: Modules that work on each channel alone, keep a channel of zeros at zero and let a factor >= 0 through. (Dropout does
 #: nothing in evaluation mode.)

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..bench.models import Classifier, pool
-from ..bench.types import ClassGates
+from ..bench.core.arrays import ClassGates
+from ..bench.models.classifier import Classifier, pool
 from .chain import Chain, Convolution, Gate, Tap
 from .frozen import fold_batchnorm
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..bench.data import Split
-from ..bench.models import Classifier
-from ..bench.types import ClassGates, Ints, UserError
+from ..bench.core.arrays import ClassGates, Ints, UserError
+from ..bench.data.dataset import Split
+from ..bench.models.classifier import Classifier
 from .calibration import Calibration, fit_calibration
 from .frozen import BATCH, GatedNet, Images
 from .gates import GateOptions, active_fraction, binarise, total_active_fraction

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..bench.data import Split
-from ..bench.models import Classifier
-from ..bench.types import Ints
+from ..bench.core.arrays import Ints
+from ..bench.data.dataset import Split
+from ..bench.models.classifier import Classifier
 
 BATCH = 250
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..bench.models import Classifier
-from ..bench.types import ClassGates, Floats, UserError
+from ..bench.core.arrays import ClassGates, Floats, UserError
+from ..bench.models.classifier import Classifier
 
 
 class GateOptions(BaseModel):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..bench.types import ClassGates, Ints
+from ..bench.core.arrays import ClassGates, Ints
 from .calibration import Calibration
 from .frozen import GatedNet, Images
 from .gates import GateOptions, total_active_fraction

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from ..bench.types import ClassGates, Floats
+from ..bench.core.arrays import ClassGates, Floats
 
 
 def representation(gates: ClassGates) -> Floats:

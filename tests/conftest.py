@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from subnetbench.bench.data import Dataset, digits
-from subnetbench.bench.models import Classifier, digits_cnn
-from subnetbench.bench.train import Recipe, train
+from subnetbench.bench.data.dataset import Dataset, digits
+from subnetbench.bench.harness.train import Recipe, train
+from subnetbench.bench.models.classifier import Classifier, digits_cnn
 
 # Tests are many small computations: threads cost more than they give, and sums over threads may differ by a bit.
 torch.set_num_threads(1)

@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-FOLDERS = PROJECT["tool"]["setuptools"]["package-dir"]
+PACKAGE_DIR = PROJECT["tool"]["setuptools"]["package-dir"]
+PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,12 @@ def installed() -> importlib.metadata.Distribution:
     return distribution
 
 
+def folder_of(package: str) -> Path:
+    """Where a package lies in the tree: its own line of package-dir, or a room below one that has a line."""
+    top = next(name for name in PACKAGE_DIR if package == name or package.startswith(f"{name}."))
+    return ROOT / PACKAGE_DIR[top] / Path(*package.removeprefix(top).strip(".").split("."))
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -35,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize(("package", "folder"), FOLDERS.items())
+@pytest.mark.parametrize(("package", "folder"), PACKAGE_DIR.items())
 def test_the_wheel_has_the_folders_files_and_no_others(installed, package, folder):
     ours = contents(ROOT / folder)
     theirs = contents(Path(str(installed.locate_file(package.replace(".", "/")))))
@@ -45,9 +52,14 @@ def test_the_wheel_has_the_folders_files_and_no_others(installed, package, folde
     assert theirs == ours
 
 
-def test_every_package_is_listed_and_typed():
-    assert list(FOLDERS) == PROJECT["tool"]["setuptools"]["packages"]
-    for package, folder in FOLDERS.items():
+def test_every_folder_with_an_init_is_a_listed_package():
+    listed = {folder_of(package) for package in PACKAGES}
+    there = {path.parent for folder in PACKAGE_DIR.values() for path in (ROOT / folder).rglob("__init__.py")}
+    assert listed == there, "list a new folder under packages in pyproject.toml, else it is missing from the wheel"
+
+
+def test_every_package_is_typed():
+    for package, folder in PACKAGE_DIR.items():
         if package != "subnetbench.published":  # data only
             assert (ROOT / folder / "py.typed").is_file(), f"{package} has no py.typed"
 

@@ -6,18 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
-from subnetbench.bench.cells import with_shared
-from subnetbench.bench.compare import replicates
-from subnetbench.bench.config import builtin_suites
-from subnetbench.bench.entries import read_entries, read_scores
-from subnetbench.bench.maps import check_data
-from subnetbench.bench.metrics import auroc
-from subnetbench.bench.summary import write_summary
-from subnetbench.bench.tables import write_tables
-from subnetbench.bench.types import EVERY
-from subnetbench.bench.wsol_config import load_any
-from subnetbench.bench.wsol_entries import read_frame, read_localisation
-from subnetbench.bench.wsol_tables import recomputed, write_wsol_tables
+from subnetbench.bench.core.arrays import EVERY
+from subnetbench.bench.detection.cells import with_shared
+from subnetbench.bench.detection.compare import replicates
+from subnetbench.bench.detection.entry import read_entries, read_scores
+from subnetbench.bench.detection.summary import write_summary
+from subnetbench.bench.detection.tables import write_tables
+from subnetbench.bench.figures.features import check_data
+from subnetbench.bench.harness.suite import builtin_suites
+from subnetbench.bench.localisation.entry import read_frame, read_localisation
+from subnetbench.bench.localisation.suite import load_any
+from subnetbench.bench.localisation.tables import recomputed, write_wsol_tables
+from subnetbench.bench.stats.metrics import auroc
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.glob("*/entries"))

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from subnetbench.bench.data import load
-from subnetbench.bench.models import Classifier, digits_cnn
-from subnetbench.bench.train import Recipe, train
+from subnetbench.bench.data.dataset import load
+from subnetbench.bench.harness.train import Recipe, train
+from subnetbench.bench.models.classifier import Classifier, digits_cnn
 
 
 class Digits(NamedTuple):

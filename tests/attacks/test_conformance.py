@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from subnetbench.attacks.verify import verify
-from subnetbench.bench.registry import attacks
-from subnetbench.bench.types import Attack, AttackInfo
+from subnetbench.bench.core.arrays import Attack, AttackInfo
+from subnetbench.bench.core.registry import attacks
 
 from .conftest import Digits
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from subnetbench.attacks import foolbox, lee2018
-from subnetbench.bench.models import Classifier
+from subnetbench.bench.models.classifier import Classifier
 from torch import nn
 
 STD = torch.tensor([0.2, 0.25, 0.5])

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from subnetbench.attacks import art, foolbox
 from subnetbench.attacks.verify import craft, verify
-from subnetbench.bench.models import Classifier
-from subnetbench.bench.types import UserError
+from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.models.classifier import Classifier
 from torch import nn
 
 from .conftest import Digits

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from subnetbench.attacks.presets import LIBRARIES, PRESETS, build
-from subnetbench.bench.registry import attacks
-from subnetbench.bench.types import UserError
+from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.registry import attacks
 
 
 def test_every_preset_builds_with_every_library_it_is_meant_for() -> None:

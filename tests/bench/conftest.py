@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from subnetbench.bench import runner
-from subnetbench.bench.config import load_suite
-from subnetbench.bench.progress import Silent
-from subnetbench.bench.store import Store
+from subnetbench.bench.core.progress import Silent
+from subnetbench.bench.core.store import Store
+from subnetbench.bench.harness.suite import load_suite
 
 TINY = """
 name = "tiny"

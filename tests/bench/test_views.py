@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from subnetbench.bench import UserError
-from subnetbench.bench.models import Classifier, digits_cnn, pool
-from subnetbench.bench.store import Store
+from subnetbench.bench.core.store import Store
+from subnetbench.bench.models.classifier import Classifier, digits_cnn, pool
 from subnetbench.bench.views import PENULTIMATE, Meter, View, fingerprint
 
 IMAGES = torch.rand(11, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -21,13 +21,13 @@ PROCESSES, STEPS = 3, 16
 
 SCRIPT = """
 import hashlib, json, time
-from subnetbench.bench.allocator import keep_freed_memory
+from subnetbench.bench.core.memory import keep_freed_memory
 if {keep}:
     assert keep_freed_memory()
 import torch
-from subnetbench.bench.attribution_nets import attribution_net
-from subnetbench.bench.saliency import IntegratedGradients
-from subnetbench.bench.small_nets import bottleneck64
+from subnetbench.bench.localisation.net import attribution_net
+from subnetbench.bench.localisation.saliency import IntegratedGradients
+from subnetbench.bench.models.tiny_imagenet import bottleneck64
 
 torch.manual_seed(0)  # weights as drawn and noise for images: time does not depend on them
 net, images = attribution_net(bottleneck64().eval()), torch.rand({images}, 3, 64, 64)

@@ -13,10 +13,10 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import KernelDensity
-from subnetbench.bench.data import digits
-from subnetbench.bench.models import Classifier, digits_cnn
-from subnetbench.bench.registry import detectors
-from subnetbench.bench.types import ClassGates
+from subnetbench.bench.core.arrays import ClassGates
+from subnetbench.bench.core.registry import detectors
+from subnetbench.bench.data.dataset import digits
+from subnetbench.bench.models.classifier import Classifier, digits_cnn
 from subnetbench.bench.views import View
 from subnetbench.detectors.kd_pu import References
 from subnetbench.detectors.lid import lid_mle

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from subnetbench.bench.data import digits
-from subnetbench.bench.models import Classifier, digits_cnn, pool, wide7
-from subnetbench.bench.registry import detectors
+from subnetbench.bench.core.registry import detectors
+from subnetbench.bench.data.dataset import digits
+from subnetbench.bench.models.classifier import Classifier, digits_cnn, pool, wide7
 from subnetbench.bench.views import View
 
 IMAGES = 200

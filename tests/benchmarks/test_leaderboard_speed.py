@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
-from subnetbench.bench import curves
-from subnetbench.bench.board_data import read_results
-from subnetbench.bench.board_pages import Pages
-from subnetbench.bench.board_rerun import reruns
-from subnetbench.bench.board_scores import examine
-from subnetbench.bench.cells import with_shared
-from subnetbench.bench.entries import read_scores, write_entry
-from subnetbench.bench.types import EVERY
+from subnetbench.bench.board.boards import read_results
+from subnetbench.bench.board.pages import Pages
+from subnetbench.bench.board.reproduce import reruns
+from subnetbench.bench.core.arrays import EVERY
+from subnetbench.bench.detection.cells import with_shared
+from subnetbench.bench.detection.entry import read_scores, write_entry
+from subnetbench.bench.detection.scores import examine
+from subnetbench.bench.figures import roc as curves
 
 from ..bench.made_board import ATTACKS, entry, many, scores
 

@@ -16,11 +16,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from captum import attr
-from subnetbench.bench import registry
-from subnetbench.bench.attribution_nets import attribution_net
-from subnetbench.bench.models import Classifier
-from subnetbench.bench.saliency import drawn
-from subnetbench.bench.small_nets import alexnet64, bottleneck64, vgg64
+from subnetbench.bench.core import registry
+from subnetbench.bench.localisation.net import attribution_net
+from subnetbench.bench.localisation.saliency import drawn
+from subnetbench.bench.models.classifier import Classifier
+from subnetbench.bench.models.tiny_imagenet import alexnet64, bottleneck64, vgg64
 from torch import nn
 
 IMAGES, STEPS, SAMPLES = 16, 10, 10

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from subnetbench.bench import stats
+from subnetbench.bench.stats import inference as stats
 
 IMAGES, RESAMPLES, SKLEARN_CALLS = 2000, 2000, 200
 

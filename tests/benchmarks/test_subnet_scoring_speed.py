@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from subnetbench.bench.data import Split
-from subnetbench.bench.models import Classifier, wide7
-from subnetbench.bench.types import ClassGates
+from subnetbench.bench.core.arrays import ClassGates
+from subnetbench.bench.data.dataset import Split
+from subnetbench.bench.models.classifier import Classifier, wide7
 from subnetbench.bench.views import View
 from subnetbench.detectors.mahalanobis import Gaussians
 from subnetbench.detectors.subnet_mahalanobis import by_class, gated_taps, sorted_batches, subnet_distances

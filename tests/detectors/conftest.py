@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from subnetbench.bench.data import Dataset, digits
-from subnetbench.bench.models import Classifier, digits_cnn
-from subnetbench.bench.train import Recipe, train
-from subnetbench.bench.types import ClassGates
+from subnetbench.bench.core.arrays import ClassGates
+from subnetbench.bench.data.dataset import Dataset, digits
+from subnetbench.bench.harness.train import Recipe, train
+from subnetbench.bench.models.classifier import Classifier, digits_cnn
 from subnetbench.bench.views import View
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from subnetbench.bench.registry import detectors
-from subnetbench.bench.types import DetectorInfo
+from subnetbench.bench.core.arrays import DetectorInfo
+from subnetbench.bench.core.registry import detectors
 from subnetbench.bench.views import View
 from subnetbench.detectors.lid import Lid
 

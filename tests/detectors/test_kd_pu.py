@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 from sklearn.neighbors import KernelDensity
-from subnetbench.bench.data import Dataset
-from subnetbench.bench.models import Classifier, conv_unit, evaluating
-from subnetbench.bench.types import UserError
+from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.data.dataset import Dataset
+from subnetbench.bench.models.classifier import Classifier, conv_unit, evaluating
 from subnetbench.bench.views import PENULTIMATE, View
 from subnetbench.detectors.kd_pu import KdPu, References, mask_like
 from torch import nn

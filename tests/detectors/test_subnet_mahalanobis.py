@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.covariance import EmpiricalCovariance
-from subnetbench.bench.data import Dataset
-from subnetbench.bench.models import Classifier, evaluating, pool
-from subnetbench.bench.registry import detectors
-from subnetbench.bench.types import ClassGates, UserError
+from subnetbench.bench.core.arrays import ClassGates, UserError
+from subnetbench.bench.core.registry import detectors
+from subnetbench.bench.data.dataset import Dataset
+from subnetbench.bench.models.classifier import Classifier, evaluating, pool
 from subnetbench.bench.views import View
 from subnetbench.detectors import subnet_mahalanobis
 from subnetbench.detectors.mahalanobis import Mahalanobis

@@ -6,8 +6,8 @@ import copy
 from typing import Any
 
 import pytest
-from subnetbench.bench.data import Split
-from subnetbench.bench.models import Classifier
+from subnetbench.bench.data.dataset import Split
+from subnetbench.bench.models.classifier import Classifier
 from subnetbench.subnets.extract import Extraction, extract
 from subnetbench.subnets.gates import GateOptions
 

@@ -9,8 +9,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from subnetbench.bench.models import Classifier, conv_unit, digits_cnn, evaluating, pool, resnet18, wide7
-from subnetbench.bench.types import ClassGates
+from subnetbench.bench.core.arrays import ClassGates
+from subnetbench.bench.models.classifier import (
+    Classifier,
+    conv_unit,
+    digits_cnn,
+    evaluating,
+    pool,
+    resnet18,
+    wide7,
+)
 from subnetbench.subnets.compact import CutSubnets, GatedSubnets, class_subnets
 from torch import nn
 

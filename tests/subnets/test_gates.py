@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from subnetbench.bench.data import Split
-from subnetbench.bench.models import Classifier
-from subnetbench.bench.types import UserError
+from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.data.dataset import Split
+from subnetbench.bench.models.classifier import Classifier
 from subnetbench.subnets.extract import Extraction
 from subnetbench.subnets.gates import (
     GateOptions,

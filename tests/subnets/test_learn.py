@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from subnetbench.bench.data import Split
-from subnetbench.bench.models import Classifier, resnet18
-from subnetbench.bench.types import Ints
+from subnetbench.bench.core.arrays import Ints
+from subnetbench.bench.data.dataset import Split
+from subnetbench.bench.models.classifier import Classifier, resnet18
 from subnetbench.subnets.calibration import Calibration, fit_calibration
 from subnetbench.subnets.frozen import GatedNet, Images
 from subnetbench.subnets.gates import GateOptions, identity_gates

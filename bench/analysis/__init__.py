@@ -1,0 +1,1 @@
+"""Numbers behind the figures: separation of features, semantics of gates."""

@@ -1,0 +1,1 @@
+"""The leaderboard: results as a static site."""

@@ -1,0 +1,139 @@
+"""Results as a static site that opens from disk, or as one page to attach to a mail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.arrays import UserError
+from ..detection.entry import write_bytes
+from ..harness.entry import LeftOut
+from .boards import Board, Results, Row, read_results, slug
+from .downloads import board_frame, latex, markdown, parquet_bytes, sheet, tidy_frame
+from .pages import Pages, asset, stem, table_library
+from .reproduce import reruns
+
+#: Names every file of a built site, so that the next build removes what it no longer writes and touches nothing else.
+MANIFEST = "site-files.txt"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was written: the page to open, how many boards and entries are on it, and what is not."""
+
+    start: Path
+    boards: int
+    entries: int
+    left_out: list[LeftOut]
+
+
+def write_site(folder: Path, out: Path) -> Built:
+    """Build the site of a results folder into ``out``: a new or empty folder, or one that this wrote before.
+
+    UserError where nothing can be shown, or where ``out`` holds other files than a site's.
+    """
+    old = _manifest(out)
+    results = read_results(folder)
+    files = dict(site_files(results))
+    # Old names stay listed until all is written: a build that was cut off is still known as ours.
+    _write(out / MANIFEST, _lines(old | files.keys()))
+    for name, blob in files.items():
+        _write(out / name, blob)
+    for name in old - files.keys():
+        _remove(out, name)
+    _write(out / MANIFEST, _lines(files.keys()))
+    return Built(out / "index.html", len(results.boards), len(results.entries), results.left_out)
+
+
+def write_single(folder: Path, file: Path) -> Built:
+    """Build one self-contained page with every detector, its styles and scripts, and the tables as files inside."""
+    results = read_results(folder)
+    page = Pages(results, reruns(results.boards), single=True).single(dict(_whole_files(results)))
+    write_bytes(file, page.encode())
+    return Built(file, len(results.boards), len(results.entries), results.left_out)
+
+
+def site_files(results: Results) -> Iterator[tuple[str, bytes]]:
+    """Path below the site's folder -> content."""
+    runs = reruns(results.boards)
+    pages = Pages(results, runs)
+    yield "index.html", pages.index().encode()
+    yield "wsol.html", pages.wsol().encode()
+    for label in pages.detectors:
+        yield f"detector/{slug(label)}.html", pages.detector(label).encode()
+    for label in pages.attacks:
+        yield f"attack/{slug(label)}.html", pages.attack(label).encode()
+    script, style = table_library()
+    yield "assets/tables.js", script.encode()
+    yield "assets/tables.css", style.encode()
+    for name in ("site.js", "site.css"):
+        yield f"assets/{name}", asset(name).encode()
+    yield from _whole_files(results)
+    for board in results.boards:
+        yield from _board_files(board)
+        for row in board.rows:
+            yield f"downloads/json/{stem(board, row)}.json", _json(row).encode()
+            suite = runs[board.id, row.label].toml
+            if suite is not None:
+                yield f"downloads/run/{stem(board, row)}.toml", suite.encode()
+
+
+def _whole_files(results: Results) -> Iterator[tuple[str, bytes]]:
+    """Files about all boards, and about the localisation track."""
+    if results.boards:
+        frame = tidy_frame(results.entries)
+        yield "downloads/cells.csv", sheet(frame).encode()
+        yield "downloads/cells.parquet", parquet_bytes(frame)
+        yield "downloads/boards.md", "\n".join(map(markdown, results.boards)).encode()
+        yield "downloads/boards.tex", "\n".join(map(latex, results.boards)).encode()
+    if results.track.entries:
+        frame = results.track.frame()
+        yield "downloads/localisation.csv", sheet(frame).encode()
+        yield "downloads/localisation.parquet", parquet_bytes(frame)
+
+
+def _board_files(board: Board) -> Iterator[tuple[str, bytes]]:
+    yield f"downloads/{board.id}.csv", sheet(board_frame(board)).encode()
+    yield f"downloads/{board.id}.md", markdown(board).encode()
+    yield f"downloads/{board.id}.tex", latex(board).encode()
+    yield f"downloads/{board.id}.parquet", parquet_bytes(tidy_frame([row.checked for row in board.rows]))
+
+
+def _json(row: Row) -> str:
+    return json.dumps(row.entry, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in sorted({*names, MANIFEST})).encode()
+
+
+def _manifest(out: Path) -> set[str]:
+    """The files of the site that lies there; UserError where something else does."""
+    if out.is_dir() and not any(out.iterdir()):
+        return set()
+    try:
+        return set((out / MANIFEST).read_text(encoding="utf-8").split("\n")) - {"", MANIFEST}
+    except (OSError, ValueError):
+        if not out.exists():
+            return set()
+        raise UserError(f"{out} is no site of this command and not empty; give another folder with --out.") from None
+
+
+def _write(path: Path, blob: bytes) -> None:
+    """Unlike `entries.write_bytes` without waiting for the disk: a site can be built again."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(blob)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); give another folder with --out."
+        ) from None
+
+
+def _remove(out: Path, name: str) -> None:
+    """A file that an earlier build wrote; a list that was tampered with cannot lead out of the site."""
+    path = out / name
+    if out.resolve() in path.resolve().parents and path.is_file():
+        path.unlink()

@@ -1,0 +1,132 @@
+"""Boards as files to take along: CSV, Markdown, LaTeX and tidy parquet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from io import BytesIO
+
+import pandas as pd
+
+from ..detection.cells import Pair, column_title
+from ..detection.entry import csv_text, tidy
+from ..harness.entry import Checked
+from ..harness.tables import percent
+from .boards import Board, Row
+
+_TIDY = ("suite", "dataset", "model", "protocol", "detector", "control", "fit_on", "test_on", "seen", "auroc", "low",
+         "high", "fpr95", "aupr", "accuracy", "noise_auroc", "split_sd", "gate_sd", "n_fit", "n", "remark")  # fmt: skip
+_NUMBERS = _TIDY[9:20]
+
+
+def tidy_frame(entries: Sequence[Checked]) -> pd.DataFrame:
+    """One row a cell of every entry; AUROC and its kin in [0, 1]."""
+    frame = tidy([each.entry for each in entries]).reindex(columns=list(_TIDY))
+    return frame.astype(dict.fromkeys(_NUMBERS, "float64"))
+
+
+def parquet_bytes(frame: pd.DataFrame) -> bytes:
+    buffer = BytesIO()
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def board_frame(board: Board) -> pd.DataFrame:
+    """A board's rows with plain numbers: AUROC and FPR in [0, 1], an interval as two columns of its own."""
+    rows = []
+    for row in board.rows:
+        made = {"detector": row.label, "control": row.control, "worst case": _value(row, row.worst, "auroc"),
+                "worst case is": column_title(row.worst) if row.worst else row.why_unranked}  # fmt: skip
+        for pair in board.columns:
+            for name, title in (("auroc", ""), ("low", " low"), ("high", " high")):
+                made[f"{column_title(pair)}{title}"] = _value(row, pair, name)
+        detector = row.entry["detector"]
+        made |= {"highest FPR at 95% TPR": _value(row, row.highest_fpr, "fpr95"), "ms an image": row.milliseconds,
+                 "needs": " ".join(row.needs), "paper": detector["title"], "year": detector["year"],
+                 "url": detector.get("url", "")}  # fmt: skip
+        rows.append(made)
+    return pd.DataFrame(rows)
+
+
+def _value(row: Row, pair: Pair | None, name: str) -> float | None:
+    return None if pair is None or pair not in row.cells else row.cells[pair][name]
+
+
+def sheet(frame: pd.DataFrame) -> str:
+    """CSV in which no text starts like a formula: a spreadsheet would run it."""
+    safe = frame.copy()
+    for name in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[name]):
+            safe[name] = [f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for v in safe[name]]
+    return csv_text(safe)
+
+
+def shown_rows(board: Board) -> tuple[list[str], list[list[str]]]:
+    """Heads and texts of a board as it is read in print: percent, intervals in brackets, the best marked by †."""
+    heads = ["detector", "worst case", *map(column_title, board.columns), "FPR95 (highest)", "ms", "needs", "year"]
+    rows = []
+    for row in board.rows:
+        cells = [_shown(row, pair) + (" †" if row.label in board.marks.get(pair, ()) else "") for pair in board.columns]
+        rows.append([
+            row.label + (" (control)" if row.control else ""),
+            f"{_shown(row, row.worst)} ({column_title(row.worst)})" if row.worst else f"– ({row.why_unranked})",
+            *cells,
+            percent(_value(row, row.highest_fpr, "fpr95")),
+            "–" if row.milliseconds is None else f"{row.milliseconds:.2f}",
+            ", ".join(row.needs),
+            str(row.entry["detector"]["year"]),
+        ])  # fmt: skip
+    return heads, rows
+
+
+def _shown(row: Row, pair: Pair) -> str:
+    cell = row.cells.get(pair)
+    if cell is None or cell["auroc"] is None:
+        return "–"
+    return f"{percent(cell['auroc'])} [{percent(cell['low'])}, {percent(cell['high'])}]"
+
+
+def markdown(board: Board) -> str:
+    heads, rows = shown_rows(board)
+
+    def line(texts: Sequence[str]) -> str:
+        return "| " + " | ".join(_markdown(text) for text in texts) + " |"
+
+    rule = "|" + "|".join(["---"] + ["---:"] * (len(heads) - 3) + ["---"] * 2) + "|"
+    return "\n".join([f"## {_markdown(caption(board))}", "", line(heads), rule, *map(line, rows), ""])
+
+
+def latex(board: Board) -> str:
+    heads, rows = shown_rows(board)
+
+    def line(texts: Sequence[str]) -> str:
+        return " & ".join(_latex(text) for text in texts) + r" \\"
+
+    return "\n".join([
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}", "\\centering", f"\\caption{{{_latex(caption(board))}}}",
+        f"\\begin{{tabular}}{{l{'r' * (len(heads) - 3)}ll}}", "\\toprule", line(heads), "\\midrule", *map(line, rows),
+        "\\bottomrule", "\\end{tabular}", "\\end{table}", "",
+    ])  # fmt: skip
+
+
+def caption(board: Board) -> str:
+    return (
+        f"{board.dataset}, {board.net}, suite {board.suite}, protocol {board.protocol}: AUROC in percent with "
+        f"{100 * board.level:g}% intervals; †: the best of its column, or not told apart from it"
+    )
+
+
+def _markdown(text: str) -> str:
+    """Text that neither Markdown nor the HTML inside it takes for more; brackets of intervals stay readable."""
+    text = re.sub(r"([\\`*_|])", r"\\\1", text).replace("](", r"]\(")
+    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+
+
+_TEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+        "†": r"$^\dagger$", "–": "--", "·": r"$\cdot$"}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    return "".join(_TEX.get(c, c) for c in " ".join(text.split()))

@@ -1,0 +1,161 @@
+"""Boards as HTML: the templates of ``site`` filled, every value escaped, nothing that a browser would fetch."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..core.arrays import UserError
+from ..detection.cells import column_title
+from ..harness.tables import percent
+from ..localisation.entry import METRICS
+from .boards import Board, Results, Row, by_attack, by_detector, papers, slug, web_address
+from .reproduce import Reruns
+from .svg import HISTOGRAM_HEIGHT, WIDTH, bars_paths, roc_path
+
+_KINDS = {"csv": "text/csv", "md": "text/markdown", "tex": "application/x-tex",
+          "parquet": "application/vnd.apache.parquet"}  # fmt: skip
+
+
+def asset(name: str) -> str:
+    """A file of ``bench/site``."""
+    return (files("subnetbench.bench.board") / "site" / name).read_text(encoding="utf-8")
+
+
+@cache
+def table_library() -> tuple[str, str]:
+    """DataTables as itables bundles it: a script that sets ``window.SubnetTables``, and its styles.
+
+    The bundle is a module, which browsers refuse to load from disk, so its exports become properties of one object.
+    """
+    folder = files("itables") / "html"
+    code, style = ((folder / f"dt_bundle.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
+    exports = re.findall(r"export\s*\{([^{}]*)\};?", code)
+    names = dict(reversed(pair.split(" as ")) for pair in exports[0].split(",")) if len(exports) == 1 else {}
+    if "default" not in names:
+        raise UserError(
+            f"itables {version('itables')} does not carry DataTables in the form that pages need; "
+            "`pip install 'itables>=2.9,<3'` brings one that does."
+        )
+    call = f"window.SubnetTables = {{DataTable: {names['default']}}};"
+    code = re.sub(r"export\s*\{[^{}]*\};?", lambda _: call, code)
+    return f'(() => {{ "use strict";\n{code}\n}})();\n', style
+
+
+@cache
+def _environment() -> Environment:
+    """The templates, compiled once; what differs between sites is given at rendering."""
+    made = Environment(loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+                       lstrip_blocks=True, keep_trailing_newline=True)  # fmt: skip
+    made.filters |= {"percent": percent, "number": _number}
+    made.globals |= {
+        "version": version("subnetbench"), "metrics": METRICS, "column_title": column_title, "papers": papers,
+        "web_address": web_address, "slug": slug, "stem": stem, "roc_path": roc_path, "bars_paths": bars_paths,
+        "bars_width": WIDTH, "bars_height": HISTOGRAM_HEIGHT,
+    }  # fmt: skip
+    return made
+
+
+class Pages:
+    """One site's pages; ``single`` puts all of them on one page that holds its styles, scripts and files."""
+
+    def __init__(self, results: Results, runs: Reruns, *, single: bool = False) -> None:
+        self._results, self._runs, self._single = results, runs, single
+        self._embedded: dict[str, str] = {}
+        self._root = ""
+        self._site = {
+            "single": single, "boards": results.boards, "track": results.track, "left_out": results.left_out,
+            "detectors": self.detectors, "attacks": self.attacks, "groups": _groups(results.boards),
+            "needs": self._needs, "to": self._to, "file": self._file, "rerun": self._rerun,
+        }  # fmt: skip
+
+    @cached_property
+    def detectors(self) -> dict[str, list[tuple[Board, Row]]]:
+        return by_detector(self._results.boards)
+
+    @cached_property
+    def attacks(self) -> dict[str, list[Board]]:
+        return by_attack(self._results.boards)
+
+    @cached_property
+    def _needs(self) -> list[str]:
+        return sorted({need for board in self._results.boards for row in board.rows for need in row.needs} - {"clean"})
+
+    def index(self) -> str:
+        return self._page("index.html", "")
+
+    def detector(self, label: str) -> str:
+        return self._page("detector.html", "../", label=label, rows=self.detectors[label])
+
+    def attack(self, label: str) -> str:
+        return self._page("attack.html", "../", label=label, own=self.attacks[label])
+
+    def wsol(self) -> str:
+        return self._page("wsol.html", "")
+
+    def single(self, embedded: Mapping[str, bytes]) -> str:
+        """Everything on one page; ``embedded`` are the files that it offers, by their path on a site."""
+        self._embedded = {
+            name: f"data:{_KINDS[name.rsplit('.', 1)[1]]};base64,{base64.b64encode(blob).decode()}"
+            for name, blob in embedded.items()
+        }
+        library, library_style = table_library()
+        scripts = [_script(text) for text in (asset("site.js"), library)]
+        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+        return self._page(
+            "single.html", "", head_script=Markup(scripts[0]), table_script=Markup(scripts[1]), script_hashes=hashes,
+            styles=[Markup(text.replace("</", "<\\/")) for text in (library_style, asset("site.css"))],
+        )  # fmt: skip
+
+    def _page(self, template: str, root: str, **context: Any) -> str:
+        self._root = root
+        text: str = _environment().get_template(template).render(self._site, root=root, **context)
+        return text
+
+    def _to(self, kind: str, name: str = "") -> str:
+        """The address of a detector's or an attack's page, of the start page or of the localisation track."""
+        if self._single:
+            return f"#{kind}-{slug(name)}" if name else f"#{kind}"
+        if kind in ("detector", "attack"):
+            return f"{self._root}{kind}/{slug(name)}.html"
+        return f"{self._root}{'index' if kind == 'boards' else kind}.html"
+
+    def _file(self, name: str) -> str | None:
+        """The address of a download; None where one page does not carry it."""
+        if self._single:
+            return self._embedded.get(f"downloads/{name}")
+        return f"{self._root}downloads/{name}"
+
+    def _rerun(self, board: Board, row: Row) -> Any:
+        return self._runs[board.id, row.label]
+
+
+def stem(board: Board, row: Row) -> str:
+    """The name of an entry's files."""
+    return f"{board.id}--{slug(row.label)}"
+
+
+def _groups(boards: Sequence[Board]) -> dict[str, list[Board]]:
+    """The menu: boards by data set and net."""
+    found: dict[str, list[Board]] = {}
+    for board in boards:
+        found.setdefault(board.group, []).append(board)
+    return found
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def _script(text: str) -> str:
+    """Inside <script>, where the first "</script" would end it; in JavaScript both mean the same."""
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")

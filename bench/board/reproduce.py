@@ -1,0 +1,116 @@
+"""How to run an entry again: the command of its suite, and a suite file with its detector alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..core.arrays import UserError
+from ..harness.entry import one_json
+from ..harness.suite import NAME, DetectorPart, Suite, builtin_suites, load_suite
+from .boards import Board
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """``command`` runs the whole suite, where one command does; ``toml`` is a suite file with this detector alone."""
+
+    command: str | None
+    toml: str | None
+
+
+Reruns = dict[tuple[str, str], Rerun]
+
+
+def reruns(boards: Sequence[Board]) -> Reruns:
+    """(board, detector's label) -> how to run it again."""
+    suites: dict[Path, tuple[Suite | None, str | None]] = {}
+    found: Reruns = {}
+    for board in boards:
+        for row in board.rows:
+            folder = row.checked.folder
+            if folder not in suites:
+                suite = read_suite_file(folder)
+                suites[folder] = suite, None if suite is None else command(suite)
+            suite, line = suites[folder]
+            own = None if suite is None else alone(suite, row.label, board.protocol)
+            found[board.id, row.label] = Rerun(line, None if own is None else toml(own.model_dump(mode="json")))
+    return found
+
+
+def read_suite_file(folder: Path) -> Suite | None:
+    """The suite that wrote a results folder; None where it says none that this version reads."""
+    path = folder / "suite.json"
+    if not path.is_file():
+        return None
+    try:
+        return Suite.model_validate(one_json(path))
+    except (UserError, ValidationError):
+        return None
+
+
+def command(suite: Suite) -> str | None:
+    """The command that runs it, where it ships and only --limit, --seed and --detector were given beside it."""
+    if suite.name not in builtin_suites():
+        return None
+    shipped = load_suite(suite.name)
+    own = suite.detectors[len(shipped.detectors) :]
+    changed = {"limit": suite.limit, "seed": suite.seed, "detectors": [*shipped.detectors, *own]}
+    if shipped.model_copy(update=changed) != suite or any(part != DetectorPart(name=part.name) for part in own):
+        return None
+    words = ["subnetbench", "run", suite.name]
+    words += ["--limit", str(suite.limit)] if suite.limit not in (None, shipped.limit) else []
+    words += ["--seed", str(suite.seed)] if suite.seed != shipped.seed else []
+    words += [word for part in own for word in ("--detector", part.name)]
+    return None if suite.limit is None and shipped.limit is not None else shlex.join(words)
+
+
+def alone(suite: Suite, label: str, protocol: str) -> Suite | None:
+    """The suite with this detector and this protocol alone, under another name: its results overwrite nothing."""
+    detectors = [part for part in suite.detectors if part.title == label]
+    protocols = [part for part in suite.protocols if part.name == protocol]
+    name = f"{suite.name}-{label}"[:64]
+    if not detectors or not protocols or not re.match(NAME, name):
+        return None
+    statistics = suite.statistics.model_copy(update={"comparisons": []})
+    return suite.model_copy(update={"name": name, "detectors": detectors, "protocols": protocols, "sensitivity": None,
+                                    "statistics": statistics})  # fmt: skip
+
+
+def toml(content: Mapping[str, Any]) -> str:
+    """A suite's canonical form as TOML: tables one level deep, all below inline; None is left to its default."""
+    plain = {k: v for k, v in content.items() if v is not None}
+    lines = [f"{_key(k)} = {_inline(v)}" for k, v in plain.items() if not isinstance(v, dict) and not _tables(v)]
+    for name, value in plain.items():
+        for head, table in ([(f"[{_key(name)}]", value)] if isinstance(value, dict) else
+                            [(f"[[{_key(name)}]]", each) for each in value] if _tables(value) else []):  # fmt: skip
+            lines += ["", head, *(f"{_key(k)} = {_inline(v)}" for k, v in table.items() if v is not None)]
+    return "\n".join(lines) + "\n"
+
+
+def _tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        inside = ", ".join(f"{_key(k)} = {_inline(v)}" for k, v in value.items() if v is not None)
+        return f"{{ {inside} }}" if inside else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(_inline(each) for each in value)}]"
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

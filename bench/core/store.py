@@ -1,0 +1,237 @@
+"""Artifacts by content hash: each is computed once, written atomically, verified when read, rebuilt when damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as dump_tensors
+
+from .arrays import UserError
+
+When = Literal["missing", "always", "never", "cached"]
+Arrays = dict[str, npt.NDArray[Any]]
+Meta = dict[str, Any]
+Artifact = tuple[Arrays, Meta]
+
+#: Raised by one when what a stage computes changes meaning, so that nothing old is taken for new.
+FORMAT = 1
+
+
+class StoreError(UserError):
+    """The store itself cannot be used: no fault of the stage that happened to ask."""
+
+
+class NotStored(Exception):  # noqa: N818 (not an error: an answer)
+    """An artifact is absent and the run was told to compute nothing."""
+
+
+def canonical(value: Any) -> str:
+    """One JSON text a value: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | set | frozenset):
+        return sorted(value) if not isinstance(value, tuple) else list(value)
+    raise TypeError(f"{type(value).__name__} has no canonical JSON")
+
+
+def key_of(kind: str, inputs: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical({"kind": kind, "format": FORMAT, **inputs}).encode()).hexdigest()[:32]
+
+
+def hash_arrays(*arrays: npt.NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def replace_file(path: Path, blob: bytes) -> None:
+    """Write a whole file or none: a reader sees the old content or the new one, never a part."""
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)  # mkstemp's own mode keeps others out
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
+class Store:
+    """A folder of artifacts ``<kind>/<key>.safetensors``, each with its own sha256 in front.
+
+    One file an artifact makes the write atomic (a rename) and the check simple. Runs may share a store: who comes
+    second waits for the first on a lock of that artifact and then reads it. ``when`` is one of
+
+    - ``missing``  compute what is absent (the default)
+    - ``always``   compute everything that this run needs, once, and replace what is there
+    - ``never``    compute nothing; what is absent is left out of the tables and said
+    - ``cached``   compute nothing; what is absent ends the run
+    """
+
+    def __init__(self, root: Path, when: When = "missing", warn: Callable[[str], None] | None = None) -> None:
+        self.root, self.when = root, when
+        self.warn = warn or (lambda message: None)
+        self.computed, self.reused = 0, 0
+        self._fresh: set[str] = set()
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=root):
+                pass
+        except OSError as error:
+            raise self.refused(error) from None
+
+    def path(self, kind: str, key: str) -> Path:
+        return self.root / kind / f"{key}.safetensors"
+
+    def scratch(self, kind: str, key: str) -> Path:
+        """A place for a stage's own checkpoints; removed when the artifact is complete."""
+        return self.root / "scratch" / f"{kind}-{key}.safetensors"
+
+    def get(self, kind: str, inputs: Mapping[str, Any], compute: Callable[[], Artifact]) -> Artifact:
+        """The artifact that ``inputs`` determine: read if it is there and whole, else computed and written."""
+        key = key_of(kind, inputs)
+        path = self.path(kind, key)
+        if self.when != "always" or key in self._fresh:
+            found = self.read(kind, key)
+            if found is not None:
+                self.reused += 1
+                return found
+        if self.when in ("never", "cached"):
+            raise NotStored(f"{kind} {key[:12]}")
+        self._make(path.parent)
+        with self._locked(path):
+            if self.when != "always":
+                found = self.read(kind, key)  # the run that held the lock may have made it
+                if found is not None:
+                    self.reused += 1
+                    return found
+            arrays, meta = compute()
+            # Through JSON and back, so that a fresh artifact and a stored one are the same to the last key.
+            meta = json.loads(canonical(meta))
+            self.write(kind, key, arrays, meta)
+            self.computed += 1
+            self._fresh.add(key)
+            self.scratch(kind, key).unlink(missing_ok=True)
+            return arrays, meta
+
+    def has(self, kind: str, inputs: Mapping[str, Any]) -> bool:
+        return self.path(kind, key_of(kind, inputs)).is_file()
+
+    def read(self, kind: str, key: str) -> Artifact | None:
+        path = self.path(kind, key)
+        try:
+            blob = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.refused(error) from None
+        digest, body = blob[:64], blob[64:]
+        if hashlib.sha256(body).hexdigest().encode() != digest:
+            mend = self.when in ("missing", "always")
+            self.warn(f"The stored {kind} {path.name} is damaged (its sha256 differs) and is "
+                      f"{'built again' if mend else 'left out'}.")  # fmt: skip
+            if mend:
+                path.unlink(missing_ok=True)
+            return None
+        length = int.from_bytes(body[:8], "little")
+        meta: Meta = json.loads(body[8 : 8 + length])
+        return load_tensors(body[8 + length :]), meta
+
+    def write(self, kind: str, key: str, arrays: Arrays, meta: Meta) -> None:
+        path = self.path(kind, key)
+        text = canonical(meta).encode()
+        body = len(text).to_bytes(8, "little") + text + dump_tensors(
+            {name: np.asarray(array, order="C") for name, array in arrays.items()}  # keeps a scalar a scalar
+        )  # fmt: skip
+        self._make(path.parent)
+        try:
+            replace_file(path, hashlib.sha256(body).hexdigest().encode() + body)
+        except OSError as error:
+            raise self.refused(error) from None
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self.refused(error) from None
+
+    @contextlib.contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        folder = self.root / "locks"
+        self._make(folder)
+        lock = FileLock(folder / f"{path.parent.name}-{path.stem}.lock")
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise self.refused(error) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def refused(self, error: OSError) -> StoreError:
+        """The one sentence for what the file system said."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StoreError(f"The store {self.root} is full; free space there or give another with --store. "
+                              "Everything finished so far is kept.")  # fmt: skip
+        return StoreError(f"The store {self.root} cannot be used ({error.strerror or error}); make it a writable "
+                          "folder or give another with --store.")  # fmt: skip
+
+    def size(self) -> dict[str, tuple[int, int]]:
+        """Files and bytes of each kind. What no store wrote is no artifact, whatever folder was given as one."""
+        sizes = {}
+        for folder in sorted(p for p in self.root.iterdir() if p.is_dir() and p.name != "locks"):
+            files = _artifacts(folder)
+            if files:
+                sizes[folder.name] = (len(files), sum(p.stat().st_size for p in files))
+        return sizes
+
+    def clean(self, kinds: list[str] | None = None) -> int:
+        """Remove the artifacts of some kinds, or all; returns the bytes freed."""
+        freed = 0
+        for kind, (_, size) in self.size().items():
+            if kinds is None or kind in kinds:
+                _remove(_artifacts(self.root / kind), self.root / kind)
+                freed += size
+        if kinds is None:
+            _remove(list((self.root / "locks").glob("*.lock")), self.root / "locks")
+        return freed
+
+
+#: Names of artifacts, checkpoints, and what a kill left of either.
+_ARTIFACT = re.compile(r"(\w+-)?[0-9a-f]{32}\.safetensors|\.partial-\w+")
+
+
+def _artifacts(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if _ARTIFACT.fullmatch(path.name) and path.is_file()]
+
+
+def _remove(files: Sequence[Path], folder: Path) -> None:
+    """These files, and their folder where nothing else is in it."""
+    for path in files:
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,1 @@
+"""Data sets as plain arrays with a content hash, image folders, bounding boxes."""

@@ -1,0 +1,170 @@
+"""Image folders with bounding boxes: a CSV of boxes or ImageNet's XML, brought to the images as a net sees them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+import numpy as np
+
+from ..core.arrays import Floats, Ints, UserError
+from ..core.registry import register_dataset
+from ..localisation.boxes import check_boxes, clipped, from_inclusive, scaled
+from .dataset import Dataset
+from .imagenet import files_of, folder, placed
+
+COLUMNS = ("path", "wnid", "xmin", "ymin", "xmax", "ymax")
+SplitName = Literal["train", "test"]
+
+
+@register_dataset("tinyimagenet30")
+def tinyimagenet30(*, root: Path | None = None, size: int = 64) -> Dataset:
+    """30 synsets of Tiny-ImageNet-200 with one box an image: the folder ``tinyimagenet30`` below the data root."""
+    if root is None:
+        raise UserError(
+            "The data set 'tinyimagenet30' is read from disk; give the folder that holds tinyimagenet30/ with "
+            "--data-root."
+        )
+    made = folder(root=home("tinyimagenet30", root), size=size)
+    return Dataset("tinyimagenet30", made.train, made.test, made.classes, "30 classes of Tiny-ImageNet-200")
+
+
+def home(dataset: str, root: Path) -> Path:
+    """The folder that holds a data set's ``train`` and ``val``."""
+    return root / dataset if (root / dataset / "train").is_dir() else root
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Boxes of the images of one split, by the images' ids, in the pixels that the net sees; and what was left out.
+
+    ``boxes[id]`` is ``(K, 4)``, never empty. ``names[id]`` is the image's path in its data set. ``left_out`` says of
+    each image or line without a usable box, in a sentence, why.
+    """
+
+    boxes: Mapping[int, Floats]
+    names: Mapping[int, str]
+    left_out: tuple[str, ...]
+
+    @property
+    def content_hash(self) -> str:
+        digest = hashlib.sha256()
+        for image, boxes in sorted(self.boxes.items()):
+            digest.update(f"{image}{boxes.shape}".encode() + np.ascontiguousarray(boxes).tobytes())
+        return digest.hexdigest()
+
+
+def annotated(
+    root: Path,
+    source: str,
+    split: SplitName,
+    size: int,
+    resize: int,
+    classes: Any = None,
+    ids: Ints | None = None,
+) -> Annotations:
+    """The boxes of a folder data set's split, or of those of its images whose ``ids`` are given.
+
+    ``source``, relative to ``root``, is a CSV with the columns path, wnid, xmin, ymin, xmax, ymax (pixels of the file
+    itself, both ends within the box) or a folder of ImageNet's XML files, searched by the images' own names. Images are
+    brought to ``size`` as `imagenet.folder` does it (shorter side to ``resize``, centre cut out), boxes with them: one
+    that lies outside of the cut is left out. Raises UserError where the source itself cannot be read.
+    """
+    paths = files_of(root, split, classes)
+    chosen = range(len(paths)) if ids is None else ids.tolist()
+    names = {image: paths[image].relative_to(root).as_posix() for image in chosen}
+    place = root / source
+    if place.is_dir():
+        found, bad = _from_xml(place, names)
+    elif place.is_file():
+        found, bad = _from_csv(place, root, names, {path.relative_to(root).parts[1] for path in paths})
+    else:
+        raise UserError(f"There are no boxes at {place}; give boxes.source, a CSV with the columns "
+                        f"{', '.join(COLUMNS)} or a folder of ImageNet's XML files.")  # fmt: skip
+    kept: dict[int, Floats] = {}
+    for image, rows in found.items():
+        height, width = shape = _dimensions(paths[image])
+        boxes = from_inclusive(np.array(rows, np.float64))
+        wrong = check_boxes(boxes, [shape] * len(boxes), [names[image]] * len(boxes))
+        bad += wrong.values()
+        boxes = boxes[[index for index in range(len(boxes)) if index not in wrong]]
+        (high, wide), (top, left) = placed(height, width, resize, size)
+        corner = np.tile([left, top], 2)
+        moved = clipped(scaled(boxes, shape, (high, wide)) - corner, (size, size))
+        seen = moved[(moved[:, 2] > moved[:, 0]) & (moved[:, 3] > moved[:, 1])]
+        if len(boxes) and not len(seen):
+            bad.append(f"{names[image]}: its box lies outside of the part that the net sees")
+        if len(seen):
+            kept[image] = seen
+    bad += [f"{names[image]} has no box" for image in names if image not in found]
+    return Annotations(kept, names, tuple(bad))
+
+
+Found = dict[int, list[tuple[float, ...]]]
+
+
+def _from_csv(place: Path, root: Path, names: Mapping[int, str], wnids: set[str]) -> tuple[Found, list[str]]:
+    found: Found = {}
+    bad: list[str] = []
+    ids = {name: image for image, name in names.items()}
+    folders = {name.split("/")[0] for name in names.values()}
+    for number, row in _rows(place):
+        if row["path"].split("/")[0] not in folders:
+            continue  # of another split
+        where = f"{place.name}, line {number}"
+        if row["wnid"] not in wnids:
+            bad.append(f"{where}: the class {row['wnid']!r} is none of the net's")
+        elif row["path"] not in ids:
+            if not (root / row["path"]).is_file():
+                bad.append(f"{where}: there is no image {row['path']}")
+        else:
+            own = found.setdefault(ids[row["path"]], [])
+            try:
+                own.append(tuple(float(row[name]) for name in COLUMNS[2:]))
+            except ValueError:
+                bad.append(f"{where}: a coordinate of {row['path']} is no number")
+    return found, bad
+
+
+def _rows(place: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        with place.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UserError(f"{place} has no column {missing[0]!r}; boxes need {', '.join(COLUMNS)}.")
+            for row in reader:
+                yield reader.line_num, {name: (row[name] or "").strip() for name in COLUMNS}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"The boxes {place} cannot be read ({error}); give a CSV in UTF-8.") from None
+
+
+def _from_xml(place: Path, names: Mapping[int, str]) -> tuple[Found, list[str]]:
+    found: Found = {}
+    bad: list[str] = []
+    files = {path.stem: path for path in place.rglob("*.xml")}
+    for image, name in names.items():
+        path = files.get(Path(name).stem)
+        if path is None:
+            continue
+        try:
+            boxes = [[float(box.findtext(side) or "nan") for side in COLUMNS[2:]]
+                     for box in ElementTree.parse(path).iter("bndbox")]  # fmt: skip
+        except (OSError, ElementTree.ParseError, ValueError) as error:
+            bad.append(f"{path.name} cannot be read ({error})")
+            continue
+        if boxes:
+            found[image] = [tuple(box) for box in boxes]
+    return found, bad
+
+
+def _dimensions(path: Path) -> tuple[int, int]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.height, image.width

@@ -1,0 +1,1 @@
+"""The detection track: attacked images, protocols, scores, cells, its entries and tables."""

@@ -1,0 +1,211 @@
+"""Figures 2 and 3 of Wang, Hu and Su: a map of features of true and adversarial images, and one of subnets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import textwrap
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from ..analysis.class_names import class_names
+from ..analysis.semantics import class_map
+from ..analysis.separation import FEATURES, REPRESENTATIONS, measured, read_features
+from ..core.arrays import UserError
+from ..core.store import Arrays
+from ..detection.entry import write_json, write_text
+from .style import COLOURS, COLUMN, PAGE, TEN, bare, outlined, panels
+
+#: The representations that figure 2 shows side by side, as the paper does.
+SHOWN = ("full", "subnet")
+
+_COLUMNS = ["net", "image", "predicted", "adversarial", "x", "y"]
+#: UMAP's own defaults, and a seed.
+_UMAP = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_state": 0}
+
+#: Figure 3 writes a name at every point up to so many classes, above it the number of the cluster.
+NAMED = 30
+
+
+class NoUmap(UserError):  # noqa: N818 (a fact about the machine, not a fault)
+    """umap-learn is missing: a figure is left out, or the run ends if it was asked for by name."""
+
+
+def figure2(folder: Path, figures: Path) -> Any:
+    """Penultimate features of true and adversarial images in the plane, by the full net and by the predicted class's
+    subnet, coloured by predicted class, with the k-NN two-sample AUROC of `separation` in each title."""
+    arrays, metadata = read_features(folder)
+    points = embedding(folder, arrays, figures)
+    names = class_names(metadata["dataset"])
+    found = measured(arrays)
+    figure, axes = panels(1, len(SHOWN), PAGE, COLUMN + 0.45)
+    for axis, net in zip(axes, SHOWN, strict=True):
+        own = points[points["net"] == net]
+        _scatter(axis, own, names)
+        low, high = found[net].bounds
+        axis.set_title(
+            f"{REPRESENTATIONS[net]}\nk-NN AUROC {100 * found[net].value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        )
+    gap = found["subnet"].minus(found["full"])
+    low, high = gap.bounds
+    attack = f", {metadata['attack']}" if "attack" in metadata else ""
+    figure.suptitle(f"{metadata['dataset']}{attack}: {len(points) // (2 * len(SHOWN))} images; subnet minus full net "
+                    f"{100 * gap.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points")  # fmt: skip
+    handles = [axes[0].scatter([], [], c="#555555", **_MARKS[flag], label=text)
+               for flag, text in enumerate(("true image", "adversarial image"))]  # fmt: skip
+    colours = "predicted class" if points["predicted"].max() < len(TEN) else "predicted class, colours repeat"
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, title=f"UMAP; colour: {colours}",
+                  title_fontsize=7)  # fmt: skip
+    return figure
+
+
+_MARKS: tuple[dict[str, Any], dict[str, Any]] = (
+    {"marker": "o", "s": 7, "linewidths": 0},
+    {"marker": "x", "s": 9, "linewidths": 0.7},
+)
+
+
+def _scatter(axis: Any, points: pd.DataFrame, names: tuple[str, ...] | None) -> None:
+    classes = sorted(points["predicted"].unique())
+    for flag, marks in enumerate(_MARKS):
+        own = points[points["adversarial"] == flag]
+        colours = [TEN[label % len(TEN)] for label in own["predicted"]]
+        axis.scatter(own["x"], own["y"], c=colours, alpha=0.75, **marks)
+    if len(classes) <= len(TEN):
+        for label in classes:
+            own = points[(points["predicted"] == label) & (points["adversarial"] == 0)]
+            if len(own):
+                name = names[label] if names is not None and label < len(names) else str(label)
+                outlined(axis, (own["x"].median(), own["y"].median()), name, TEN[label])
+    bare(axis)
+
+
+def embedding(folder: Path, arrays: Arrays, figures: Path) -> pd.DataFrame:
+    """UMAP coordinates of every row for each of `SHOWN`, kept in ``figure2.csv``.
+
+    UMAP's result differs between machines and versions, so a CSV that was made of the very same features (their sha256
+    stands in ``figure2.json``) is read and not made again. Raises `NoUmap` where it has to be made and cannot.
+    """
+    table, card = figures / "figure2.csv", figures / "figure2.json"
+    digest = hashlib.sha256((folder / FEATURES).read_bytes()).hexdigest()
+    kept = _kept(table, card, digest, len(SHOWN) * len(arrays["image"]))
+    if kept is not None:
+        return kept
+    reduce = _umap()
+    frames = []
+    for net in SHOWN:
+        points = reduce(np.asarray(arrays[net], np.float32))
+        columns = {name: arrays[name] for name in ("image", "predicted", "adversarial")}
+        frames.append(pd.DataFrame({"net": net, **columns, "x": points[:, 0], "y": points[:, 1]}))
+    text = pd.concat(frames)[_COLUMNS].to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    write_text(table, text)
+    facts = {"features_sha256": digest, "csv_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    write_json(card, facts | {"umap-learn": version("umap-learn"), "parameters": _UMAP})
+    return pd.read_csv(table)  # as a redraw finds it, rounded
+
+
+def check_data(folder: Path) -> list[Path]:
+    """The data that figures 2 and 3 of a results folder were drawn from, checked against what they are made of.
+
+    Raises UserError where a kept ``figure2.csv`` belongs to other features (a UMAP cannot be made anew to the letter),
+    or ``figure3.csv`` is not what the gates give.
+    """
+    figures = folder / "figures"
+    checked = []
+    for name in ("figure2", "figure3"):
+        path = figures / f"{name}.csv"
+        if not path.is_file():
+            continue
+        if name == "figure2":
+            arrays = read_features(folder)[0]
+            digest = hashlib.sha256((folder / FEATURES).read_bytes()).hexdigest()
+            rows = len(SHOWN) * len(arrays["image"])
+            good = _kept(path, figures / "figure2.json", digest, rows) is not None
+        else:
+            good = path.read_text(encoding="utf-8") == _map_text(class_map(folder)[0])
+        if not good:
+            raise UserError(f"{path} is not what its entries give; run `subnetbench plot {folder}` and commit it.")
+        checked.append(path)
+    return checked
+
+
+def _map_text(frame: pd.DataFrame) -> str:
+    text: str = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    return text
+
+
+def _kept(table: Path, card: Path, digest: str, rows: int) -> pd.DataFrame | None:
+    try:
+        facts = json.loads(card.read_text(encoding="utf-8"))
+        blob = table.read_bytes()
+        if facts["features_sha256"] != digest or facts["csv_sha256"] != hashlib.sha256(blob).hexdigest():
+            return None
+        frame = pd.read_csv(table)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return frame if list(frame.columns) == _COLUMNS and len(frame) == rows else None
+
+
+def _umap() -> Callable[[Any], Any]:
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise NoUmap(
+            "umap-learn is not installed; `pip install 'subnetbench[plots]'` brings what figure 2 needs."
+        ) from None
+
+    def reduce(features: Any) -> Any:
+        # numba sets a number of threads for all of OpenMP, torch's too, and leaves it there: the limit undoes that.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a seed costs its threads, and the like
+            return UMAP(n_jobs=1, **_UMAP).fit_transform(features)
+
+    return reduce
+
+
+def figure3(folder: Path, figures: Path) -> Any:
+    """Subnets of all classes in the plane, by the distance of their gates, with clusters and their members' names.
+
+    Points and clusters are written to ``figure3.csv``.
+    """
+    frame, dataset, share = class_map(folder)
+    write_text(figures / "figure3.csv", _map_text(frame))
+    named = len(frame) <= NAMED
+    lines = [textwrap.fill(f"{number}: {', '.join(own['name'])}", 58, subsequent_indent="    ")
+             for number, own in frame.groupby("cluster")]  # fmt: skip
+    listed = "\n".join(["clusters and their members", *lines])
+    height = COLUMN + 0.4
+    if named:
+        figure, (axis,) = panels(1, 1, COLUMN, height)
+        axis.set_xlabel(listed, fontsize=7, loc="left", multialignment="left")
+    else:
+        height = max(height, 0.128 * listed.count("\n") + 0.6)
+        figure, (axis, beside) = panels(1, 2, PAGE, height, width_ratios=(1.25, 1))
+        beside.axis("off")
+        beside.text(0, 1, listed, va="top", linespacing=1.25, fontsize=7, transform=beside.transAxes)
+    for number in sorted(set(frame["cluster"].tolist())):
+        own = frame[frame["cluster"] == number]
+        colour, marker = COLOURS[(number - 1) % len(COLOURS)], "osD^v"[(number - 1) // len(COLOURS) % 5]
+        # Where there are many, the number is the point: a dot beside each would leave no room.
+        axis.scatter(own["x"], own["y"], c=colour, marker=marker, s=18, linewidths=0, alpha=1 if named else 0)
+        for row in own.itertuples():
+            axis.annotate(row.name if named else str(number), (row.x, row.y), xytext=(0, 7 if named else 0),
+                          textcoords="offset points", ha="center", va="center", color=colour, fontsize=7)  # fmt: skip
+    # Both axes have one scale, since distances are what is shown, and names need room at the rim.
+    low, high = frame[["x", "y"]].min(), frame[["x", "y"]].max()
+    half = 0.5 * float((high - low).max()) * (1.25 if named else 1.1) or 1.0
+    middle = (low + high) / 2
+    axis.set(xlim=(middle["x"] - half, middle["x"] + half), ylim=(middle["y"] - half, middle["y"] + half))
+    axis.set_box_aspect(1)
+    bare(axis)
+    axis.set_title(
+        f"{dataset}: subnets of {len(frame)} classes\ncosine distance of gates (the plane holds {share:.0%})"
+    )
+    return figure

@@ -1,0 +1,93 @@
+"""Figure 4: an image with its box, and the maps of the whole net and of its class's subnet, method by method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ..core.arrays import Floats, UserError
+from ..core.store import Arrays
+from ..detection.entry import write_bytes
+from ..localisation.entry import FOLDER, read_localisation
+from .style import PAGE, bare, panels
+
+#: Maps of the pictured images. They hold copies of the data's images: never to be committed.
+MAPS = Path(FOLDER) / "maps.safetensors"
+
+
+def write_maps(path: Path, arrays: Arrays) -> None:
+    """The arrays that figure 4 is drawn from, or no file where the suite wants no pictures."""
+    if arrays:
+        write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_maps(path: Path) -> Arrays:
+    try:
+        return dict(load(path.read_bytes()))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"The maps {path} cannot be read ({error}); run the suite again.") from None
+
+
+def nets_pictured(folder: Path) -> list[str]:
+    """The nets that the maps of a folder are of."""
+    return list(dict.fromkeys(name.split("/")[0] for name in sorted(read_maps(folder / MAPS)) if "/" in name))
+
+
+def figure4(folder: Path, net: str) -> Any:
+    """One net: two rows an image (whole net, subnet), the image first, then a column a method.
+
+    Green: the true box; orange, dashed: the tightest box of heat > alpha x mean at the alpha of that cell. A map's
+    colours run from 0 to its own 99.5th percentile.
+    """
+    from ..localisation.boxes import threshold_boxes
+
+    arrays = read_maps(folder / MAPS)
+    entries = [e for e in read_localisation(folder) if e["model"]["label"] == net and e.get("metrics")]
+    alphas = {(e["method"]["label"], e["variant"]): e["alpha"] for e in entries}
+    methods = [m for m in dict.fromkeys(e["method"]["label"] for e in entries) if f"{net}/{m}/normal" in arrays]
+    images, boxes = arrays["images"], arrays["boxes"]
+    variants = [v for v in ("normal", "subnet") if any(f"{net}/{m}/{v}" in arrays for m in methods)]
+    rows, columns = len(variants) * len(images), 1 + len(methods)
+    side = PAGE / columns
+    figure, axes = panels(rows, columns, PAGE, rows * (side + 0.04) + 0.5)
+    for row in range(rows):
+        image, variant = row // len(variants), variants[row % len(variants)]
+        line = axes[row * columns : (row + 1) * columns]
+        for axis in line:
+            bare(axis)
+        line[0].imshow(images[image], interpolation="nearest")
+        _box(line[0], boxes[image], "#009E73", "-")
+        line[0].set_ylabel(variant)
+        for axis, method in zip(line[1:], methods, strict=True):
+            if f"{net}/{method}/{variant}" not in arrays:
+                continue
+            heat = arrays[f"{net}/{method}/{variant}"][image].astype(np.float32)
+            axis.imshow(heat, cmap="magma", vmin=0, vmax=_top(heat), interpolation="nearest")
+            _box(axis, boxes[image], "#009E73", "-")
+            found = threshold_boxes(heat[None], np.array([alphas[method, variant]]))[0, 0]
+            _box(axis, found, "#E69F00", (0, (3, 1.5)))
+            if row == 0:
+                axis.set_title(method, fontsize=6.5)
+    about = entries[0]
+    figure.suptitle(f"{about['suite']['name']}, {net}: {len(images)} test images drawn from seed {about['seed']}")
+    return figure
+
+
+def _top(heat: Floats) -> float:
+    top = float(np.quantile(heat, 0.995))
+    return top if top > 0 else 1.0
+
+
+def _box(axes: Any, box: Floats, colour: str, dashes: Any) -> None:
+    from matplotlib.patches import Rectangle
+
+    left, top, right, bottom = (float(side) for side in box)
+    # A pixel's centre has its number: its left edge lies half a pixel before.
+    axes.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor=colour,
+                             linestyle=dashes, linewidth=1.1))  # fmt: skip

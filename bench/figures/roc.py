@@ -1,0 +1,171 @@
+"""ROC curves and score histograms, from the scores of single images that entries name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_curve
+
+from ..core.arrays import EVERY
+from ..detection.cells import with_shared
+from ..detection.entry import Entry, read_scores
+from ..stats.metrics import Float64
+from .style import ADVERSARIAL, CLEAN, COLOURS, COLUMN, PAGE, panels
+
+#: False-positive rates at which curves are averaged over replicates: denser where good detectors differ.
+GRID = np.linspace(0, 1, 201) ** 2
+
+Sides = list[tuple[Float64, Float64]]
+
+
+def seen_sides(scores: pd.DataFrame, attack: str) -> Sides:
+    """Scores of adversarial and of clean (and noisy) images of each replicate, fitted and tested on one attack."""
+    rows = scores[(scores["fit_on"] == attack) & scores["test_on"].isin([attack, EVERY])]
+    found: Sides = []
+    for _, replicate in rows.groupby(["gate", "split"]):
+        shared = replicate["test_on"] == EVERY
+        both = with_shared(replicate[~shared], replicate[shared])
+        if both is None:
+            continue
+        positive = both.loc[both["kind"] == "adversarial", "score"].to_numpy(np.float64)
+        negative = both.loc[both["kind"].isin(["clean", "noisy"]), "score"].to_numpy(np.float64)
+        if len(positive) and len(negative):
+            found.append((positive, negative))
+    return found
+
+
+def mean_roc(sides: Sides) -> Float64:
+    """True-positive rate at each rate of `GRID`, the mean over replicates; ties are drawn as a straight line.
+
+    (`lee2018` counts ties against the detector, so its stated AUROC may be below the area under this line.)
+    """
+    curves = []
+    for positive, negative in sides:
+        ranks = np.unique(np.r_[positive, negative], return_inverse=True)[1]  # infinite scores have a rank, too
+        truth = np.r_[np.ones(len(positive)), np.zeros(len(negative))]
+        false, true, _ = roc_curve(truth, ranks)
+        curves.append(np.interp(GRID, false, true))
+    mean: Float64 = np.mean(curves, axis=0)
+    return mean
+
+
+def _line_styles(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
+    """Proposals in colours, full lines before dash-dotted ones; controls grey, each with dashes of its own."""
+    full = cycle([{"color": c, "linestyle": dash} for dash in ("-", (0, (5, 1, 1, 1))) for c in COLOURS])
+    grey = cycle([{"color": c, "linestyle": (0, dash), "linewidth": 1.0} for c in ("#777777", "#aaaaaa")
+                  for dash in ((4, 1.5), (1, 1), (6, 1, 1, 1), (2.5, 1), (6, 3))])  # fmt: skip
+    return {e["detector"]["label"]: dict(next(grey if e["detector"]["control"] else full)) for e in entries}
+
+
+def _roc_axes(axes: Any, title: str) -> None:
+    """A square over the root of the false-positive rate: detectors differ near 0, and 0 still has a place."""
+    axes.plot(GRID, GRID, color="#dddddd", linewidth=0.8, zorder=0)
+    axes.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    axes.set(xlim=(0, 1), ylim=(0, 1.01), title=title, xlabel="false positives (root scale)", ylabel="true positives")
+    axes.set_box_aspect(1)
+    axes.set_xticks([0, 0.01, 0.05, 0.1, 0.25, 0.5, 1], ["0", ".01", ".05", ".1", ".25", ".5", "1"])
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
+
+
+def roc_figure(folder: Path, entries: Sequence[Entry]) -> Any:
+    """All detectors of one protocol, a panel an attack (seen)."""
+    attacks = list(dict.fromkeys(attack for entry in entries for attack in entry["attacks"]))
+    columns = min(2, len(attacks))
+    rows = -(-len(attacks) // columns)
+    legend = 0.16 * -(-len(entries) // 3) + 0.3
+    figure, axes = panels(rows, columns, COLUMN * columns + 0.2 * (columns - 1), 3.2 * rows + legend)
+    styles = _line_styles(entries)
+    handles: dict[str, Any] = {}
+    for entry in entries:
+        scores = read_scores(folder, entry)
+        label = entry["detector"]["label"]
+        for axis, attack in zip(axes, attacks, strict=False):
+            sides = seen_sides(scores, attack)
+            if sides:
+                above = 2 if entry["detector"]["control"] else 3
+                (handles[label],) = axis.plot(GRID, mean_roc(sides), zorder=above, **styles[label])
+    for axis, attack in zip(axes, attacks, strict=False):
+        _roc_axes(axis, f"seen {attack}")
+    for axis in axes[len(attacks) :]:
+        axis.axis("off")
+    head = entries[0]
+    figure.suptitle(f"{head['dataset']['name']}, {head['model']['name']}, protocol {head['protocol']['name']}")
+    controls = {entry["detector"]["label"] for entry in entries if entry["detector"]["control"]}
+    names = [label + (" (control)" if label in controls else "") for label in handles]
+    figure.legend(list(handles.values()), names, loc="outside lower center", ncols=1 if columns == 1 else 3,
+                  handlelength=2.8, columnspacing=1.2)  # fmt: skip
+    return figure
+
+
+def entry_figure(folder: Path, entry: Entry) -> Any:
+    """One detector under one protocol: ROC curves of all attacks, and the scores of clean and adversarial images."""
+    scores = read_scores(folder, entry)
+    attacks = list(entry["attacks"])
+    rows = -(-len(attacks) // 2)
+    figure, _ = panels(1, 1, PAGE, max(2.8, 0.5 + 1.2 * rows))
+    figure.clear()
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.45))
+    axis = left.subplots()
+    grid = list(right.subplots(rows, min(2, len(attacks)), squeeze=False).ravel())
+    cells = {(c["fit_on"], c["test_on"]): c["auroc"] for c in entry["cells"]}
+    for number, attack in enumerate(attacks):
+        sides = seen_sides(scores, attack)
+        if sides:
+            value = cells.get((attack, attack))
+            text = attack if value is None else f"{attack} {100 * value:.1f}"
+            axis.plot(GRID, mean_roc(sides), label=text, color=COLOURS[number % len(COLOURS)],
+                      linestyle=("-", "--", "-.", ":")[number % 4])  # fmt: skip
+        _histogram(grid[number], sides, f"seen {attack}")
+    for spare in grid[len(attacks) :]:
+        spare.axis("off")
+    _roc_axes(axis, "ROC, AUROC in percent")
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(loc="lower right", handlelength=2.2)
+    negatives = "clean and noisy" if entry["protocol"]["name"] == "lee2018" else "clean"
+    for colour, text in ((CLEAN, f"{negatives} images"), (ADVERSARIAL, "adversarial images")):
+        grid[0].fill_between([], [], color=colour, alpha=0.5, label=text)
+    right.legend(loc="outside lower center", ncols=2)
+    for axis in grid[max(0, len(attacks) - 2) : len(attacks)]:
+        axis.set_xlabel("score (higher: more adversarial)")
+    for axis in grid[:: min(2, len(attacks))]:
+        axis.set_ylabel("share (root)")
+    head = f"{entry['detector']['label']}{' (control)' if entry['detector']['control'] else ''}"
+    figure.suptitle(f"{entry['dataset']['name']}, {entry['protocol']['name']}: {head}")
+    return figure
+
+
+def draw_pair(axis: Any, labels: tuple[str, str], curves: tuple[Float64 | None, Float64 | None], title: str) -> None:
+    """The ROC curves of two detectors; what was not run has none."""
+    for label, curve, colour, dash in zip(labels, curves, COLOURS, ("-", (0, (4, 1.5))), strict=False):
+        if curve is not None:
+            axis.plot(GRID, curve, label=label, color=colour, linestyle=dash)
+    _roc_axes(axis, title)
+
+
+def _histogram(axis: Any, sides: Sides, title: str) -> None:
+    """All replicates together; what lies beyond the central 99% of scores stands in the outermost bins.
+
+    The height is the root of the share, so that tails are seen beside a peak.
+    """
+    axis.set_title(title)
+    if not sides:
+        axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes)
+        axis.set_yticks([])
+        return
+    positive, negative = (np.concatenate(side) for side in zip(*sides, strict=True))
+    pooled = np.r_[positive, negative]
+    low, high = np.quantile(pooled[np.isfinite(pooled)], [0.005, 0.995]) if np.isfinite(pooled).any() else (0.0, 1.0)
+    edges = np.linspace(low, high if high > low else low + 1, 41)
+    for values, colour in ((negative, CLEAN), (positive, ADVERSARIAL)):
+        share = np.histogram(values.clip(edges[0], edges[-1]), edges)[0] / len(values)
+        axis.stairs(share, edges, fill=True, color=colour, alpha=0.35)
+        axis.stairs(share, edges, color=colour, linewidth=0.9)
+    axis.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))
+    axis.set_ylim(bottom=0)
+    axis.set_yticks([])
+    axis.minorticks_off()

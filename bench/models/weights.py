@@ -1,0 +1,87 @@
+"""Weights that ship: found by name, checked by sha256, each with the card of how it was made."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..core.arrays import UserError
+from .classifier import Classifier, save_weights
+
+Card = dict[str, Any]
+
+INDEX = "index.json"
+
+
+def folder() -> Path:
+    return Path(str(files("subnetbench.bench"))) / "weights"
+
+
+def cards(where: Path | None = None) -> dict[str, Card]:
+    """Name -> card of every set of weights that ships."""
+    path = (where or folder()) / INDEX
+    found: dict[str, Card] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def locate(weights: str, where: Path | None = None) -> Path:
+    """The file of weights that ship under this name, its sha256 checked; else ``weights`` as a path.
+
+    Raises UserError where neither exists or the file is not the one that was published.
+    """
+    place = where or folder()
+    known = cards(place)
+    if weights not in known:
+        if Path(weights).is_file():
+            return Path(weights)
+        near = difflib.get_close_matches(weights, known, n=1, cutoff=0.6)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UserError(
+            f"There is no weights file {weights} and no weights that ship have this name.{hint} "
+            "`subnetbench ls weights` lists those; mend model.weights or leave it out to train."
+        )
+    path = place / str(known[weights]["file"])
+    if not path.is_file() or digest(path) != known[weights]["sha256"]:
+        state = "not those that were published (sha256 differs)" if path.is_file() else "missing"
+        raise UserError(f"The weights {weights} at {path} are {state}; install subnetbench again.")
+    return path
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def to_half(classifier: Classifier) -> None:
+    """Round parameters and buffers to what float16 holds, in place; they stay float32."""
+    with torch.no_grad():
+        for tensor in classifier.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half())
+
+
+def publish(classifier: Classifier, name: str, card: Mapping[str, Any], where: Path) -> Path:
+    """Write float16 weights, their line in the index and the page of cards into a folder."""
+    where.mkdir(parents=True, exist_ok=True)
+    path = where / f"{name.replace('/', '-')}.safetensors"
+    save_weights(classifier, path, {key: str(value) for key, value in card.items()}, half=True)
+    known = cards(where)
+    known[name] = {"file": path.name, "sha256": digest(path), "bytes": path.stat().st_size, **card}
+    known = dict(sorted(known.items()))
+    (where / INDEX).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    (where / "README.md").write_text(page(known), encoding="utf-8")
+    return path
+
+
+def page(known: Mapping[str, Card]) -> str:
+    """The cards as Markdown."""
+    lines = ["# Weights that ship", "", "Each was made, and this page with it, by the command that its card names.", ""]
+    for name, card in known.items():
+        lines += [f"## {name}", "", *(f"- **{key.replace('_', ' ')}**: {value}" for key, value in card.items()), ""]
+    return "\n".join(lines)

@@ -1,0 +1,241 @@
+"""Trying a detector out: the contract, and what its scores are worth on digits under two plain attacks and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...attacks.presets import build
+from ...attacks.verify import craft, noise_of_norm, verify
+from ..core import registry
+from ..core.arrays import ClassGates, Floats, Ints
+from ..core.meter import spent
+from ..data.dataset import Dataset, digits
+from ..detection.protocol import combine
+from ..detection.scoring import metered
+from ..harness.train import Recipe
+from ..harness.train import train as train_net
+from ..models.classifier import Classifier, digits_cnn
+from ..stats.inference import bootstrap_auroc, interval, resample_counts
+from ..stats.metrics import auroc
+from ..views import View
+from .checks import Check, check_detector, copied, fresh, raised
+
+#: As strong as the suite `digits` has them.
+ATTACKS: Mapping[str, Mapping[str, Any]] = {
+    "fgsm": {"parameters": {"epsilon": 0.2}},
+    "deepfool": {"preset": "quick"},
+}
+IMAGES = 300
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Views of the images that one attack fools, in the same order: clean, adversarial, and noise of that norm."""
+
+    clean: View
+    adversarial: View
+    noise: View
+
+
+class Ground:
+    """A small net on scikit-learn's digits, trained on the spot in seconds, and what it is attacked with."""
+
+    @cached_property
+    def data(self) -> Dataset:
+        found: Dataset = digits()
+        return found
+
+    @cached_property
+    def net(self) -> Classifier:
+        net: Classifier = digits_cnn()
+        recipe = Recipe(epochs=8, batch_size=50, learning_rate=0.1, flip=False, shift=1)
+        train_net(net, self.data, recipe, device=torch.device("cpu"))
+        net.requires_grad_(False).eval()
+        return net
+
+    @cached_property
+    def gates(self) -> ClassGates:
+        """Four of five channels of each class, at random: what a detector needs to run, not to be good."""
+        generator = torch.Generator().manual_seed(3)
+        channels = self.net.channels(self.net.gated_paths("stages"))
+        return {path: (torch.rand(self.net.classes, n, generator=generator) < 0.8).float()
+                for path, n in channels.items()}  # fmt: skip
+
+    @cached_property
+    def train(self) -> View:
+        return self._view(self.data.train.tensor(), labels=self.data.train.labels)
+
+    @cached_property
+    def test(self) -> View:
+        """60 test images and as many noisy ones: material for the contract."""
+        clean = self.data.test.tensor(slice(0, 60))
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+        return self._view(torch.cat([clean, (clean + 0.15 * noise).clamp(0, 1)]))
+
+    @cached_property
+    def sides(self) -> dict[str, Sides]:
+        images, labels = self.data.test.tensor(slice(0, IMAGES)), self.data.test.labels[:IMAGES]
+        found = {}
+        for name, choice in ATTACKS.items():
+            attack = build(name, "foolbox", choice.get("preset", "standard"), dict(choice.get("parameters", {})))
+            moved = craft(attack, self.net, images, labels, seed=0, name=name)
+            facts = verify(self.net, images, moved, labels)
+            fooled = torch.from_numpy(facts["success"] & facts["clean_correct"])
+            norms = torch.from_numpy(facts["l2"])[fooled]
+            noise = noise_of_norm(images[fooled], norms, torch.Generator().manual_seed(2))
+            found[name] = Sides(*(self._view(x) for x in (images[fooled], moved[fooled], noise)))
+        return found
+
+    def _view(self, images: torch.Tensor, labels: Ints | None = None) -> View:
+        return View(self.net, images, key="trial", labels=labels, gates={"learned": self.gates})
+
+
+@cache
+def ground() -> Ground:
+    """One for the process, with its net trained and attacked."""
+    place = Ground()
+    with one_thread():
+        _ = place.sides
+    return place
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Many small computations: threads cost more than they give, and their sums may differ by a bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def examine(detector: str | Any, *, debug: bool = False) -> list[Check]:
+    """Every check of the contract and of the scores, for a registered detector's name or for a class.
+
+    One that does not even run has a single check that says where it raised; with ``debug`` the error goes through.
+    """
+    factory = registry.detectors.get(detector) if isinstance(detector, str) else detector
+    with one_thread():
+        return _examined(factory, ground(), debug)
+
+
+def _examined(factory: Any, place: Ground, debug: bool) -> list[Check]:
+    try:
+        factory().fit(copied(place.train)).characteristics(fresh(place.test))
+    except Exception as error:
+        if debug:
+            raise
+        return [Check("it runs", "fails", raised(error))]
+    checks = check_detector(factory, place.train, place.test)
+    if all(check.passed for check in checks if check.name.startswith("characteristics")):
+        try:
+            checks += _worth(factory().fit(copied(place.train)), place.sides)
+            checks.append(_cost(factory, place))
+        except Exception as error:
+            if debug:
+                raise
+            checks.append(Check("adversarial images can be scored", "fails", raised(error)))
+    return checks
+
+
+def failures(checks: list[Check]) -> list[str]:
+    """One line a check that fails: what a test of a detector asserts to be empty."""
+    return [f"{check.name}: {check.message}" for check in checks if not check.passed]
+
+
+# -- what the scores are worth --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Worth:
+    """AUROC of an attack and of noise of its norm, each with its interval, and that of each column by itself."""
+
+    attack: tuple[float, float, float]
+    noise: tuple[float, float, float]
+    columns: list[float]
+
+
+def _worth(detector: Any, sides: Mapping[str, Sides]) -> list[Check]:
+    found = {name: _measured(detector, side) for name, side in sides.items()}
+    width = len(next(iter(found.values())).columns)
+    return [_direction(found, width), _against_noise(found)]
+
+
+def _measured(detector: Any, sides: Sides) -> _Worth:
+    """One column is the score; of several, half the images fit a logistic regression and the other half are scored."""
+    clean, moved, noise = (np.asarray(detector.characteristics(fresh(view)), np.float64)
+                           for view in (sides.clean, sides.adversarial, sides.noise))  # fmt: skip
+    columns = [auroc(moved[:, k], clean[:, k]) for k in range(clean.shape[1])]
+    held = np.arange(len(clean)) % 2 == 1 if clean.shape[1] > 1 else np.ones(len(clean), bool)
+    if clean.shape[1] > 1:
+        fit = ~held
+        score = combine(np.r_[clean[fit], moved[fit]], np.repeat([0, 1], fit.sum()))
+    else:
+        score = _first
+    negative = score(clean[held])
+    return _Worth(_with_interval(score(moved[held]), negative), _with_interval(score(noise[held]), negative), columns)
+
+
+def _first(values: Floats) -> Floats:
+    return values[:, 0]
+
+
+def _with_interval(positive: Floats, negative: Floats) -> tuple[float, float, float]:
+    units = np.arange(len(negative))
+    counts = resample_counts(len(units), RESAMPLES, np.random.default_rng(5))
+    return auroc(positive, negative), *interval(bootstrap_auroc(positive, units, negative, units, counts))
+
+
+def _percent(value: tuple[float, float, float]) -> str:
+    return "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * v for v in value))
+
+
+def _direction(found: Mapping[str, _Worth], width: int) -> Check:
+    name = "adversarial images score higher"
+    said = ", ".join(f"{_percent(worth.attack)} on {attack}" for attack, worth in found.items())
+    if width == 1:
+        if all(worth.attack[2] < 0.5 for worth in found.values()):
+            return Check(name, "fails", f"AUROC {said}: clean images score higher; turn the sign")
+        doubt = any(worth.attack[1] <= 0.5 for worth in found.values())
+        return Check(name, "warning" if doubt else "passes", f"AUROC {said}" + (": near chance" if doubt else ""))
+    below = {k for worth in found.values() for k, value in enumerate(worth.columns) if value < 0.5}
+    alone = "; ".join(f"columns alone on {attack}: {', '.join(f'{100 * v:.0f}' for v in worth.columns[:12])}"
+                      + (" ..." if width > 12 else "") for attack, worth in found.items())  # fmt: skip
+    said = f"AUROC {said} ({width} columns, combined by logistic regression); {alone}"
+    if below or any(worth.attack[1] <= 0.5 for worth in found.values()):
+        return Check(name, "warning", f"{said}; below 50 a column points the other way, which the combiner can mend")
+    return Check(name, "passes", said)
+
+
+def _against_noise(found: Mapping[str, _Worth]) -> Check:
+    """Where mere noise of the attack's norm is found as well, it is not adversarial images that are found."""
+    said = ", ".join(f"{_percent(w.noise)} at {attack}'s norm ({_percent(w.attack)} on {attack})"
+                     for attack, w in found.items())  # fmt: skip
+    as_high = [attack for attack, worth in found.items() if worth.noise[0] >= worth.attack[1]]
+    more = f": noise is found as well as {' and '.join(as_high)}" if as_high else ""
+    return Check("mere noise is found less", "warning" if as_high else "passes", f"AUROC on noise {said}{more}")
+
+
+def _cost(factory: Any, place: Ground) -> Check:
+    """Fitting and scoring once more, on views whose shared pass is made but nothing else."""
+    images, train = fresh(place.test), copied(place.train)
+    with spent() as whole:
+        with spent() as fitting:
+            detector = factory().fit(train)
+        with metered(images) as cost:
+            detector.characteristics(images)
+    each = {name: cost[name] / len(images) for name in ("seconds", "forward", "backward")}
+    said = "" if whole.rise is None else f", {whole.rise:.0f} MB of memory at the peak"
+    return Check("time and memory", "measured",
+                 f"fit {fitting.seconds:.2f} s on {len(place.train)} images, {1000 * each['seconds']:.3f} ms, "
+                 f"{each['forward']:g} forward and {each['backward']:g} backward passes an image beside the shared one"
+                 f"{said}")  # fmt: skip

@@ -1,0 +1,137 @@
+"""The documentation does what it says: "register a detector" is run block by block, as a stranger would, and no page
+shows a command that the program does not take, or leaves out what is registered."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from subnetbench.attacks.presets import PRESETS, build
+from subnetbench.bench.cli.main import app
+from subnetbench.bench.core import registry
+from subnetbench.bench.harness.suite import AttackPart, DetectorPart, builtin_suites
+
+from ..plugin.test_skeleton import laid
+from .test_commands import Said, call, written
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]}
+PAGE = PAGES["register-a-detector.md"]
+
+
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def plugged_in() -> Iterator[None]:
+    """The registry as it was, after a package was added to the path."""
+    detectors = registry.detectors
+    list(detectors)
+    before, ours = dict(detectors._items), detectors._ours
+    yield
+    sys.modules.pop("subnetbench_margin", None)
+    detectors._items, detectors._ours, detectors._loaded = before, ours, True
+
+
+def test_every_command_of_the_page_works_in_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugged_in: None
+) -> None:
+    """`pip install` is laid out by hand (no network), and `digits` is a smaller suite of the same form."""
+    monkeypatch.chdir(tmp_path)
+    small = written(tmp_path / "suite", ('name = "small"', 'name = "digits"'))
+    shipped = builtin_suites()
+    monkeypatch.setattr("subnetbench.bench.harness.suite.builtin_suites", lambda: shipped | {"digits": small})
+    monkeypatch.setattr("subnetbench.bench.runner.default_store", lambda: tmp_path / "store")
+    said: dict[str, Said] = {}
+    for line in "".join(blocks("bash")).splitlines():
+        words = shlex.split(line)
+        if words[0] == "pip":
+            assert words == ["pip", "install", "--editable", "margin"]
+            (source,) = blocks("python")
+            (tmp_path / "margin" / "subnetbench_margin.py").write_text(source, encoding="utf-8")
+            laid(tmp_path / "margin", tmp_path / "site")
+            monkeypatch.syspath_prepend(tmp_path / "site")
+            registry.detectors._loaded = False
+            continue
+        assert words[0] == "subnetbench"
+        if words[1] == "import":  # somebody else's store, with the same net
+            for kind in ("adversarial", "strength"):
+                shutil.rmtree(tmp_path / "store" / kind)
+        said[words[1]] = call(*words[1:])
+        assert said[words[1]].code == 0, line + said[words[1]].out + said[words[1]].err
+    assert "│ margin" in said["ls"].out
+    assert ", 0 fail" in said["validate-detector"].out
+    assert "│ margin" in said["run"].out
+    assert "margin minus max-softmax" in said["compare"].out
+    assert "figures of 1 cells, intervals included" in said["verify"].out
+    assert "60 images of fgsm are in" in said["import"].out
+    assert ">margin<" in (tmp_path / "board" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_other_blocks_are_what_they_are_called() -> None:
+    (suite,) = blocks("toml")
+    (part,) = tomllib.loads(suite)["detectors"]
+    assert DetectorPart(**part).title == "margin-again"
+    (entry,) = blocks("json")
+    assert re.fullmatch(r"[0-9a-f]{64}", json.loads(entry)["supersedes"])
+
+
+def test_every_claim_that_the_page_lists_is_a_check_that_runs() -> None:
+    from subnetbench.bench.plugin.trial import examine
+
+    names = {check.name for check in examine("max-softmax")}
+    table = PAGE.split("| claim | fails where |")[1].split("\n\n")[0]
+    told = " ".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))
+    for name in ("the views are left as they were", "two fresh instances agree", "a second fit forgets the first",
+                 "labels are not used when scoring", "a pickled copy scores the same", "time and memory",
+                 "adversarial images score higher", "mere noise is found less"):  # fmt: skip
+        assert name in names
+        assert name in told
+
+
+def commands(page: str) -> list[str]:
+    """Whatever stands in a block and calls the program, a comment behind it left out."""
+    inside = page.split("```")[1::2]  # blocks open and close in turn
+    lines = [line for block in inside if block.startswith(("\n", "bash\n")) for line in block.splitlines()]
+    calls = [part.split("#")[0] for line in lines for part in line.split("&&")]
+    return [call for call in calls if re.match(r"\s*(\.venv/bin/)?subnetbench ", call)]
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(PAGES) if "\nsubnetbench " in PAGES[name]])
+def test_no_page_shows_a_command_that_is_not_taken(name: str) -> None:
+    known = typer.main.get_command(app)
+    assert commands(PAGES[name])
+    with known.make_context("subnetbench", ["ls", "suites"]) as context:
+        for line in commands(PAGES[name]):
+            rest = shlex.split(line)[1:]
+            command, arguments = known.get_command(context, rest[0]), rest[1:]  # type: ignore[attr-defined]
+            assert command is not None, line
+            if hasattr(command, "commands"):
+                command, arguments = command.commands[arguments[0]], arguments[1:]
+            command.make_context("subnetbench", arguments)  # raises where an option or argument is not taken
+            if rest[0] in ("run", "export") and arguments and not arguments[0].startswith(("-", "my")):
+                assert arguments[0] in builtin_suites(), line
+
+
+def test_every_detector_of_ours_has_its_formula_on_the_page() -> None:
+    for name in registry.detectors:
+        if registry.detectors.is_ours(name):
+            assert f"| `{name}` | `{registry.detectors.get(name).info.formula}` |" in PAGES["detectors.md"]
+
+
+def test_the_attacks_of_the_page_are_those_that_presets_know() -> None:
+    page = PAGES["attacks.md"]
+    assert set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == set(PRESETS["standard"])
+    assert all(f"`{preset}`" in page for preset in PRESETS)
+    (suite,) = blocks("toml", page)
+    part = AttackPart(**tomllib.loads(suite)["attacks"][0])
+    assert build(part.name, part.library, part.preset, part.parameters).info.library == "art"

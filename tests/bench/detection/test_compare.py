@@ -1,0 +1,97 @@
+"""`compare`: differences and both ROC curves, in the terminal and as a picture."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from subnetbench.bench.cli import main as cli
+from subnetbench.bench.detection.compare import Compared, compare_detectors, terminal_picture
+from subnetbench.bench.figures.roc import GRID
+
+from ..cli.test_commands import call
+from ..conftest import Tiny
+
+
+@pytest.fixture(scope="module")
+def compared(tiny: Tiny) -> list[Compared]:
+    return compare_detectors(tiny.folder, "mahalanobis", "max-softmax")
+
+
+def test_the_area_under_each_curve_is_the_stated_auroc(compared: list[Compared]) -> None:
+    strict = next(each for each in compared if each.protocol == "strict")
+    for attack in strict.attacks:
+        for curve, values in zip(strict.curves(attack), strict.values, strict=True):
+            assert curve is not None
+            # The grid has 201 rates: a little coarser than the curve.
+            assert np.trapezoid(curve, GRID) == pytest.approx(values[attack, attack], abs=5e-3)
+
+
+def test_every_protocol_is_compared(compared: list[Compared]) -> None:
+    assert {each.protocol for each in compared} == {"strict", "lee2018"}
+
+
+def test_a_picture_in_characters_shows_both_where_they_differ_most(compared: list[Compared]) -> None:
+    strict = next(each for each in compared if each.protocol == "strict")
+    seen = {r["test_on"]: abs(r["difference"]) for r in strict.records if r["fit_on"] == r["test_on"]}
+    assert strict.furthest == max(seen, key=lambda attack: seen[attack])
+    text = terminal_picture(strict)
+    assert f"ROC on {strict.furthest} (seen), where they differ most, protocol strict" in text
+    for label, values in zip(strict.labels, strict.values, strict=True):
+        assert f"{label} {100 * values[strict.furthest, strict.furthest]:.1f}" in text
+    assert "+" in text
+    assert re.search("[⠁-⣿]", text)
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_plot_draws_a_panel_for_each_seen_attack_of_each_protocol(tiny: Tiny, tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "new" / f"roc.v1.{kind}"
+    said = call("compare", "mahalanobis", "lid", "--results", tiny.folder, "--plot", file)
+    assert said.code == 0, said.err
+    assert f"Picture   {file}" in said.out
+    assert "mahalanobis minus lid, AUROC in points, protocol strict" in said.out
+    blob = file.read_bytes()
+    assert blob.startswith(b"\x89PNG" if kind == "png" else b"<?xml")
+    if kind == "svg":
+        assert blob.count(b'<g id="axes_') == 4
+    assert call("compare", "mahalanobis", "lid", "--results", tiny.folder, "--plot", file).code == 0
+    assert file.read_bytes() == blob
+
+
+@pytest.mark.parametrize(
+    ("words", "mistake"),
+    [
+        (("lid", "lid"), "'lid' was given twice, and a detector does not differ from itself; name another one."),
+        (("lid", "lidd"), "There is no entry for 'lidd'"),
+        (("lid", "mahalanobis", "--plot", "roc.gif"), "--plot roc.gif is neither a .png nor a .svg"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tiny: Tiny, words: tuple[str, ...], mistake: str) -> None:
+    assert mistake in call("compare", *words, "--results", tiny.folder).mistake
+
+
+def test_several_suites_are_told_apart(tiny: Tiny, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(tiny.folder, tmp_path / name)
+    for path in (tmp_path / "two" / "entries").rglob("*.json"):
+        path.write_text(path.read_text(encoding="utf-8").replace('"name": "tiny"', '"name": "two"'), encoding="utf-8")
+    said = call("compare", "mahalanobis", "max-softmax", "--results", tmp_path).mistake
+    assert "holds several suites (tiny, two)" in said
+
+
+def test_an_output_without_unicode_gets_tables_and_no_picture(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(cli, "out", Console(file=plain, width=200))
+    cli.compare("lid", "mahalanobis", tiny.folder)
+    plain.flush()
+    text = plain.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    assert "lid minus mahalanobis" in text
+    assert "ROC on" not in text

@@ -1,0 +1,238 @@
+"""Several sets of gates: scores of each are kept, intervals cover them, comparisons meet each on the same splits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.detection.cells import NO_GATES, Replicates, _mixed, compare, leaders, matched, measure
+from subnetbench.bench.detection.compare import compare_detectors
+from subnetbench.bench.detection.entry import read_entries, read_scores, replicates
+from subnetbench.bench.detection.tables import write_tables
+from subnetbench.bench.harness.suite import Statistics
+
+from ..conftest import Tiny
+
+OPTIONS = Statistics(resamples=300)
+SUBNETS = """
+[subnets]
+epochs = 6
+learning_rate = 0.2
+images_per_class = 20
+gamma = 0.3
+seeds = 2
+
+[[attacks]]
+name = "fgsm"
+"""
+DETECTORS = """
+[[detectors]]
+name = "subnet-mahalanobis"
+candidates = [{}]
+
+[[detectors]]
+name = "subnet-mahalanobis"
+label = "first-set"
+candidates = [{}]
+gate_seeds = 1
+
+[[detectors]]
+name = "subnet-mahalanobis-random"
+candidates = [{}]
+
+[[detectors]]
+name = "max-softmax"
+"""
+SWEEP = """
+[sensitivity]
+position = ["late"]
+gamma = { layersum = [0.1], sum = [1.0] }
+"""
+
+
+@pytest.fixture(scope="module")
+def gated(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    folder = tmp_path_factory.mktemp("gated")
+    made = tiny.variant(
+        folder,
+        ('\n[[attacks]]\nname = "fgsm"\n', SUBNETS),
+        ('\n[[detectors]]\nname = "max-softmax"\n', DETECTORS),
+        ('[["mahalanobis", "max-softmax"]]', '[["subnet-mahalanobis", "mahalanobis"]]' + "\n" + SWEEP),
+    )
+    made.run()
+    return made
+
+
+def entry(made: Tiny, label: str) -> dict:
+    return next(e for e in read_entries(made.folder)
+                if e["detector"]["label"] == label and e["protocol"]["name"] == "strict")  # fmt: skip
+
+
+def test_detectors_with_subnets_are_scored_under_every_set(gated):
+    found = {label: replicates(read_scores(gated.folder, entry(gated, label)))
+             for label in ("subnet-mahalanobis", "first-set", "subnet-mahalanobis-random", "mahalanobis")}  # fmt: skip
+    both, one = [(0, 0), (0, 1), (1, 0), (1, 1)], [(0, 0), (0, 1)]
+    without = [(NO_GATES, 0), (NO_GATES, 1)]
+    assert found == {"subnet-mahalanobis": both, "first-set": one, "subnet-mahalanobis-random": both,
+                     "mahalanobis": without}  # fmt: skip
+
+
+def test_the_sets_differ_and_the_first_of_several_is_the_one_of_a_single(gated):
+    scores = read_scores(gated.folder, entry(gated, "subnet-mahalanobis")).groupby("gate")["score"]
+    alone = read_scores(gated.folder, entry(gated, "first-set"))["score"].to_numpy()
+    first, second = (scores.get_group(gate).to_numpy() for gate in (0, 1))
+    np.testing.assert_array_equal(first, alone)
+    assert not np.array_equal(first, second)
+    chance = read_scores(gated.folder, entry(gated, "subnet-mahalanobis-random")).groupby("gate")["score"]
+    assert not np.array_equal(chance.get_group(0).to_numpy(), chance.get_group(1).to_numpy())
+
+
+def test_a_cell_says_how_much_the_gates_and_the_splits_move_it(gated):
+    cell = entry(gated, "subnet-mahalanobis")["cells"][0]
+    assert len(cell["n"]) == 4
+    assert cell["gate_sd"] >= 0
+    assert cell["split_sd"] >= 0
+    assert entry(gated, "mahalanobis")["cells"][0]["gate_sd"] is None
+    assert [found["seed"] for found in entry(gated, "subnet-mahalanobis")["subnets"]["sets"]] == [0, 1]
+
+
+def test_compare_from_scores_gives_what_the_run_wrote(gated):
+    written = json.loads((gated.folder / "comparisons" / "strict.json").read_text())["comparisons"]
+    rows = next(each.rows for each in compare_detectors(gated.folder, "subnet-mahalanobis", "mahalanobis")
+                if each.title.endswith("strict"))  # fmt: skip
+    for row, record in zip([r for r in rows if r["fitted on"] == "fgsm"], [r for r in written if r["fit_on"] == "fgsm"],
+                           strict=True):  # fmt: skip
+        assert row["difference"].startswith(f"{100 * record['difference']:+.2f} [{100 * record['low']:+.2f}")
+
+
+def frame(rng: np.random.Generator, gates: int, shift: float) -> pd.DataFrame:
+    parts = []
+    for gate in range(gates):
+        for split in range(2):
+            for kind, mean in (("clean", 0.0), ("adversarial", 1.0 + shift * gate)):
+                parts.append(pd.DataFrame({"gate": gate, "split": split, "fit_on": "a", "test_on": "a", "kind": kind,
+                                           "image": np.arange(80), "score": rng.normal(mean, 1, 80)}))  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def fits(gates: int, first: int = 0) -> list[dict]:
+    return [{"fit_on": "a", "gate": first + gate, "split": split, "n_fit": 9, "candidate": 0, "remark": ""}
+            for gate in range(gates) for split in range(2)]  # fmt: skip
+
+
+def test_gates_that_disagree_widen_the_interval():
+    rng = np.random.default_rng(0)
+    widths = {}
+    for shift in (0.0, 3.0):
+        cells, _ = measure(frame(rng, 3, shift), fits(3), ["a"], ties="half", options=OPTIONS, seed=0)
+        widths[shift] = cells[0]["high"] - cells[0]["low"]
+    assert widths[3.0] > 1.5 * widths[0.0]
+
+
+def test_a_detector_without_gates_meets_every_set_on_the_same_splits():
+    rng = np.random.default_rng(1)
+    several, one = frame(rng, 3, 1.0), frame(rng, 1, 0.0)
+    one["gate"] = NO_GATES
+    first, second = (measure(scores, records, ["a"], ties="half", options=OPTIONS, seed=0)[1]
+                     for scores, records in ((several, fits(3)), (one, fits(1, NO_GATES))))  # fmt: skip
+    record = compare(first, second, [("a", "a")], ("x", "y"), OPTIONS)[0]
+    rows, other = first["a", "a"].rows, second["a", "a"].rows
+    by_hand = _mixed(np.concatenate([rows[2 * gate : 2 * gate + 2] - other for gate in range(3)]))
+    assert record["centre"] == pytest.approx(float(np.median(by_hand)))
+    assert record["difference"] == pytest.approx(first["a", "a"].values.mean() - second["a", "a"].values.mean())
+    back = compare(second, first, [("a", "a")], ("y", "x"), OPTIONS)[0]
+    assert back["centre"] == pytest.approx(-record["centre"])
+
+
+def replicates_at(*places: tuple[int, int]) -> Replicates:
+    values = np.array([0.5 + gate / 10 + split / 100 for gate, split in places])
+    return Replicates(places, values, np.tile(values[:, None], 200))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        (((0, 0), (0, 1), (1, 0), (1, 1)), ((0, 0), (0, 1)), 2),  # one set against two: the set that both have
+        (((0, 0), (1, 0), (0, 1), (1, 1)), ((NO_GATES, 1),), 2),  # a split that one of them could not run
+        (((NO_GATES, 0), (NO_GATES, 1)), ((NO_GATES, 0), (NO_GATES, 1)), 2),
+        (((0, 0), (0, 1)), ((1, 0), (1, 1)), 0),
+    ],
+)
+def test_only_what_belongs_together_is_subtracted(first, second, together):
+    left, right = replicates_at(*first), replicates_at(*second)
+    pairs = matched(left, right)
+    assert len(pairs) == together
+    for i, j in pairs:
+        assert left.places[i][1] == right.places[j][1]
+    found = compare({("a", "a"): left}, {("a", "a"): right}, [("a", "a")], ("x", "y"), OPTIONS)
+    assert [record["replicates"] for record in found] == ([together] if together else [])
+
+
+def test_what_cannot_be_compared_with_the_best_is_not_called_worse():
+    samples = {"x": {("a", "a"): replicates_at((0, 0))}, "y": {("a", "a"): replicates_at((1, 0))}}
+    values = {"x": {("a", "a"): 0.9}, "y": {("a", "a"): 0.8}}
+    assert leaders(samples, values, [("a", "a")], OPTIONS)[0]["not_separable"] == ["y"]
+
+
+# -- the sweep over choices of gate training ------------------------------------------------------------------------
+
+
+def test_the_sweep_has_a_point_for_every_choice_and_attack(gated):
+    found = json.loads((gated.folder / "sensitivity.json").read_text())
+    assert [(p["l1"], p["attack"]) for p in found["points"]] == [
+        ("layersum", "fgsm"), ("layersum", "bim"), ("sum", "fgsm"), ("sum", "bim")
+    ]  # fmt: skip
+    for point in found["points"]:
+        assert point["low"] <= point["difference"] <= point["high"]
+        assert point["subnets"] == 20
+        assert {"random_difference", "balanced_accuracy", "tau_met"} <= point.keys()
+    assert found["points"][0]["active"] > found["points"][2]["active"]  # gamma 1 as a plain sum kills nearly all
+
+
+def test_a_sweep_of_a_label_that_is_not_there_is_one_sentence(gated, tmp_path):
+    wrong = gated.variant(tmp_path, ("[sensitivity]\n", '[sensitivity]\nbaseline = "nobody"\n'))
+    with pytest.raises(UserError, match=r"sensitivity.baseline is 'nobody', which is no detector label"):
+        wrong.run()
+
+
+def test_tables_and_figure_arrays_are_what_the_files_give(gated):
+    write_tables(gated.folder, check=True)
+    for name in ("subnets.csv", "sensitivity.csv", "separation.csv"):
+        assert (gated.folder / "tables" / name).stat().st_size > 0
+    table = pd.read_csv(gated.folder / "tables" / "subnets.csv")
+    assert len(table) == 1 + 10
+    assert table["tau met"].str.endswith("of 2").sum() == 10
+    assert (Path(gated.folder) / "subnets" / "gates.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('position = ["late"]', 'position = ["nowhere"]', "no gate position 'nowhere'"),
+        ("layersum = [0.1]", "layersum = [-0.1]", "subnets with sensitivity.gamma"),
+        ("layersum = [0.1]", "layersum = []", "sensitivity.gamma.layersum"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_refused_before_anything_is_scored(gated, tmp_path, old, new, sentence):
+    wrong = gated.variant(tmp_path, (old, new))
+    with pytest.raises(UserError, match=sentence):
+        wrong.run()
+    assert not wrong.folder.exists()
+
+
+def test_a_sweep_that_is_not_stored_is_left_out_and_an_earlier_one_does_not_stay(gated, tmp_path):
+    other = gated.variant(tmp_path, ("sum = [1.0]", "sum = [2.0]"))
+    other.folder.mkdir(parents=True)
+    (other.folder / "sensitivity.json").write_text("{}")
+    other.run(when="never")
+    assert not (other.folder / "sensitivity.json").exists()
+
+
+def test_gates_that_cannot_fall_far_enough_are_refused(gated, tmp_path):
+    short = gated.variant(tmp_path, ("learning_rate = 0.2", "learning_rate = 0.02"))
+    with pytest.raises(UserError, match=r"subnets: 6 steps of 0.02 cannot take a gate from 1 to 0.05, so every subnet"):
+        short.run()

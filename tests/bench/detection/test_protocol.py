@@ -1,0 +1,198 @@
+"""Each protocol's rules, on made-up characteristics whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from subnetbench.bench.core.arrays import Floats, UserError
+from subnetbench.bench.detection.protocol import (
+    Kind,
+    Material,
+    check_finite,
+    combine,
+    evaluate,
+    evaluated_images,
+    split_indices,
+)
+from subnetbench.bench.harness.suite import Lee2018, Strict
+
+N = 400
+
+
+def material(success: float = 0.9, seed: int = 0) -> Material:
+    rng = np.random.default_rng(seed)
+    return Material(
+        labels=np.arange(N) % 10,
+        clean_correct=rng.random(N) < 0.95,
+        attacks=("a", "b"),
+        success={"a": rng.random(N) < success, "b": rng.random(N) < 0.9},
+        noisy_correct={"a": rng.random(N) < 0.9, "b": rng.random(N) < 0.9},
+    )
+
+
+class Made:
+    """Characteristics by kind: adversarial images are shifted by ``shift``; remembers what it was asked."""
+
+    def __init__(self, shift: float = 2.0, columns: int = 2, candidates: int = 1) -> None:
+        self.shift, self.columns, self.asked = shift, columns, set[tuple[int, Kind, str]]()
+
+    def __call__(self, candidate: int, kind: Kind, attack: str) -> Floats:
+        self.asked.add((candidate, kind, attack))
+        seed = [
+            candidate,
+            ["clean", "noisy", "adversarial", "noise"].index(kind),
+            ord(attack[0]) if kind != "clean" else 0,
+        ]
+        values = np.random.default_rng(seed).normal(size=(N, self.columns))
+        return values + (self.shift * (candidate + 1) if kind == "adversarial" else 0)
+
+
+def test_strict_fits_and_evaluates_on_disjoint_images_of_every_class() -> None:
+    options, facts = Strict(), material()
+    for split in range(3):
+        fit, held_out = split_indices(options, facts, 0, split)
+        assert not set(fit) & set(held_out)
+        assert set(fit) | set(held_out) == set(np.flatnonzero(facts.clean_correct))
+        counts = np.bincount(facts.labels[fit], minlength=10) / np.bincount(
+            facts.labels[facts.clean_correct], minlength=10
+        )
+        assert np.all(np.abs(counts - options.fit_share) < 0.03)
+    assert not np.array_equal(split_indices(options, facts, 0, 0)[0], split_indices(options, facts, 0, 1)[0])
+
+
+def test_strict_evaluates_all_attacks_on_one_index_set() -> None:
+    facts = material()
+    found = evaluate(Strict(splits=2, minimum_fit=10), facts, Made(), 1, 0).scores
+    for _, part in found[found["split"] == 0].groupby("fit_on", observed=True):
+        rows = part[part["kind"] == "adversarial"]
+        images = {test_on: set(r["image"]) for test_on, r in rows.groupby("test_on", observed=True)}
+        assert images["a"] == images["b"] == set(part[part["kind"] == "clean"]["image"])
+        assert all(facts.success["a"][i] and facts.success["b"][i] and facts.clean_correct[i] for i in images["a"])
+        assert set(part[part["kind"] == "clean"]["test_on"]) == {"*"}
+
+
+def test_an_attack_that_hardly_succeeds_does_not_empty_the_common_set() -> None:
+    facts = material(success=0.02)
+    held_out = split_indices(Strict(), facts, 0, 0)[1]
+    of_b = evaluated_images(Strict(), facts, held_out, "b")
+    assert set(of_b) == set(held_out[facts.success["b"][held_out]])
+    assert set(evaluated_images(Strict(), facts, held_out, "a")) == set(held_out[facts.success["a"][held_out]])
+
+
+def test_images_that_were_wrong_when_clean_are_no_successes_of_an_attack() -> None:
+    """Verification calls an image a success that names another class, misnamed clean ones included."""
+    facts = material()
+    facts.success["a"][:] = ~facts.clean_correct  # it fools nobody
+    assert facts.success["a"].sum() >= 15
+    options = Strict(minimum_success=10)
+    held_out = split_indices(options, facts, 0, 0)[1]
+    assert set(evaluated_images(options, facts, held_out, "b")) == set(held_out[facts.success["b"][held_out]])
+
+
+def test_an_attack_without_successes_gives_a_cell_with_n_0_and_its_reason() -> None:
+    outcome = evaluate(Strict(splits=1), material(success=0.0), Made(), 1, 0)
+    assert outcome.scores.query("fit_on == 'a'").empty
+    assert outcome.scores.query("fit_on == 'b' and test_on == 'a' and kind == 'adversarial'").empty
+    remark = next(f["remark"] for f in outcome.fits if f["fit_on"] == "a")
+    assert remark.startswith("0 successful adversarials to fit on")
+
+
+def test_a_single_column_without_candidates_is_its_own_score_and_never_flipped() -> None:
+    made = Made(shift=-3.0, columns=1)
+    outcome = evaluate(Strict(splits=1), material(), made, 1, 0).scores
+    rows = outcome.query("fit_on == 'a' and test_on == 'a' and kind == 'adversarial'")
+    expected = made(0, "adversarial", "a")[rows["image"].to_numpy(), 0]
+    np.testing.assert_array_equal(rows["score"], expected)
+
+
+def test_candidates_are_chosen_on_the_fitting_part() -> None:
+    outcome = evaluate(Strict(splits=2, minimum_fit=10), material(), Made(shift=0.5), 3, 0)
+    assert {f["candidate"] for f in outcome.fits} == {2}  # the largest shift separates best
+
+
+def test_cells_fitted_on_fewer_than_the_minimum_are_marked() -> None:
+    fits = evaluate(Strict(splits=1, minimum_fit=500), material(), Made(), 1, 0).fits
+    assert all("fewer than 500" in f["remark"] for f in fits)
+
+
+def test_the_combiner_is_scikit_learns_logistic_regression_on_standardised_columns() -> None:
+    values, target = np.random.default_rng(0).normal(size=(200, 3)), np.repeat([0, 1], 100)
+    values[100:] += [1.0, 0.5, 0.0]
+    scaler = StandardScaler().fit(values)
+    expected = LogisticRegression(tol=1e-8, max_iter=1000).fit(scaler.transform(values), target)
+    found = combine(values, target)(values)
+    np.testing.assert_allclose(found, expected.decision_function(scaler.transform(values)), atol=1e-4)
+
+
+def test_noise_is_a_control_under_strict_and_a_negative_where_asked() -> None:
+    assert "noise" in set(evaluate(Strict(splits=1, minimum_fit=2), material(), Made(), 1, 0).scores["kind"])
+    kinds = set(
+        evaluate(Strict(splits=1, minimum_fit=2, negatives="clean+noise"), material(), Made(), 1, 0).scores["kind"]
+    )
+    assert kinds == {"clean", "noisy", "adversarial"}
+
+
+# -- lee2018: numbers are those of the list of traps ------------------------------------------------------------------
+
+
+def test_trap_1_and_14_triples_are_kept_by_all_three_rules_in_whole_batches_and_file_order() -> None:
+    facts, options = material(), Lee2018(batch_size=100)
+    expected = [i for i in range(N) if facts.clean_correct[i] and facts.noisy_correct["a"][i] and facts.success["a"][i]]
+    kept = facts.kept("a", options)
+    assert len(kept) == len(expected) // 100 * 100
+    assert kept.tolist() == expected[: len(kept)]
+
+
+def test_trap_2_noisy_images_are_negatives() -> None:
+    found = evaluate(Lee2018(batch_size=50), material(), Made(), 1, 0).scores
+    assert set(found["kind"]) == {"clean", "noisy", "adversarial"}
+
+
+def test_trap_15_the_first_tenth_in_file_order_fits_and_the_rest_is_tested() -> None:
+    facts, options = material(), Lee2018(batch_size=50)
+    kept = facts.kept("a", options)
+    outcome = evaluate(options, facts, Made(), 1, 0)
+    tested = outcome.scores.query("fit_on == 'a' and test_on == 'a' and kind == 'clean'")["image"].tolist()
+    assert tested == kept[int(0.1 * len(kept)) :].tolist()
+    assert next(f["n_fit"] for f in outcome.fits if f["fit_on"] == "a") == int(0.1 * len(kept)) // 2
+
+
+def test_trap_16_the_regression_sees_raw_columns_and_gives_probabilities() -> None:
+    scores = evaluate(Lee2018(batch_size=50), material(), Made(), 1, 0).scores["score"]
+    assert scores.between(0, 1).all()
+
+
+def test_trap_17_the_candidate_is_chosen_on_the_fitted_attack_alone() -> None:
+    made = Made(shift=0.5)
+    outcome = evaluate(Lee2018(batch_size=50), material(), made, 3, 0)
+    assert {f["candidate"] for f in outcome.fits} <= {0, 1, 2}
+    assert (0, "adversarial", "a") in made.asked
+
+
+def test_trap_25_columns_of_lee2018_have_their_own_images_and_an_unknown_attack_none_that_fitted() -> None:
+    facts, options = material(), Lee2018(batch_size=50)
+    scores = evaluate(options, facts, Made(), 1, 0).scores
+    of = {t: set(scores.query(f"fit_on == 'a' and test_on == '{t}' and kind == 'clean'")["image"]) for t in "ab"}
+    assert of["a"] != of["b"]
+    kept = facts.kept("a", options)
+    assert not of["b"] & set(kept[: int(0.1 * len(kept))])
+
+
+def test_too_few_triples_are_said_with_their_number() -> None:
+    fits = evaluate(Lee2018(batch_size=100), material(success=0.1), Made(), 1, 0).fits
+    assert "0 triples were kept" in next(f["remark"] for f in fits if f["fit_on"] == "a")
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_seed_others() -> None:
+    runs = [evaluate(Strict(splits=1, minimum_fit=2), material(), Made(), 1, seed).scores for seed in (0, 0, 1)]
+    assert runs[0].equals(runs[1])
+    assert not runs[0].equals(runs[2])
+
+
+def test_characteristics_that_are_nan_or_of_a_wrong_shape_name_the_detector() -> None:
+    with pytest.raises(UserError, match="'x' gave NaN or infinite characteristics for 1 of 3"):
+        check_finite(np.array([[1.0], [np.nan], [2.0]]), "x", "clean images")
+    with pytest.raises(UserError, match="must be"):
+        check_finite(np.zeros(3), "x", "clean images")

@@ -1,0 +1,291 @@
+"""A whole run on real digits: what it writes, what it does not do twice, what it says when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+from subnetbench.bench import DetectorInfo, load_results
+from subnetbench.bench.core import registry
+from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.progress import Silent
+from subnetbench.bench.core.store import Store
+from subnetbench.bench.detection.compare import compare_detectors
+from subnetbench.bench.detection.entry import read_entries, read_scores
+from subnetbench.bench.detection.tables import render, write_tables
+
+from ..conftest import Tiny
+
+
+@pytest.fixture
+def registered() -> Iterator[Any]:
+    """Register detectors for one test."""
+    before = dict(registry.detectors._items)
+    yield registry.register_detector
+    registry.detectors._items.clear()
+    registry.detectors._items.update(before)
+
+
+def with_detector(name: str) -> tuple[str, str]:
+    return 'name = "max-softmax"\n', f'name = "max-softmax"\n\n[[detectors]]\nname = "{name}"\n'
+
+
+class Margin:
+    """What a stranger writes: the gap between the two largest logits, small for adversarial images."""
+
+    info = DetectorInfo(title="A stranger's", formula="z_2 - z_1", year=2026)
+    candidates: ClassVar[list[dict[str, Any]]] = []
+
+    def fit(self, train: Any) -> Any:
+        return self
+
+    def characteristics(self, x: Any) -> Any:
+        top = np.sort(x.logits, axis=1)
+        return (top[:, -2] - top[:, -1])[:, None]
+
+
+def test_a_run_gives_one_row_a_cell_and_writes_what_it_says(tiny: Tiny) -> None:
+    frame = load_results(tiny.folder)
+    assert len(frame) == 3 * 2 * 4  # detectors x protocols x cells
+    assert set(frame["protocol"]) == {"strict", "lee2018"}
+    assert frame["auroc"].between(0, 1).all()
+    assert (frame["low"] <= frame["auroc"] + 1e-9).mean() > 0.9
+    for name in ("report.md", "table2.csv", "table2.md", "transfer.csv", "strength.csv", "cost.csv", "cells.csv"):
+        assert (tiny.folder / "tables" / name).stat().st_size > 0
+    assert not list(tiny.output.rglob(".partial*"))
+
+
+def test_the_auroc_of_every_cell_is_scikit_learns_on_the_kept_scores(tiny: Tiny) -> None:
+    for entry in read_entries(tiny.folder):
+        if entry["protocol"]["name"] != "strict":
+            continue
+        scores = read_scores(tiny.folder, entry)
+        for cell in entry["cells"]:
+            rows = scores[(scores["fit_on"] == cell["fit_on"]) & scores["test_on"].isin([cell["test_on"], "*"])]
+            found = [roc_auc_score(part["kind"] == "adversarial", part["score"])
+                     for _, part in rows[rows["kind"] != "noise"].groupby("split")]  # fmt: skip
+            assert cell["auroc"] == pytest.approx(np.mean(found), abs=1e-12)
+
+
+def test_the_table_of_time_has_every_stage_and_adds_up(tiny: Tiny) -> None:
+    table = pd.read_csv(tiny.folder / "tables" / "time.csv")
+    stages = table[table["stage"].str.match("attack|learn|score")]
+    assert sum(stages["stage"].str.startswith("attack")) == 2
+    assert sum(stages["stage"].str.startswith("score, fit and evaluate")) == 3 * 2
+    (whole,) = table.loc[table["stage"] == "sum; highest", "seconds"]
+    assert whole == pytest.approx(stages["seconds"].sum(), abs=0.1 * len(stages))
+    if sys.platform == "linux":
+        scored = stages.loc[stages["stage"].str.startswith("score"), "peak MB"]
+        assert scored.between(50, 100_000).all()
+        assert table.loc[table["stage"] == "sum; highest", "peak MB"].item() == stages["peak MB"].max()
+
+
+def test_a_second_run_computes_nothing_and_gives_the_same_tables(tiny: Tiny) -> None:
+    before = tiny.tables()
+    result = tiny.run()
+    assert result.computed == 0
+    assert tiny.tables() == before
+
+
+def test_an_empty_store_gives_the_same_figures_to_the_last_digit(tiny: Tiny, tmp_path: Path) -> None:
+    again = Tiny(tiny.file, tmp_path / "store", tmp_path / "out")
+    again.run()
+    timed = {"cost.csv", "cost.md", "strength.csv", "strength.md", "time.csv", "time.md", "report.md"}
+    before, after = tiny.tables(), again.tables()
+    assert {k: v for k, v in after.items() if k not in timed} == {k: v for k, v in before.items() if k not in timed}
+
+
+def test_a_detector_that_takes_no_new_attribute_is_fitted_once(tiny: Tiny, registered: Any, tmp_path: Path) -> None:
+    fits: list[int] = []
+
+    class Slotted:
+        info = DetectorInfo(title="t", formula="f", year=2026)
+        candidates = ()
+        __slots__ = ()
+
+        def fit(self, train: Any) -> Any:
+            fits.append(len(train))
+            return self
+
+        def characteristics(self, x: Any) -> Any:
+            return -np.sort(x.logits, axis=1)[:, -1:]
+
+    registered("slotted")(Slotted)
+    own = tiny.variant(tmp_path, ('name = "lid"\ncandidates = [{ k = 10 }]', 'name = "slotted"'))
+    assert not own.run().failures
+    assert len(fits) == 2  # once a protocol
+
+
+def test_a_damaged_artifact_is_named_and_rebuilt(tiny: Tiny, tmp_path: Path) -> None:
+    shutil.copytree(tiny.store, tmp_path / "store")
+    copy = Tiny(tiny.file, tmp_path / "store", tmp_path / "out")
+    for kind in ("outcome", "cells"):
+        for path in (copy.store / kind).iterdir():
+            blob = bytearray(path.read_bytes())
+            blob[-1] ^= 1
+            path.write_bytes(bytes(blob))
+    report = Silent()
+    result = copy.run(report=report)
+    assert result.computed > 0
+    assert any("outcome" in w and "damaged" in w and "built again" in w for w in report.warnings)
+    assert copy.tables()["cells.csv"] == tiny.tables()["cells.csv"]
+
+
+def test_cached_ends_at_what_is_absent_and_never_leaves_it_out(tiny: Tiny, tmp_path: Path) -> None:
+    other = tiny.variant(
+        tmp_path, ('name = "max-softmax"\n', 'name = "max-softmax"\n\n[[detectors]]\nname = "energy"\n')
+    )
+    with pytest.raises(UserError, match="--when cached computes nothing"):
+        other.run("cached")
+    result = other.run("never")
+    assert result.computed == 0
+    rows = result.frame.set_index("detector")
+    assert rows.loc["energy", "auroc"].isna().all()
+    assert rows.loc["max-softmax", "auroc"].notna().all()
+    assert result.failures
+
+
+def test_always_computes_again_and_agrees(tiny: Tiny, tmp_path: Path) -> None:
+    shutil.copytree(tiny.store, tmp_path / "store")
+    copy = Tiny(tiny.file, tmp_path / "store", tmp_path / "out")
+    stored = sum(files for kind, (files, _) in Store(copy.store).size().items() if kind != "scratch")
+    assert copy.run("always").computed == stored
+    assert copy.tables()["cells.csv"] == tiny.tables()["cells.csv"]
+
+
+def test_entries_of_an_earlier_form_of_the_suite_do_not_linger(tiny: Tiny, tmp_path: Path) -> None:
+    smaller = tiny.variant(tmp_path, ('[[detectors]]\nname = "lid"\ncandidates = [{ k = 10 }]\n', ""))
+    smaller.output = tmp_path / "out"
+    shutil.copytree(tiny.output, smaller.output)
+    smaller.run()
+    assert not list((smaller.folder / "entries").rglob("lid.json"))
+    assert "| lid" not in (smaller.folder / "tables" / "table2.md").read_text()
+
+
+def test_a_strangers_detector_is_in_every_table(tiny: Tiny, tmp_path: Path, registered: Any) -> None:
+    registered("margin")(Margin)
+    other = tiny.variant(
+        tmp_path, ('name = "max-softmax"\n', 'name = "max-softmax"\n\n[[detectors]]\nname = "margin"\n')
+    )
+    frame = other.run().frame
+    assert frame.query("detector == 'margin'")["auroc"].notna().all()
+    for name in ("table2.md", "transfer.md", "cost.md"):
+        assert "| margin" in (other.folder / "tables" / name).read_text()
+
+
+def test_a_detector_that_raises_is_a_cell_with_its_reason_and_the_others_go_on(
+    tiny: Tiny, tmp_path: Path, registered: Any
+) -> None:
+    class Broken(Margin):
+        def characteristics(self, x: Any) -> Any:
+            raise ZeroDivisionError("no luck")
+
+    class NotANumber(Margin):
+        def characteristics(self, x: Any) -> Any:
+            return np.full((len(x), 1), np.nan)
+
+    registered("broken")(Broken)
+    registered("nan")(NotANumber)
+    added = '\n\n[[detectors]]\nname = "broken"\n\n[[detectors]]\nname = "nan"\n'
+    other = tiny.variant(tmp_path, ('name = "max-softmax"\n', f'name = "max-softmax"{added}'))
+    result = other.run()
+    assert len(result.failures) == 4  # two detectors under two protocols
+    assert any("raised ZeroDivisionError: no luck" in failure for failure in result.failures)
+    assert any("gave NaN or infinite characteristics" in failure for failure in result.failures)
+    assert result.frame.query("detector == 'lid'")["auroc"].notna().all()
+    assert "no luck" in (other.folder / "tables" / "report.md").read_text()
+
+
+def test_lid_that_lacks_images_for_its_batch_is_a_cell_with_its_reason(tiny: Tiny, tmp_path: Path) -> None:
+    other = tiny.variant(tmp_path, ('name = "digits"\n', 'name = "digits"\ntrain_limit = 60\n'))
+    result = other.run()
+    assert any("lid needs 100 training images" in failure and "60" in failure for failure in result.failures)
+
+
+def test_a_classifier_below_the_floor_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"names 9\d\.\d% of 899 test images right, below the suite's floor of 99\.9%"):
+        tiny.variant(tmp_path, ("floor = 0.8", "floor = 0.999")).run()
+
+
+def test_an_attack_without_successes_is_a_cell_that_says_so(tiny: Tiny, tmp_path: Path) -> None:
+    weak = tiny.variant(tmp_path, ("parameters = { epsilon = 0.3 }", "parameters = { epsilon = 0.00001 }"))
+    frame = (
+        weak.run().frame.query("protocol == 'strict' and detector == 'mahalanobis'").set_index(["fit_on", "test_on"])
+    )
+    assert np.isnan(frame.loc[("fgsm", "fgsm"), "auroc"])
+    assert "0 successful adversarials" in frame.loc[("fgsm", "fgsm"), "remark"]
+    assert "n = 0" in frame.loc[("bim", "fgsm"), "remark"]
+    assert frame.loc[("bim", "bim"), "auroc"] > 0.5
+
+
+def test_tables_are_made_of_entries_and_checked_against_them(tiny: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny.folder, folder)
+    write_tables(folder, check=True)
+    assert render(folder) == render(tiny.folder)
+    path = folder / "tables" / "table2.csv"
+    path.write_text(path.read_text().replace("strict", "strictest"))
+    with pytest.raises(UserError, match="is not what its entries give"):
+        write_tables(folder, check=True)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda text: text[:-40], "cannot be read"),
+        (lambda text: text.replace('"schema": 1', '"schema": 99'), "has schema 99"),
+        (lambda text: "[]", "is no entry"),
+    ],
+)
+def test_a_bad_entry_is_refused_by_name(tiny: Tiny, tmp_path: Path, harm: Any, words: str) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny.folder, folder)
+    path = folder / "entries" / "strict" / "lid.json"
+    path.write_text(harm(path.read_text()))
+    with pytest.raises(UserError, match=words) as caught:
+        read_entries(folder)
+    assert "lid.json" in str(caught.value)
+
+
+def test_scores_that_are_not_their_entrys_are_refused(tiny: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny.folder, folder)
+    table = folder / "scores" / "strict" / "lid.parquet"
+    pd.read_parquet(table).assign(score=0.5).to_parquet(table)
+    with pytest.raises(UserError, match="sha256 differs"):
+        compare_detectors(folder, "lid", "mahalanobis")
+    path = folder / "entries" / "strict" / "lid.json"
+    path.write_text(path.read_text().replace("scores/strict/lid.parquet", "../../../lid.parquet"))
+    with pytest.raises(UserError, match="it is refused"):
+        compare_detectors(folder, "lid", "mahalanobis")
+
+
+def test_compare_from_stored_scores_agrees_with_the_runs_own_comparison(tiny: Tiny) -> None:
+    own = json.loads((tiny.folder / "comparisons" / "strict.json").read_text())["comparisons"]
+    tables = {each.title: each.rows for each in compare_detectors(tiny.folder, "mahalanobis", "max-softmax")}
+    rows = next(rows for title, rows in tables.items() if title.endswith("strict"))
+    by_cell = {(r["fitted on"], r["tested on"]): r["difference"] for r in rows}
+    assert len(rows) == 4
+    for record in own:
+        expected = f"{100 * record['difference']:+.2f} [{100 * record['low']:+.2f}, {100 * record['high']:+.2f}]"
+        assert by_cell[record["fit_on"], record["test_on"]] == expected
+
+
+def test_every_entry_says_how_it_was_made(tiny: Tiny) -> None:
+    for entry in read_entries(tiny.folder):
+        assert len(entry["dataset"]["sha256"]) == len(entry["model"]["sha256"]) == 64
+        assert entry["versions"]["torch"]
+        for attack in entry["attacks"].values():
+            assert attack["library"] == "foolbox"
+            assert attack["version"]
+            assert attack["parameters"]["epsilon"] == 0.3
+        assert entry["seed"] == 0
+        assert entry["detector"]["formula"]

@@ -1,0 +1,138 @@
+"""A suite file's mistake is one sentence with file, line and key; what ships is valid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from subnetbench.bench import runner
+from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.progress import Silent
+from subnetbench.bench.core.store import Store
+from subnetbench.bench.detection.scoring import Stages
+from subnetbench.bench.harness.suite import Suite, builtin_suites, line_of, load_suite
+from subnetbench.bench.localisation import run as wsol
+from subnetbench.bench.localisation.suite import WsolSuite, load_any
+
+GOOD = """
+name = "mine"
+limit = 100
+
+[dataset]
+name = "digits"
+
+[model]
+name = "digits-cnn"
+
+[[attacks]]
+name = "fgsm"
+
+[[attacks]]
+name = "bim"
+
+[[detectors]]
+name = "lid"
+
+[[protocols]]
+name = "strict"
+splits = 2
+"""
+
+
+def refused(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "suite.toml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_suite(path)
+    return str(caught.value)
+
+
+def checked(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(text)
+    stages = Stages(
+        load_suite(path), Store(tmp_path / "store"), device=torch.device("cpu"), data_root=None, report=Silent()
+    )
+    runner.check(stages.suite, stages)
+
+
+@pytest.mark.parametrize("name", sorted(builtin_suites()))
+def test_every_suite_that_ships_is_valid(name: str, tmp_path: Path) -> None:
+    suite = load_any(name)
+    if isinstance(suite, WsolSuite):
+        wsol.check(suite)
+    else:
+        checked(tmp_path, builtin_suites()[name].read_text())
+
+
+def test_a_suite_of_the_other_track_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match="is a localisation suite"):
+        load_suite("wsol-tiny")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("splits = 2", "splits = -1", 22, "protocols.0.splits: input should be greater than or equal to 1 (given: -1)"),
+        ("splits = 2", "spilts = 2", 22, "protocols.0.spilts: there is no such key"),
+        ("limit = 100", 'limit = "many"', 3, "limit: input should be a valid integer"),
+        ('[[attacks]]\nname = "bim"', '[[attacks]]\nname = "b im"', 15, "attacks.1.name"),
+        ('[model]\nname = "digits-cnn"', "[model]\nfloor = 0.5", 8, "model.name: this key is required and missing"),
+        ('name = "bim"', 'name = "fgsm"', None, "two entries are labelled 'fgsm'"),
+        ('name = "strict"', 'name = "lee2019"', 20, "protocols.0"),
+    ],
+)
+def test_a_mistake_is_named_by_line_and_key(tmp_path: Path, old: str, new: str, line: int | None, words: str) -> None:
+    message = refused(tmp_path, GOOD.replace(old, new))
+    assert words in message
+    if line is not None:
+        assert f"suite.toml, line {line}:" in message
+    assert "\n" not in message
+
+
+def test_text_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    assert "is not TOML" in refused(tmp_path, "name = [")
+
+
+def test_an_unknown_suite_is_met_with_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="Did you mean 'digits'"):
+        load_suite("digit")
+
+
+def test_comparisons_must_name_detectors_of_the_suite(tmp_path: Path) -> None:
+    message = refused(tmp_path, GOOD + '\n[statistics]\ncomparisons = [["lid", "nobody"]]\n')
+    assert "'nobody'" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('name = "lid"', 'name = "lidd"', "Did you mean 'lid'"),
+        ('name = "bim"', 'name = "bimm"', "Did you mean 'foolbox/bim'"),
+        ('name = "digits-cnn"', 'name = "digit-cnn"', "Did you mean 'digits-cnn'"),
+        ('name = "digits"\n', 'name = "digit"\n', "Did you mean 'digits'"),
+        ('name = "lid"', 'name = "lid"\nparameters = { q = 3 }', "'lid' does not take them"),
+        ('name = "lid"', 'name = "lid"\nparameters = { k = 1 }', "lid"),
+        ('name = "lid"', 'name = "subnet-mahalanobis"', "add a [subnets] table"),
+        ('name = "bim"', 'name = "bim"\npreset = "standrad"', "Did you mean 'standard'"),
+        ("[[attacks]]", "[model.train]\nepochs = 0\n\n[[attacks]]", "model.train.epochs"),
+        ("[[attacks]]", "[subnets]\ngamma = -1\n\n[[attacks]]", "subnets.gamma"),
+    ],
+)
+def test_names_and_parameters_are_checked_before_anything_runs(tmp_path: Path, old: str, new: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        checked(tmp_path, GOOD.replace(old, new, 1))
+    assert words in str(caught.value)
+
+
+def test_the_line_of_a_missing_key_is_its_tables_header() -> None:
+    assert line_of("a = 1\n[t]\nb = 2\n[[u]]\nc = 1\n[[u]]\n", ("u", 1, "c")) == 6
+
+
+def test_two_suites_with_the_same_meaning_are_equal(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.toml", tmp_path / "b.toml"
+    first.write_text(GOOD)
+    second.write_text(GOOD.replace("\n\n", "\n"))
+    assert load_suite(first) == load_suite(second)
+    assert isinstance(load_suite(first), Suite)

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from subnetbench.bench import UserError
+from subnetbench.bench.core.registry import models
+from subnetbench.bench.models.classifier import (
+    Classifier,
+    digits_cnn,
+    evaluating,
+    load_weights,
+    pool,
+    save_weights,
+)
+from torch import nn
+
+IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def net() -> Classifier:
+    torch.manual_seed(0)
+    return digits_cnn(width=8).requires_grad_(False).eval()
+
+
+def gates_of(net: Classifier, value: float = 1.0, rows: int = 1) -> dict[str, torch.Tensor]:
+    return {path: torch.full((rows, count), value) for path, count in net.channels(net.gated_paths("units")).items()}
+
+
+@pytest.mark.parametrize("name", ["digits-cnn", "wide7", "resnet18", "resnet34"])
+def test_every_model_gives_logits_and_its_taps_and_gates_exist(name):
+    net = models.get(name)(classes=7).eval()
+    images = torch.rand(2, *net.shape)
+    with torch.no_grad():
+        logits, seen = net.observe(images, net.taps)
+    assert logits.shape == (2, 7)
+    assert {tap: x.shape[1] for tap, x in seen.items()} == net.channels(net.taps)
+    assert all(float(x.min()) >= 0 for x in seen.values())  # every tap lies behind a ReLU
+    assert net.head.out_features == 7
+    assert {"units", "stages", "late"} <= set(net.gate_positions)
+    assert all(net.channels(paths) for paths in net.gate_positions.values())
+
+
+def test_resnet34_has_the_taps_of_lee_2018():
+    net = models.get("resnet34")(width=4)
+    assert net.taps == ("stem", "layer1", "layer2", "layer3", "layer4")
+    assert len(net.gate_positions["units"]) == 1 + 16
+
+
+def test_normalisation_lives_inside():
+    torch.manual_seed(0)
+    net = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3, 3)), mean=(0.5, 0.2, 0.1), std=(1.0, 2.0, 4.0), taps=(),
+                     gate_positions={}, classes=3, shape=(3, 1, 1))  # fmt: skip
+    net.net[1].weight.data = torch.eye(3)
+    net.net[1].bias.data.zero_()
+    logits = net(torch.tensor([1.0, 0.4, 0.9]).view(1, 3, 1, 1))
+    assert torch.allclose(logits, torch.tensor([[0.5, 0.1, 0.2]]))
+
+
+def test_gates_of_one_change_nothing(net):
+    out, seen = net.observe(IMAGES, net.taps, gates_of(net))
+    plain, taps = net.observe(IMAGES, net.taps)
+    assert torch.equal(out, plain)
+    assert torch.equal(out, net(IMAGES))
+    assert all(torch.equal(seen[tap], taps[tap]) for tap in net.taps)
+
+
+def test_a_gate_of_zero_removes_its_channel_and_what_follows_sees_it(net):
+    gates = {"conv2": torch.ones(1, 8)}
+    gates["conv2"][0, 3] = 0
+    out, seen = net.observe(IMAGES, net.taps, gates)
+    plain, taps = net.observe(IMAGES, net.taps)
+    assert (seen["conv2"][:, 3] == 0).all()
+    assert torch.equal(seen["conv2"][:, :3], taps["conv2"][:, :3])
+    assert torch.equal(seen["conv1"], taps["conv1"])
+    assert not torch.equal(seen["conv3"], taps["conv3"])
+    assert not torch.equal(out, plain)
+
+
+def test_every_image_has_gates_of_its_own(net):
+    rows = {path: torch.rand(len(IMAGES), gate.shape[1]) for path, gate in gates_of(net).items()}
+    together, _ = net.observe(IMAGES, gates=rows)
+    alone = [net.observe(IMAGES[i : i + 1], gates={p: g[i : i + 1] for p, g in rows.items()})[0] for i in range(6)]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+
+
+def test_observing_leaves_no_hook_behind_even_where_it_fails(net):
+    plain = net(IMAGES)
+    with pytest.raises(RuntimeError):
+        net.observe(IMAGES, net.taps, {"conv1": torch.zeros(1, 3)})  # 3 gates for 8 channels
+    assert torch.equal(net(IMAGES), plain)
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 6])
+def test_going_on_from_a_prefix_is_the_whole(net, start):
+    hidden, first = net.observe(IMAGES, stop=start)
+    out, _ = net.observe(hidden, start=start)
+    assert first == {}
+    assert torch.equal(out, net(IMAGES))
+
+
+def test_stages_are_found_for_nested_paths():
+    net = models.get("resnet18")(width=4)
+    assert net.stage_of("stem") == 0
+    assert net.stage_of("layer2.1") == 2
+
+
+def test_gradients_reach_images_and_gates(net):
+    images, gate = IMAGES.clone().requires_grad_(), torch.ones(1, 8, requires_grad=True)
+    out, seen = net.observe(images, ("conv3",), {"conv1": gate})
+    (out.sum() + seen["conv3"].sum()).backward()
+    assert float(images.grad.abs().sum()) > 0
+    assert float(gate.grad.abs().sum()) > 0
+
+
+def test_unknown_places_are_named():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
+    with pytest.raises(UserError, match=r"no module 'conv9' to tap or gate; its stages are 0, 1"):
+        Classifier(net, mean=(0,), std=(1,), taps=("conv9",), gate_positions={}, classes=2, shape=(1, 1, 3))
+    with pytest.raises(UserError, match="no module 'x'"):
+        Classifier(net, mean=(0,), std=(1,), taps=(), gate_positions={"units": ("x",)}, classes=2, shape=(1, 1, 3))
+    with pytest.raises(UserError, match="no gate position 'everywhere'; it has late, stages, units"):
+        digits_cnn().gated_paths("everywhere")
+
+
+def test_a_net_whose_last_linear_layer_is_no_head_says_so():
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(3, 5), nn.Conv1d(1, 1, 1))
+    net = Classifier(layers, mean=(0,), std=(1,), taps=(), gate_positions={}, classes=2, shape=(1, 1, 3))
+    with pytest.raises(UserError, match="last linear layer does not give its 2 logits"):
+        _ = net.head
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_mode_is_lent_and_the_earlier_mode_restored(net, training):
+    net.train(training)
+
+    def fail() -> None:
+        with evaluating(net):
+            assert not net.net.training
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert net.training is net.net.conv1[1].training is training
+
+
+def test_asking_for_channels_moves_no_batch_statistics(net):
+    before = copy.deepcopy(net.state_dict())
+    net.train()
+    net.channels(net.taps)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_the_hash_changes_with_one_weight_one_buffer_and_one_tap(net):
+    hashes = {net.content_hash()}
+    net.net.conv2[0].weight.data[0, 0, 0, 0] += 1e-6
+    hashes.add(net.content_hash())
+    net.net.conv2[1].running_mean[3] += 1e-6
+    hashes.add(net.content_hash())
+    net.taps = net.taps[:-1]
+    hashes.add(net.content_hash())
+    assert len(hashes) == 4
+    assert copy.deepcopy(net).content_hash() == net.content_hash()
+
+
+def test_the_hash_knows_neither_mode_nor_memory_layout(net):
+    before = net.content_hash()
+    assert net.train().content_hash() == before
+    assert net.to(memory_format=torch.channels_last).content_hash() == before
+
+
+def test_saved_weights_come_back_with_their_metadata(net, tmp_path):
+    save_weights(net, tmp_path / "net.safetensors", {"test_accuracy": "0.98"})
+    other = digits_cnn(width=8).eval()
+    assert other.content_hash() != net.content_hash()
+    assert load_weights(other, tmp_path / "net.safetensors") == {"test_accuracy": "0.98"}
+    assert other.content_hash() == net.content_hash()
+
+
+def test_a_pickle_is_refused_and_never_run(net, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (tmp_path.joinpath("sprung").touch, ())
+
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(UserError, match=r"not a safetensors file .*pickled weights are never loaded"):
+        load_weights(net, path)
+    torch.save(net.state_dict(), path)
+    with pytest.raises(UserError, match="not a safetensors file"):
+        load_weights(net, path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_weights_of_another_net_are_refused_and_change_nothing(net, tmp_path):
+    save_weights(digits_cnn(width=4), tmp_path / "narrow.safetensors", {})
+    before = net.content_hash()
+    with pytest.raises(UserError, match=r"do not fit the net: \d+ of \d+ tensors differ in name or shape"):
+        load_weights(net, tmp_path / "narrow.safetensors")
+    assert net.content_hash() == before
+    with pytest.raises(UserError, match="no weights file"):
+        load_weights(net, tmp_path / "nowhere.safetensors")
+
+
+def test_pool_is_the_spatial_mean_and_leaves_matrices():
+    x = torch.rand(2, 3, 4, 5)
+    assert torch.allclose(pool(x), x.mean((2, 3)))
+    assert torch.equal(pool(x[:, :, 0, 0]), x[:, :, 0, 0])
