@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from ..bench.core.arrays import AttackInfo, UserError
+from ..bench.core.errors import UserError
 from ..bench.models.classifier import Classifier, evaluating
+from .contract import AttackInfo
 
 
 @contextmanager

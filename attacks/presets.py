@@ -7,8 +7,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ..bench.core.arrays import Attack, UserError
+from ..bench.core.errors import UserError
 from ..bench.core.registry import attacks
+from .contract import Attack
 
 #: Libraries that take the same parameters under the same names: a suite changes ``library`` and nothing else.
 LIBRARIES = ("foolbox", "art")

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..bench.core.arrays import Attack, Ints, UserError
+from ..bench.core.arrays import Ints
+from ..bench.core.errors import UserError
 from ..bench.models.classifier import Classifier, evaluating
+from .contract import Attack
 
 #: Rounding may put a pixel this far outside [0, 1]; what goes further is the attack's mistake.
 TOLERANCE = 1e-6

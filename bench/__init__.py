@@ -9,7 +9,9 @@ if __name__ == "bench":
     # A second copy of this package would hold a second, empty registry.
     raise ImportError("import subnetbench.bench, not bench: the folder is mapped into the namespace subnetbench")
 
-from .core.arrays import Attack, AttackInfo, Detector, DetectorInfo, UserError
+from ..attacks.contract import Attack, AttackInfo
+from ..detectors.contract import Detector, DetectorInfo
+from .core.errors import UserError
 from .core.registry import register_attack, register_dataset, register_detector, register_model
 
 if TYPE_CHECKING:

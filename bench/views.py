@@ -9,7 +9,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import torch
 
-from .core.arrays import Bools, ClassGates, Floats, Ints, UserError
+from ..subnets.gates import fingerprint
+from .core.arrays import Bools, ClassGates, Floats, Ints
+from .core.errors import UserError
 from .core.store import Store
 from .models.classifier import Classifier, evaluating, pool
 
@@ -190,11 +192,3 @@ class Meter:
     def __init__(self) -> None:
         self.forward = 0
         self.backward = 0
-
-
-def fingerprint(gates: ClassGates) -> str:
-    digest = hashlib.sha256()
-    for path, gate in sorted(gates.items()):
-        digest.update(path.encode())
-        digest.update(gate.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:32]

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..bench.core.arrays import Ints, UserError
+from ..bench.core.arrays import Ints
+from ..bench.core.errors import UserError
 from ..bench.views import View
 
 T = TypeVar("T")

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.special import logsumexp
 
-from ..bench.core.arrays import DetectorInfo, Floats
+from ..bench.core.arrays import Floats
 from ..bench.core.registry import register_detector
 from ..bench.views import View
 from .checks import at_least, fitted
+from .contract import DetectorInfo
 from .mahalanobis import Mahalanobis
 from .subnet_mahalanobis import SubnetMahalanobis
 

@@ -13,11 +13,13 @@ from scipy.spatial.distance import pdist
 from scipy.special import logsumexp
 from torch import nn
 
-from ..bench.core.arrays import DetectorInfo, Floats, Ints, UserError
+from ..bench.core.arrays import Floats, Ints
+from ..bench.core.errors import UserError
 from ..bench.core.registry import register_detector
 from ..bench.models.classifier import Classifier, evaluating
 from ..bench.views import PENULTIMATE, View
 from .checks import at_least, fitted, labels_of
+from .contract import DetectorInfo
 
 #: Images compared at once with a class's training images: bounds memory, changes no result.
 BLOCK = 1000

@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from ..bench.core.arrays import DetectorInfo, Floats, UserError
+from ..bench.core.arrays import Floats
+from ..bench.core.errors import UserError
 from ..bench.core.registry import register_detector
 from ..bench.views import View
 from .checks import at_least, chosen_taps, fitted, one_of
+from .contract import DetectorInfo
 
 #: Distances of float32 features are known to about this share of themselves.
 RESOLUTION = 1e-7

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..bench.core.arrays import ClassGates, DetectorInfo, Floats, Ints
+from ..bench.core.arrays import ClassGates, Floats, Ints
 from ..bench.core.registry import register_detector
 from ..bench.models.classifier import Classifier, evaluating, pool
-from ..bench.views import View, fingerprint
+from ..bench.views import View
+from ..subnets.gates import fingerprint
 from .checks import at_least, chosen_taps, fitted, labels_of, one_of
+from .contract import DetectorInfo
 
 Doubles = npt.NDArray[np.float64]
 

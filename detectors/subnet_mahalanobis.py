@@ -9,13 +9,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from ..bench.core.arrays import ClassGates, DetectorInfo, Floats, Ints, UserError
+from ..bench.core.arrays import ClassGates, Floats, Ints
+from ..bench.core.errors import UserError
 from ..bench.core.registry import register_detector
 from ..bench.models.classifier import Classifier
-from ..bench.views import View, fingerprint
+from ..bench.views import View
 from ..subnets.compact import CutSubnets, GatedSubnets, class_subnets
-from ..subnets.gates import identity_gates, random_gates
+from ..subnets.gates import fingerprint, identity_gates, random_gates
 from .checks import at_least, chosen_taps, fitted, labels_of, one_of
+from .contract import DetectorInfo
 from .mahalanobis import BLOCK, MAGNITUDES, Doubles, Gaussians, descend, distances_after, gaussians_at
 
 #: Images and their places in the view, batch by batch.

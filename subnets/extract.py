@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..bench.core.arrays import ClassGates, Ints, UserError
+from ..bench.core.arrays import ClassGates, Ints
+from ..bench.core.errors import UserError
 from ..bench.data.dataset import Split
 from ..bench.models.classifier import Classifier
 from .calibration import Calibration, fit_calibration

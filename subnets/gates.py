@@ -6,6 +6,7 @@ tensor together is the subnet of class c (Wang, Hu and Su, eq. 2: one factor lam
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Literal, Self
 
@@ -13,7 +14,8 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..bench.core.arrays import ClassGates, Floats, UserError
+from ..bench.core.arrays import ClassGates, Floats
+from ..bench.core.errors import UserError
 from ..bench.models.classifier import Classifier
 
 
@@ -123,3 +125,11 @@ def gates_from_arrays(arrays: Mapping[str, Floats]) -> ClassGates:
     if len({len(array) for array in gates.values()}) > 1:
         raise UserError(f"The gates of {', '.join(gates)} differ in their number of classes; they are not of one net.")
     return {path: torch.from_numpy(np.array(array, np.float32)) for path, array in gates.items()}
+
+
+def fingerprint(gates: ClassGates) -> str:
+    digest = hashlib.sha256()
+    for path, gate in sorted(gates.items()):
+        digest.update(path.encode())
+        digest.update(gate.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]

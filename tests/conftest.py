@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from subnetbench.bench.data.dataset import Dataset, digits
+from subnetbench.bench.data.builtin import digits
+from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.harness.train import Recipe, train
-from subnetbench.bench.models.classifier import Classifier, digits_cnn
+from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.classifier import Classifier
 
 # Tests are many small computations: threads cost more than they give, and sums over threads may differ by a bit.
 torch.set_num_threads(1)

@@ -13,11 +13,11 @@ from subnetbench.bench.detection.entry import read_entries, read_scores
 from subnetbench.bench.detection.summary import write_summary
 from subnetbench.bench.detection.tables import write_tables
 from subnetbench.bench.figures.features import check_data
-from subnetbench.bench.harness.suite import builtin_suites
+from subnetbench.bench.harness.toml import builtin_suites
 from subnetbench.bench.localisation.entry import read_frame, read_localisation
-from subnetbench.bench.localisation.suite import load_any
 from subnetbench.bench.localisation.tables import recomputed, write_wsol_tables
 from subnetbench.bench.stats.metrics import auroc
+from subnetbench.bench.tracks import load_any
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.glob("*/entries"))

@@ -15,10 +15,10 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from ...subnets.gates import gates_from_arrays
 from ...subnets.similarity import class_distances
-from ..core.arrays import ClassGates, Floats, Ints, UserError
-from ..stats.metrics import Float64
+from ..core.arrays import ClassGates, Float64, Floats, Ints
+from ..core.errors import UserError
+from .arrays import GATES, read_arrays
 from .class_names import class_names, superclasses
-from .separation import GATES, read_arrays
 
 PERMUTATIONS = 9_999
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from ..core.arrays import UserError
-from ..core.store import canonical
+from ..core.errors import UserError
+from ..core.hashing import canonical
 from ..detection.cells import Pair, column_title, columns_of
 from ..detection.entry import Entry, net_of
 from ..harness.entry import Checked, LeftOut, one_json, read_checked

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.arrays import UserError
-from ..detection.entry import write_bytes
+from ..core.errors import UserError
+from ..core.files import write_bytes
 from ..harness.entry import LeftOut
 from .boards import Board, Results, Row, read_results, slug
 from .downloads import board_frame, latex, markdown, parquet_bytes, sheet, tidy_frame

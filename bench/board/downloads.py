@@ -8,8 +8,9 @@ from io import BytesIO
 
 import pandas as pd
 
+from ..core.files import csv_text
 from ..detection.cells import Pair, column_title
-from ..detection.entry import csv_text, tidy
+from ..detection.entry import tidy
 from ..harness.entry import Checked
 from ..harness.tables import percent
 from .boards import Board, Row

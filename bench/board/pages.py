@@ -14,10 +14,10 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
 from ..detection.cells import column_title
 from ..harness.tables import percent
-from ..localisation.entry import METRICS
+from ..localisation.metrics import METRICS
 from .boards import Board, Results, Row, by_attack, by_detector, papers, slug, web_address
 from .reproduce import Reruns
 from .svg import HISTOGRAM_HEIGHT, WIDTH, bars_paths, roc_path

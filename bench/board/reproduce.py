@@ -12,9 +12,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
+from ..detection.suite import DetectorPart, Suite, load_suite
 from ..harness.entry import one_json
-from ..harness.suite import NAME, DetectorPart, Suite, builtin_suites, load_suite
+from ..harness.suite import NAME
+from ..harness.toml import builtin_suites
 from .boards import Board
 
 

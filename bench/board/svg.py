@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.arrays import Float64
 from ..detection.scores import BINS, Histogram
-from ..stats.metrics import Float64
 
 #: Sides of the pictures in SVG units; a ROC curve's x is the root of the false-positive rate.
 ROC_SIDE, BAR_WIDTH, HISTOGRAM_HEIGHT = 200, 4, 60

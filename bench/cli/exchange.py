@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
     from ..core.progress import Bars
-    from ..detection.audit import Audit, Line
     from ..detection.scoring import Stages
+    from ..harness.audit import Audit, Line
 
 #: What is printed to and where notes go; asked for at every call.
 Consoles = Callable[[], tuple[Console, Console]]
@@ -49,7 +49,7 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
         device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     ) -> None:  # fmt: skip
         """Recompute an entry's figures from its scores and check its hashes; exit code 1 where something differs."""
-        from ..runner import choose_device
+        from ..core.device import choose_device
 
         out, console = consoles()
         if base is not None and (len(entries) != 1 or not entries[0].is_dir()):
@@ -122,15 +122,17 @@ def _stages(
     store: Path | None, report: Bars,
 ) -> Stages:  # fmt: skip
     """A checked suite's stages, as `run` has them."""
-    from .. import runner
-    from ..core.store import Store
+    from ..core.device import choose_device
+    from ..core.store import Store, default_store
+    from ..detection.override import override
+    from ..detection.run import check
     from ..detection.scoring import Stages
-    from ..harness.suite import load_suite
+    from ..detection.suite import load_suite
 
-    chosen = runner.override(load_suite(suite), limit=limit, seed=seed, classes=classes)
-    where = Store(store or runner.default_store(), warn=report.warn)
-    stages = Stages(chosen, where, device=runner.choose_device(device), data_root=data_root, report=report)
-    runner.check(chosen, stages)
+    chosen = override(load_suite(suite), limit=limit, seed=seed, classes=classes)
+    where = Store(store or default_store(), warn=report.warn)
+    stages = Stages(chosen, where, device=choose_device(device), data_root=data_root, report=report)
+    check(chosen, stages)
     return stages
 
 
@@ -140,8 +142,10 @@ def _verify(
 ) -> bool:  # fmt: skip
     import numpy as np
 
-    from ..detection.audit import AS_IT_WAS, against_base, audited, is_map, located, repeated, unchanged
+    from ..detection.audit import audited
     from ..exchange.rerun import AtHand, draw
+    from ..exchange.verify import against_base, is_map, located, repeated, unchanged
+    from ..harness.audit import AS_IT_WAS
     from ..localisation.audit import audited_map
 
     out, console = consoles
@@ -205,7 +209,7 @@ def _say_line(out: Console, line: Line) -> None:
 
 
 def _sum_up(out: Console, audits: Sequence[Audit], gone: Sequence[Line], *, briefly: bool) -> None:
-    from ..detection.audit import AS_IT_WAS
+    from ..harness.audit import AS_IT_WAS
 
     skipped = Counter((line.what, line.detail) for audit in audits for line in audit.lines
                       if line.verdict == "not checked")  # fmt: skip

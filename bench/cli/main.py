@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
 from ..core.memory import keep_freed_memory
 from ..core.progress import Bars
 from ..core.store import Store
-from ..harness.suite import NetSuite, builtin_suites
+from ..harness.suite import NetSuite
+from ..harness.toml import builtin_suites
 from .detector import add_commands as register_commands
 from .exchange import add_commands as share_commands
 from .results import add_commands as board_commands
@@ -92,30 +93,34 @@ def run(
 ) -> None:  # fmt: skip
     """Run a suite: from images to tables. What is in the store is not computed again."""
     from .. import runner
-    from ..localisation.suite import WsolSuite, load_any
+    from ..core.device import choose_device
+    from ..core.store import default_store
+    from ..detection.override import override
+    from ..localisation.suite import WsolSuite
+    from ..tracks import load_any
 
     found = load_any(suite)
-    where = Store(store or runner.default_store(), when.value)
+    where = Store(store or default_store(), when.value)
     if isinstance(found, WsolSuite):
         from .run import run_wsol
 
         if detector:
             raise UserError(f"--detector goes with suites of detectors; {suite} compares saliency methods.")
         run_wsol(
-            found, limit=limit, seed=seed, classes=classes, device=runner.choose_device(device), data_root=data_root,
+            found, limit=limit, seed=seed, classes=classes, device=choose_device(device), data_root=data_root,
             store=where, output=output, dry_run=dry_run, console=console, out=out,
         )  # fmt: skip
         return
-    chosen = runner.override(found, limit=limit, seed=seed, classes=classes, detectors=detector or ())
+    chosen = override(found, limit=limit, seed=seed, classes=classes, detectors=detector or ())
     with Bars(console) as bars:
         if dry_run:
             from ..detection.estimate import plan
 
-            title, rows = plan(chosen, where, runner.choose_device(device), data_root, bars)
+            title, rows = plan(chosen, where, choose_device(device), data_root, bars)
             _print_table(title, rows)
             return
         result = runner.execute(
-            chosen, device=runner.choose_device(device), data_root=data_root, store=where, output=output, report=bars,
+            chosen, device=choose_device(device), data_root=data_root, store=where, output=output, report=bars,
             debug=debug,
         )  # fmt: skip
     for table in _result_tables(result.entries, result.folder):
@@ -141,8 +146,8 @@ def run(
 
 def _result_tables(entries: list[dict[str, Any]], folder: Path) -> Iterable[Table]:
     """The terminal's form of Table 2: no brackets, half the interval's width instead."""
+    from ..core.files import read_json
     from ..detection.cells import column_title, columns_of
-    from ..detection.entry import read_json
 
     for name in dict.fromkeys(entry["protocol"]["name"] for entry in entries):
         rows = [entry for entry in entries if entry["protocol"]["name"] == name]
@@ -236,10 +241,11 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
 
     import torch
 
-    from .. import runner
     from ..core.progress import Silent
+    from ..detection.run import check
     from ..detection.scoring import Stages
-    from ..localisation.suite import WsolSuite, load_any
+    from ..localisation.suite import WsolSuite
+    from ..tracks import load_any
 
     suite = load_any(file)
     if isinstance(suite, WsolSuite):
@@ -253,7 +259,7 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
     report = Silent()
     with tempfile.TemporaryDirectory() as folder:
         stages = Stages(suite, Store(Path(folder)), device=torch.device("cpu"), data_root=None, report=report)
-        runner.check(suite, stages)
+        check(suite, stages)
     for warning in report.warnings:
         console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
     cells = len(suite.detectors) * len(suite.attacks) ** 2 * len(suite.protocols)
@@ -281,9 +287,12 @@ def train(
     store: StoreOption = None,
 ) -> None:
     """Train a suite's nets into the store; an interrupted training goes on after its last epoch."""
-    from .. import runner
+    from ..core.device import choose_device
+    from ..core.store import default_store
+    from ..detection.override import override
     from ..harness.suite import changed
-    from ..localisation.suite import WsolSuite, load_any
+    from ..localisation.suite import WsolSuite
+    from ..tracks import load_any
     from .train import train_net
 
     found = load_any(suite)
@@ -296,7 +305,7 @@ def train(
     elif net is not None:
         raise UserError(f"{suite} has one net; --net goes with suites that have several.")
     else:
-        nets = [runner.override(found, limit=None, seed=seed)]
+        nets = [override(found, limit=None, seed=seed)]
     if out_file is not None and len(nets) > 1:
         raise UserError(f"{suite} has {len(nets)} nets and --out names one file; choose one with --net.")
     if name is not None and (len(nets) > 1 or not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name)):
@@ -304,7 +313,7 @@ def train(
     command = f"subnetbench train {suite}" + (f" --ship {ship}" if ship else "") + (f" --as {name}" if name else "")
     for each in nets:
         train_net(
-            each, Store(store or runner.default_store()), device=runner.choose_device(device), data_root=data_root,
+            each, Store(store or default_store()), device=choose_device(device), data_root=data_root,
             out_file=out_file, ship=ship, name=name, command=command + (f" --seed {seed}" if seed is not None else ""),
             console=console, out=out,
         )  # fmt: skip
@@ -382,7 +391,8 @@ def compare(
     ] = None,
 ) -> None:
     """Paired differences of two detectors, cell by cell, from their stored scores, and both ROC curves."""
-    from ..detection.compare import compare_detectors, plot, plot_format, terminal_picture
+    from ..detection.compare import compare_detectors
+    from ..figures.pair import plot, plot_format, terminal_picture
 
     if picture is not None:
         plot_format(picture)
@@ -404,7 +414,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
 ) -> None:
     """Say what the store holds and remove it."""
-    from ..runner import default_store
+    from ..core.store import default_store
 
     where = Store(store or default_store())
     sizes = where.size()

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
 from ..core.progress import Bars
 from ..core.store import Store
 from ..harness.suite import changed

@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
 from ..core.progress import Bars
 from ..core.store import Store
 from ..harness.setup import Nets
 from ..harness.suite import NetSuite
 from ..harness.train import accuracy
-from ..models.classifier import save_weights
-from ..models.weights import publish, to_half
+from ..models.weights import publish, save_weights, to_half
 
 
 def train_net(

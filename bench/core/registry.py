@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import pkgutil
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from .arrays import UserError
+from .errors import UserError
 
 T = TypeVar("T", bound=Callable[..., Any])
 
 
 class Registry(Generic[T]):
-    """Names to factories. ``modules`` are ours and imported on first use; ``group`` is strangers' entry-point group."""
+    """Names to factories. ``home``: our package or module, imported on first use; ``group``: of plug-ins' entry points.
 
-    def __init__(self, kind: str, modules: tuple[str, ...], group: str) -> None:
-        self.kind, self._modules, self._group = kind, modules, group
+    Every module of the package counts, so that a new one needs no line anywhere.
+    """
+
+    def __init__(self, kind: str, home: str, group: str) -> None:
+        self.kind, self._home, self._group = kind, home, group
         self._items: dict[str, T] = {}
         self._loaded = False
         self._ours: frozenset[str] = frozenset()
@@ -40,7 +44,7 @@ class Registry(Generic[T]):
         if self._loaded:
             return
         self._loaded = True  # first, so that a plugin may look things up while it is being imported
-        for module in self._modules:
+        for module in modules_of(self._home):
             importlib.import_module(module)
         self._ours = frozenset(self._items)
         for point in entry_points(group=self._group):
@@ -79,27 +83,19 @@ class Registry(Generic[T]):
         return name in self._ours
 
 
-detectors: Registry[Any] = Registry(
-    "detector",
-    tuple(f"subnetbench.detectors.{m}" for m in ("kd_pu", "lid", "mahalanobis", "subnet_mahalanobis", "controls")),
-    "subnetbench.detectors",
-)
-attacks: Registry[Any] = Registry(
-    "attack", tuple(f"subnetbench.attacks.{m}" for m in ("foolbox", "art", "lee2018")), "subnetbench.attacks"
-)
-datasets: Registry[Any] = Registry(
-    "data set",
-    ("subnetbench.bench.data.dataset", "subnetbench.bench.data.imagenet", "subnetbench.bench.data.annotations"),
-    "subnetbench.datasets",
-)
-models: Registry[Any] = Registry(
-    "model",
-    tuple(f"subnetbench.bench.models.{m}" for m in ("classifier", "torchvision", "tiny_imagenet", "efficientnet")),
-    "subnetbench.models",
-)
-saliency: Registry[Any] = Registry(
-    "saliency method", ("subnetbench.bench.localisation.saliency",), "subnetbench.saliency"
-)
+def modules_of(home: str) -> list[str]:
+    """A module's own name, or those of all modules of a package, in order."""
+    package = importlib.import_module(home)
+    if not hasattr(package, "__path__"):
+        return [home]
+    return sorted(f"{home}.{found.name}" for found in pkgutil.iter_modules(package.__path__))
+
+
+detectors: Registry[Any] = Registry("detector", "subnetbench.detectors", "subnetbench.detectors")
+attacks: Registry[Any] = Registry("attack", "subnetbench.attacks", "subnetbench.attacks")
+datasets: Registry[Any] = Registry("data set", "subnetbench.bench.data", "subnetbench.datasets")
+models: Registry[Any] = Registry("model", "subnetbench.bench.models", "subnetbench.models")
+saliency: Registry[Any] = Registry("saliency method", "subnetbench.bench.localisation.saliency", "subnetbench.saliency")
 
 register_detector = detectors.register
 register_attack = attacks.register

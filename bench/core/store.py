@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,19 +14,19 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import platformdirs
 from filelock import FileLock
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as dump_tensors
 
-from .arrays import UserError
+from .errors import UserError
+from .files import replace_file
+from .hashing import canonical, key_of
 
 When = Literal["missing", "always", "never", "cached"]
 Arrays = dict[str, npt.NDArray[Any]]
 Meta = dict[str, Any]
 Artifact = tuple[Arrays, Meta]
-
-#: Raised by one when what a stage computes changes meaning, so that nothing old is taken for new.
-FORMAT = 1
 
 
 class StoreError(UserError):
@@ -36,47 +35,6 @@ class StoreError(UserError):
 
 class NotStored(Exception):  # noqa: N818 (not an error: an answer)
     """An artifact is absent and the run was told to compute nothing."""
-
-
-def canonical(value: Any) -> str:
-    """One JSON text a value: sorted keys, no blanks, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, tuple | set | frozenset):
-        return sorted(value) if not isinstance(value, tuple) else list(value)
-    raise TypeError(f"{type(value).__name__} has no canonical JSON")
-
-
-def key_of(kind: str, inputs: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical({"kind": kind, "format": FORMAT, **inputs}).encode()).hexdigest()[:32]
-
-
-def hash_arrays(*arrays: npt.NDArray[Any]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def replace_file(path: Path, blob: bytes) -> None:
-    """Write a whole file or none: a reader sees the old content or the new one, never a part."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)  # mkstemp's own mode keeps others out
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)
-        raise
 
 
 class Store:
@@ -235,3 +193,7 @@ def _remove(files: Sequence[Path], folder: Path) -> None:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
+
+
+def default_store() -> Path:
+    return Path(platformdirs.user_cache_dir("subnetbench")) / "store"

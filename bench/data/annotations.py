@@ -4,39 +4,24 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
 
-from ..core.arrays import Floats, Ints, UserError
-from ..core.registry import register_dataset
-from ..localisation.boxes import check_boxes, clipped, from_inclusive, scaled
-from .dataset import Dataset
-from .imagenet import files_of, folder, placed
+from ..core.arrays import Floats, Ints
+from ..core.errors import UserError
+from ..core.hashing import hash_arrays
+from .box import check_boxes, clipped, from_inclusive, scaled
+from .dataset import Split
+from .folders import files_of, placed
 
 COLUMNS = ("path", "wnid", "xmin", "ymin", "xmax", "ymax")
 SplitName = Literal["train", "test"]
-
-
-@register_dataset("tinyimagenet30")
-def tinyimagenet30(*, root: Path | None = None, size: int = 64) -> Dataset:
-    """30 synsets of Tiny-ImageNet-200 with one box an image: the folder ``tinyimagenet30`` below the data root."""
-    if root is None:
-        raise UserError(
-            "The data set 'tinyimagenet30' is read from disk; give the folder that holds tinyimagenet30/ with "
-            "--data-root."
-        )
-    made = folder(root=home("tinyimagenet30", root), size=size)
-    return Dataset("tinyimagenet30", made.train, made.test, made.classes, "30 classes of Tiny-ImageNet-200")
-
-
-def home(dataset: str, root: Path) -> Path:
-    """The folder that holds a data set's ``train`` and ``val``."""
-    return root / dataset if (root / dataset / "train").is_dir() else root
 
 
 @dataclass(frozen=True)
@@ -168,3 +153,25 @@ def _dimensions(path: Path) -> tuple[int, int]:
 
     with Image.open(path) as image:
         return image.height, image.width
+
+
+@dataclass(frozen=True)
+class Boxed:
+    """Images with their boxes, in the same order."""
+
+    split: Split
+    truth: Sequence[Floats]
+    annotations: Annotations
+
+    @classmethod
+    def of(cls, split: Split, annotations: Annotations) -> Boxed:
+        """Those images of the split that have a usable box."""
+        kept = split.select(np.array([int(image) in annotations.boxes for image in split.ids], bool))
+        return cls(kept, [annotations.boxes[int(image)] for image in kept.ids], annotations)
+
+    def select(self, index: Ints) -> Boxed:
+        return Boxed(self.split.select(index), [self.truth[i] for i in index], self.annotations)
+
+    @cached_property
+    def key(self) -> str:
+        return hash_arrays(self.split.ids, np.concatenate([*self.truth, np.zeros((1, 4))]))

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..core.arrays import EVERY, Floats
-from ..harness.suite import Statistics
 from ..stats.inference import bootstrap_auroc, holm, interval, paired_p, pool_splits, resample_counts, verdict
 from ..stats.metrics import Ties, lee_metrics, summary
+from .suite import Statistics
 
 Pair = tuple[str, str]
 

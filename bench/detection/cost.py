@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from ..harness.tables import percent
 from .entry import Entry
+from .rows import _head, _sorted
 
 NOTE = (
     "Of the machine that made the entries. What several stages need (features of clean images, say) is counted in the "
@@ -50,3 +52,64 @@ def _stages(entries: Sequence[Entry]) -> Iterator[tuple[str, float, float | None
 
 def _row(suite: str, stage: str, seconds: float, peak: Any) -> dict[str, str]:
     return {"suite": suite, "stage": stage, "seconds": f"{seconds:.1f}", "peak MB": f"{peak:.0f}" if peak else ""}
+
+
+_STRENGTH_NOTE = (
+    "Success: share of the correctly named images that the attack turns, re-verified in float32. Norms and margin "
+    "(largest other logit minus the true one): medians over successes, pixels in [0, 1]. 8-bit: share of successes "
+    "that survive rounding to 8 bits."
+)
+
+
+def strength(entries: Sequence[Entry]) -> pd.DataFrame:
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for entry in entries:
+        for label, a in entry["attacks"].items():
+            parameters = ", ".join(
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in a["parameters"].items()
+            )
+            rows[entry["suite"]["name"], label] = {
+                "dataset": entry["dataset"]["name"],
+                "net": entry["model"]["name"],
+                "attack": label,
+                "library": f"{a['library']} {a['version']}",
+                "parameters": parameters,
+                "threat": a["threat"],
+                "n": str(a["clean_correct"]),
+                "success %": percent(a["successes"] / a["clean_correct"] if a["clean_correct"] else None),
+                "L2": _short(a["l2_median"]),
+                "Linf": _short(a["linf_median"]),
+                "margin": _short(a["margin_median"]),
+                "8-bit %": percent(a["survives_8bit"]),
+                "ms an image": f"{1000 * a['seconds_per_image']:.1f}",
+            }
+    return pd.DataFrame(rows.values())
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+_COST_NOTE = (
+    "For each image scored, beyond the one pass through the net that all detectors share: milliseconds, forward and "
+    "backward passes, all candidates together. Times are of the machine that made the entries."
+)
+
+
+def cost(entries: Sequence[Entry]) -> pd.DataFrame:
+    rows = []
+    for entry in entries:
+        c = entry["cost"]
+        if "seconds_per_image" not in c:
+            continue
+        rows.append(
+            _head(entry)
+            | {
+                "candidates": str(c["candidates"]),
+                "ms an image": f"{1000 * c['seconds_per_image']:.2f}",
+                "forward": f"{c['forward_per_image']:.1f}",
+                "backward": f"{c['backward_per_image']:.1f}",
+                "notes": entry["detector"]["notes"],
+            }
+        )
+    return _sorted(rows)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..core.arrays import UserError
-from ..core.store import replace_file
+from ..core.errors import UserError
+from ..core.files import read_json, write_bytes, write_json
 
 SCHEMA = 1
 Entry = dict[str, Any]
@@ -33,25 +32,6 @@ _REQUIRED = (
 
 #: Columns of a cell that a reader looks for first.
 _FIRST = ("fit_on", "test_on", "seen", "auroc", "low", "high")
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=1, sort_keys=False, allow_nan=False, ensure_ascii=False) + "\n"
-    write_text(path, text)
-
-
-def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, blob: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, blob)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); give another folder with --output."
-        ) from None
 
 
 def write_entry(folder: Path, entry: Entry, scores: pd.DataFrame) -> Path:
@@ -76,14 +56,6 @@ def _parquet(scores: pd.DataFrame) -> bytes:
         None, index=False, compression="zstd", use_dictionary=plain, column_encoding={"score": "BYTE_STREAM_SPLIT"}
     )
     return blob
-
-
-def read_json(path: Path) -> Any:
-    """What a run wrote; one sentence where it is damaged, by a merge, say."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); run its suite again.") from None
 
 
 def read_entry(path: Path) -> Entry:
@@ -161,8 +133,3 @@ def net_of(entry: Entry) -> str:
     model = entry["model"]
     shown = [f"{key}={value}" for key, value in sorted(model["parameters"].items()) if key != "weights"]
     return f"{model['name']} ({', '.join(shown)})" if shown else str(model["name"])
-
-
-def csv_text(frame: pd.DataFrame) -> str:
-    text: str = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    return text

@@ -10,11 +10,11 @@ import torch
 
 from ..core.progress import Reporter
 from ..core.store import Store
-from ..harness.suite import AttackPart, Suite
 from ..models.classifier import Classifier, evaluating
-from ..runner import check
+from .run import check
 from .scoring import Stages
 from .sensitivity import variants
+from .suite import AttackPart, Suite
 
 Row = dict[str, Any]
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+from sklearn.metrics import roc_curve
 
-from ..core.arrays import EVERY, UserError
-from ..stats.metrics import Float64
-from .cells import Pair
-
-#: Beyond these a file is refused unread (packed or unpacked): no entry of one detector is nearly as large.
-MOST_BYTES, MOST_ROWS = 1 << 28, 5_000_000
+from ..core.arrays import EVERY, Float64
+from ..core.errors import UserError
+from ..harness.scores import open_scores, read_columns
+from .cells import Pair, with_shared
 
 #: How far a figure may be from the one that its scores give: both are float64 sums, in another order.
 TOLERANCE = 1e-9
@@ -96,47 +93,6 @@ def _agree(pair: Pair, what: str, stated: float | None, replicates: Sequence[flo
 
 def _name(pair: Pair) -> str:
     return f"The cell fitted on {pair[0]!r} and tested on {pair[1]!r}"
-
-
-def open_scores(folder: Path, stated: Mapping[str, str], names: Sequence[str] = ()) -> pq.ParquetFile:
-    """The parquet file that an entry states by ``file`` and ``sha256``; columns in ``names`` stay dictionaries.
-
-    UserError, one sentence, where it lies outside of the folder, is missing, is another one, larger than any of ours,
-    as it lies there or unpacked, or no parquet file.
-    """
-    path, called = folder / stated["file"], f"Its scores {stated['file']!r}"
-    if folder.resolve() not in path.resolve().parents:
-        raise UserError(f"{called} lie outside of its results folder; it is refused.")
-    try:
-        blob = path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
-    except OSError as error:
-        raise UserError(f"{called} cannot be read ({error.strerror or 'no such file'}); run the suite again.") from None
-    if blob is not None and hashlib.sha256(blob).hexdigest() != stated["sha256"]:
-        raise UserError(f"{called} are not those it names (sha256 differs); run the suite again.")
-    try:
-        # A long name on every row is held once in a dictionary.
-        file = None if blob is None else pq.ParquetFile(BytesIO(blob), read_dictionary=list(names))
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError(f"{called} are no parquet table ({_first_line(error)}); run the suite again.") from None
-    if file is None or file.metadata.num_rows > MOST_ROWS or _unpacked(file) > MOST_BYTES:
-        raise UserError(f"{called} are larger, unpacked, than any that a suite writes; it is refused.")
-    return file
-
-
-def read_columns(file: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
-    """These columns; UserError where the file turns out to be damaged inside."""
-    try:
-        return file.read(list(names), use_threads=False)
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError(f"Its scores are no parquet table ({_first_line(error)}); run the suite again.") from None
-
-
-def _unpacked(file: pq.ParquetFile) -> int:
-    return sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 def _table(folder: Path, entry: Mapping[str, Any]) -> pa.Table:
@@ -234,3 +190,37 @@ def histogram(sides: Sequence[tuple[Float64, Float64]]) -> Histogram:
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     shares = [np.histogram(s.clip(edges[0], edges[-1]), edges)[0] / len(s) for s in (negative, positive)]
     return Histogram(float(edges[0]), float(edges[-1]), *shares)
+
+
+Sides = list[tuple[Float64, Float64]]
+
+
+def seen_sides(scores: pd.DataFrame, attack: str) -> Sides:
+    """Scores of adversarial and of clean (and noisy) images of each replicate, fitted and tested on one attack."""
+    rows = scores[(scores["fit_on"] == attack) & scores["test_on"].isin([attack, EVERY])]
+    found: Sides = []
+    for _, replicate in rows.groupby(["gate", "split"]):
+        shared = replicate["test_on"] == EVERY
+        both = with_shared(replicate[~shared], replicate[shared])
+        if both is None:
+            continue
+        positive = both.loc[both["kind"] == "adversarial", "score"].to_numpy(np.float64)
+        negative = both.loc[both["kind"].isin(["clean", "noisy"]), "score"].to_numpy(np.float64)
+        if len(positive) and len(negative):
+            found.append((positive, negative))
+    return found
+
+
+def mean_roc(sides: Sides) -> Float64:
+    """True-positive rate at each rate of `GRID`, the mean over replicates; ties are drawn as a straight line.
+
+    (`lee2018` counts ties against the detector, so its stated AUROC may be below the area under this line.)
+    """
+    curves = []
+    for positive, negative in sides:
+        ranks = np.unique(np.r_[positive, negative], return_inverse=True)[1]  # infinite scores have a rank, too
+        truth = np.r_[np.ones(len(positive)), np.zeros(len(negative))]
+        false, true, _ = roc_curve(truth, ranks)
+        curves.append(np.interp(GRID, false, true))
+    mean: Float64 = np.mean(curves, axis=0)
+    return mean

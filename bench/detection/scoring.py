@@ -12,25 +12,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits
 
 from ... import detectors
 from ...attacks import verify as verification
+from ...attacks.contract import Attack
 from ...attacks.presets import build
 from ...attacks.verify import craft, noise_of_norm, verify
 from ...subnets import chain, compact, frozen
 from ...subnets import gates as gates_module
 from .. import views
 from ..core import registry
-from ..core.arrays import Attack, Floats, UserError
+from ..core.arrays import Floats
+from ..core.errors import UserError
+from ..core.hashing import code_hash, hash_arrays, key_of, source_hash
 from ..core.progress import Reporter
-from ..core.store import Arrays, Meta, Store, hash_arrays, key_of
+from ..core.store import Arrays, Meta, Store
 from ..data.dataset import Dataset
-from ..harness.setup import Nets, code_hash, source_hash
-from ..harness.suite import AttackPart, DetectorPart, Lee2018, Strict, Suite
+from ..harness.setup import Nets
 from ..models import classifier as models
 from ..views import View
-from .protocol import Kind, Material, check_finite
+from .lee2018 import _lee2018
+from .protocol import Characteristics, Kind, Material, Outcome, check_finite
+from .strict import _strict
+from .suite import AttackPart, DetectorPart, Lee2018, Strict, Suite
 
 
 @cache
@@ -314,3 +321,60 @@ def _spread(values: Floats, kept: Any, count: int) -> Floats:
 def _notes(detectors: Sequence[Any]) -> str:
     said = [str(getattr(d, "notes", "") or "") for d in detectors]
     return "; ".join(dict.fromkeys(note for note in said if note))
+
+
+def evaluate(
+    options: Strict | Lee2018, material: Material, characteristics: Characteristics, candidates: int, seed: int
+) -> Outcome:
+    """Run one detector, given by its characteristics under each of its candidates, through a protocol."""
+    with threadpool_limits(1):  # regressions on a few columns: threads would only wait for each other
+        if isinstance(options, Strict):
+            return _strict(options, material, characteristics, candidates, seed)
+        return _lee2018(options, material, characteristics, candidates)
+
+
+_TEXT = ("fit_on", "test_on", "kind")
+_COLUMNS = ["gate", "split", "fit_on", "test_on", "kind", "image", "score"]
+
+
+def _pack(outcome: Outcome, cost: Meta) -> tuple[Arrays, Meta]:
+    arrays: Arrays = {}
+    meta: Meta = {"fits": outcome.fits, "cost": cost}
+    for name in outcome.scores.columns:
+        column = outcome.scores[name]
+        if name in _TEXT:
+            codes, values = pd.factorize(column)
+            arrays[name], meta[name] = codes.astype(np.int16), [str(v) for v in values]
+        else:
+            arrays[name] = column.to_numpy(np.float64 if name == "score" else np.int32)
+    return arrays, meta
+
+
+def _unpack(arrays: Arrays, meta: Meta, gate: int) -> tuple[Outcome, Meta]:
+    columns = {n: np.array(meta[n], object)[a] if n in _TEXT else a for n, a in arrays.items()}
+    columns["gate"] = np.full(len(columns["score"]), gate, np.int16)
+    frame = pd.DataFrame(columns)[_COLUMNS].astype(dict.fromkeys(_TEXT, "category"))
+    return Outcome(frame, [record | {"gate": gate} for record in meta["fits"]]), meta["cost"]
+
+
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcomes of several sets of gates as one."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    frames = [outcome.scores.astype(dict.fromkeys(_TEXT, str)) for outcome in outcomes]
+    frame = pd.concat(frames, ignore_index=True).astype(dict.fromkeys(_TEXT, "category"))
+    return Outcome(frame, [record for outcome in outcomes for record in outcome.fits])
+
+
+def _cost_of_all(costs: Sequence[Meta]) -> Meta:
+    """Of several sets of gates: an image's mean cost, all seconds, the highest memory."""
+    numbers = [name for name in costs[0] if name.endswith("_per_image")]
+    found = costs[0] | {name: sum(cost[name] for cost in costs) / len(costs) for name in numbers}
+    if "seconds" in found:  # not in a store of an earlier version
+        found["seconds"] = sum(cost["seconds"] for cost in costs)
+        found["peak_mb"] = max(cost["peak_mb"] or 0 for cost in costs) or None
+    return found
+
+
+def _digest(scores: pd.DataFrame) -> str:
+    return hashlib.sha256(pd.util.hash_pandas_object(scores, index=False).to_numpy().tobytes()).hexdigest()

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ..harness.suite import Sensitivity, Suite
+import pandas as pd
+
+from ..core.files import read_json
+from ..harness.tables import percent
 from .cells import Samples, compare
+from .suite import Sensitivity, Suite
 
 
 @dataclass(frozen=True)
@@ -70,3 +75,34 @@ def sweep(suite: Suite, plan: Sensitivity, scored: Callable[[Suite, str], Scored
     labels = plan.model_dump(include={"baseline", "detector", "control"})
     head = {"suite": suite.name, "protocol": suite.protocols[0].name, "level": suite.statistics.level}
     return head | labels | {"points": points}
+
+
+SENSITIVITY_NOTE = (
+    "One row a choice of gate position, form of ||lambda||_1 and its weight gamma, with one set of gates each. "
+    "Active: share of channels left, the mean over classes; tau met, collapsed: subnets that met it, that are "
+    "useless; balanced accuracy: one class against the rest, held-out training images. Then the AUROC of the "
+    "subnets, and of random gates like them, minus that of the full net, in points with the paired 95% interval "
+    "over images and splits, attack seen; not corrected for its many rows."
+)
+
+
+def sensitivity(folder: Path) -> pd.DataFrame:
+    path = folder / "sensitivity.json"
+    if not path.is_file():
+        return pd.DataFrame()
+    found = read_json(path)
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for point in found["points"]:
+        head = {"position": point["position"], "L1": point["l1"], "gamma": f"{point['gamma']:g}"}
+        row = rows.setdefault(tuple(head.values()), head)
+        row["active"] = percent(point["active"])
+        for name in ("tau_met", "collapsed"):
+            row[name.replace("_", " ")] = f"{point[name]} of {point['subnets']}"
+        row["balanced accuracy"] = f"{point['balanced_accuracy']:.3f}"
+        for prefix, title in (("", ""), ("random_", "random ")):
+            if f"{prefix}difference" in point:
+                row[f"{title}{point['attack']}"] = (
+                    f"{100 * point[f'{prefix}difference']:+.1f} "
+                    f"[{100 * point[f'{prefix}low']:+.1f}, {100 * point[f'{prefix}high']:+.1f}]"
+                )
+    return pd.DataFrame(rows.values())

@@ -8,9 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from ..core.files import csv_text, read_json
+from ..harness.tables import compare_files
 from .cells import column_title, columns_of
-from .entry import Entry, csv_text, net_of, read_entries, read_json
-from .tables import PUBLISHED_DETECTORS, against_published, bracket, compare_files, published_cells
+from .entry import Entry, net_of, read_entries
+from .published import PUBLISHED_DETECTORS, against_published, published_cells
+from .rows import bracket
 
 CLAIMANT = "subnet-mahalanobis"
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.resources import files
-from io import StringIO
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,50 +10,21 @@ import pandas as pd
 
 from ..analysis.semantics import SEMANTICS_NOTE, semantics
 from ..analysis.separation import SEPARATION_NOTE, separation
-from ..core.arrays import UserError
+from ..core.files import csv_text, read_json
 from ..harness import tables as gate_tables
-from ..harness.tables import percent
+from ..harness.tables import compare_files, percent
 from . import cost as time_table
 from .cells import Pair, column_title, columns_of
-from .entry import Entry, csv_text, read_entries, read_json, tidy, write_text
-
-#: Published rows that an entry is put beside, by the detector's registered name.
-PUBLISHED_DETECTORS = {
-    "kd-pu": "KD+PU",
-    "lid": "LID",
-    "mahalanobis": "Mahalanobis",
-    "subnet-mahalanobis": "Subnet-Mahalanobis",
-}
-PUBLISHED_DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN", "svhn10k": "SVHN"}
-PUBLISHED_ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "deepfool": "DeepFool", "cw": "CW"}
-
-
-def bracket(cell: dict[str, Any]) -> str:
-    if cell["auroc"] is None:
-        return "–"
-    mark = "*" if cell["remark"] else ""
-    return f"{percent(cell['auroc'])}{mark} [{percent(cell['low'])}, {percent(cell['high'])}]"
+from .cost import _COST_NOTE, _STRENGTH_NOTE, cost, strength
+from .entry import Entry, read_entries, tidy
+from .published import against_published, published_cells
+from .rows import _attack_names, _head, _sorted, bracket, cell_of
+from .sensitivity import SENSITIVITY_NOTE, sensitivity
 
 
 def write_tables(folder: Path, check: bool = False) -> list[Path]:
     """Write every table of a results folder as CSV and Markdown; with ``check``, only compare with what is there."""
     return compare_files(folder, render(folder), check)
-
-
-def compare_files(folder: Path, wanted: Mapping[str, str], check: bool) -> list[Path]:
-    """Write the texts below ``folder/tables``, or with ``check`` raise UserError at the first that differs."""
-    written = []
-    for name, text in wanted.items():
-        path = folder / "tables" / name
-        if check:
-            if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                raise UserError(
-                    f"{path} is not what its entries give; run `subnetbench tables {folder}` and commit it."
-                )
-        else:
-            write_text(path, text)
-        written.append(path)
-    return written
 
 
 def render(folder: Path) -> dict[str, str]:
@@ -83,8 +52,8 @@ def render(folder: Path) -> dict[str, str]:
         (
             "sensitivity",
             "What it owes to the choices of gate training",
-            lambda: gate_tables.sensitivity(folder),
-            gate_tables.SENSITIVITY_NOTE,
+            lambda: sensitivity(folder),
+            SENSITIVITY_NOTE,
         ),
         ("cost", "Cost of scoring", lambda: cost(entries), _COST_NOTE),
         ("time", "Time and memory of the whole", lambda: time_table.timing(entries), time_table.NOTE),
@@ -126,15 +95,6 @@ def _preamble(entries: Sequence[Entry]) -> list[str]:
     return [*lines, ""]
 
 
-def _attack_names(entry: Entry) -> list[str]:
-    return list(entry["attacks"])
-
-
-def cell_of(entry: Entry, fit_on: str, test_on: str) -> dict[str, Any]:
-    found = [c for c in entry["cells"] if c["fit_on"] == fit_on and c["test_on"] == test_on]
-    return found[0] if found else {"auroc": None, "remark": "not run"}
-
-
 _TABLE2_NOTE = (
     "AUROC in percent with its 95% interval over images (and splits and the sets of gates drawn, where there are "
     "several); n: adversarial images evaluated (the mean over splits), with as many clean ones, and in `lee2018` as "
@@ -168,60 +128,10 @@ def _columns(entry: Entry) -> list[tuple[str, Pair]]:
     return [(column_title(pair), pair) for pair in columns_of(_attack_names(entry))]
 
 
-def _head(entry: Entry) -> dict[str, Any]:
-    return {
-        "dataset": entry["dataset"]["name"],
-        "net": entry["model"]["name"],
-        "protocol": entry["protocol"]["name"],
-        "detector": entry["detector"]["label"] + (" (control)" if entry["detector"]["control"] else ""),
-    }
-
-
-def _sorted(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Proposals first, controls after them, else the entries' own order."""
-    rows.sort(key=lambda row: (row["dataset"], row["net"], row["protocol"], row["detector"].endswith("(control)")))
-    return pd.DataFrame(rows)
-
-
 _PUBLISHED_NOTE = (
     "Published: Wang, Hu, Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Where net, attacks or protocol differ "
     "from the paper's, a difference is no failed reproduction; `lee2018` on ResNet-34 is the like for like."
 )
-
-
-def published_table(name: str) -> pd.DataFrame:
-    """A CSV of the papers' own figures, by its file's name."""
-    return pd.read_csv(StringIO((files("subnetbench.published") / name).read_text(encoding="utf-8")))
-
-
-def published_table2() -> pd.DataFrame:
-    return published_table("table2_detection_auroc.csv")
-
-
-def published_cells(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, str, str, dict[str, Any], float]]:
-    """Every cell that has one in the published Table 2: entry, seen or unknown, the attack's label and its published
-    name, the cell, and the published AUROC in percent. Detectors and attacks are known by their registered names."""
-    reference = published_table2().set_index(["dataset", "detector", "protocol", "attack"])["auroc_percent"]
-    for entry in entries:
-        dataset = PUBLISHED_DATASETS.get(entry["dataset"]["name"])
-        detector = PUBLISHED_DETECTORS.get(entry["detector"]["name"])
-        if dataset is None or detector is None:
-            continue
-        attacks = _attack_names(entry)
-        for kind, fit_of in (("seen", None), ("unknown", attacks[0])):
-            for test_on in attacks:
-                name = PUBLISHED_ATTACKS.get(entry["attacks"][test_on]["name"])
-                if name is not None:
-                    cell = cell_of(entry, fit_of or test_on, test_on)
-                    yield entry, kind, test_on, name, cell, float(reference[dataset, detector, kind, name])
-
-
-def against_published(cell: dict[str, Any], theirs: float) -> tuple[str, str]:
-    """Ours minus theirs in points, and whether theirs lies in our interval."""
-    if cell["auroc"] is None:
-        return "–", "–"
-    inside = cell["low"] <= theirs / 100 <= cell["high"]
-    return f"{100 * cell['auroc'] - theirs:+.2f}", "yes" if inside else "no"
 
 
 def published(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -310,65 +220,4 @@ def noise(entries: Sequence[Entry]) -> pd.DataFrame:
                 text += f" [{percent(c['noise_low'])}, {percent(c['noise_high'])}]"
             row[f"noise of {attack}"] = text
         rows.append(row)
-    return _sorted(rows)
-
-
-_STRENGTH_NOTE = (
-    "Success: share of the correctly named images that the attack turns, re-verified in float32. Norms and margin "
-    "(largest other logit minus the true one): medians over successes, pixels in [0, 1]. 8-bit: share of successes "
-    "that survive rounding to 8 bits."
-)
-
-
-def strength(entries: Sequence[Entry]) -> pd.DataFrame:
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for entry in entries:
-        for label, a in entry["attacks"].items():
-            parameters = ", ".join(
-                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in a["parameters"].items()
-            )
-            rows[entry["suite"]["name"], label] = {
-                "dataset": entry["dataset"]["name"],
-                "net": entry["model"]["name"],
-                "attack": label,
-                "library": f"{a['library']} {a['version']}",
-                "parameters": parameters,
-                "threat": a["threat"],
-                "n": str(a["clean_correct"]),
-                "success %": percent(a["successes"] / a["clean_correct"] if a["clean_correct"] else None),
-                "L2": _short(a["l2_median"]),
-                "Linf": _short(a["linf_median"]),
-                "margin": _short(a["margin_median"]),
-                "8-bit %": percent(a["survives_8bit"]),
-                "ms an image": f"{1000 * a['seconds_per_image']:.1f}",
-            }
-    return pd.DataFrame(rows.values())
-
-
-def _short(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
-
-
-_COST_NOTE = (
-    "For each image scored, beyond the one pass through the net that all detectors share: milliseconds, forward and "
-    "backward passes, all candidates together. Times are of the machine that made the entries."
-)
-
-
-def cost(entries: Sequence[Entry]) -> pd.DataFrame:
-    rows = []
-    for entry in entries:
-        c = entry["cost"]
-        if "seconds_per_image" not in c:
-            continue
-        rows.append(
-            _head(entry)
-            | {
-                "candidates": str(c["candidates"]),
-                "ms an image": f"{1000 * c['seconds_per_image']:.2f}",
-                "forward": f"{c['forward_per_image']:.1f}",
-                "backward": f"{c['backward_per_image']:.1f}",
-                "notes": entry["detector"]["notes"],
-            }
-        )
     return _sorted(rows)

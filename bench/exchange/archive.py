@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
 
 #: Members of one archive: batches of a large suite, and some.
 MOST_FILES = 100_000

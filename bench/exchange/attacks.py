@@ -25,11 +25,13 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as dump_tensors
 
 from ...attacks.verify import verify
-from ..core.arrays import UserError
-from ..core.store import Arrays, Meta, canonical, hash_arrays, key_of
+from ..core.errors import UserError
+from ..core.hashing import canonical, hash_arrays, key_of
+from ..core.store import Arrays, Meta
 from ..core.versions import versions
 from ..detection.scoring import Stages
-from ..harness.suite import AttackPart, Name
+from ..detection.suite import AttackPart
+from ..harness.suite import Name
 from .archive import Archive
 
 MANIFEST = "manifest.json"
@@ -288,7 +290,7 @@ def _images(archive: Archive, chunk: Chunk, shape: tuple[int, ...]) -> np.ndarra
 
 def default_suite(manifest: Manifest) -> str:
     """The built-in suite that an archive was made of; its own words are not taken for a suite."""
-    from ..harness.suite import builtin_suites
+    from ..harness.toml import builtin_suites
 
     if manifest.suite not in builtin_suites():
         raise UserError(f"The archive is of the suite {manifest.suite!r}, which does not ship; give its file with "

@@ -12,44 +12,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import safe_open
 
 from ..core import registry
-from ..core.arrays import EVERY, UserError
+from ..core.arrays import EVERY
+from ..core.errors import UserError
+from ..core.hashing import canonical
 from ..core.progress import Reporter, Silent
-from ..core.store import Artifact, NotStored, Store, canonical, key_of
-from ..detection.audit import Audit, Line, suite_of
+from ..core.store import NotStored
+from ..detection.audit import suite_of
 from ..detection.entry import Entry
+from ..detection.run import attack_facts, scored_again
 from ..detection.scoring import Stages
-from ..harness.suite import DetectorPart, Suite
-from ..models import weights as shipped
-from ..models.classifier import load_weights
-from ..runner import attack_facts, scored_again
+from ..detection.suite import Suite
+from ..harness.audit import Audit, Line
 from ..stats.metrics import auroc
+from .at_hand import SELF_CONTAINED, Anew, _parts, _shipped_hash, _trained
 
 #: A score may differ from the stated one by this share of its column's standard deviation: other batches, rounding.
 SCORE_TOLERANCE = 1e-3
 
-#: The data set that needs nothing fetched and nets that train in seconds: all of it may be made anew.
-SELF_CONTAINED = "digits"
-
 Cell = tuple[Audit, str, str]
-
-
-class Anew(Store):
-    """A store from which scores are never read; ``spare`` also refuses to make what takes hours."""
-
-    def __init__(self, root: Path, *, spare: tuple[str, ...] = ()) -> None:
-        super().__init__(root)
-        self.spare = spare
-
-    def get(self, kind: str, inputs: Mapping[str, Any], compute: Any) -> Artifact:
-        if kind in ("characteristics", "outcome"):
-            arrays, meta = compute()
-            return arrays, json.loads(canonical(meta))
-        if kind in self.spare and not self.has(kind, inputs):
-            raise NotStored(f"{kind} {key_of(kind, inputs)[:12]}")
-        return super().get(kind, inputs, compute)
 
 
 class AtHand:
@@ -251,40 +233,6 @@ def draw(audits: Sequence[Audit], count: int, seed: int) -> dict[int, list[tuple
     for index in sorted(chosen):
         place, fit_on, test_on = cells[index]
         found.setdefault(place, []).append((fit_on, test_on))
-    return found
-
-
-def _parts(suite: Suite, entry: Entry) -> tuple[DetectorPart, Any]:
-    """The suite's own form of an entry's detector and protocol; `suite_of` made sure that they are there."""
-    part = next(p for p in suite.detectors if p.title == entry["detector"]["label"])
-    return part, next(p for p in suite.protocols if p.name == entry["protocol"]["name"])
-
-
-def _trained(stages: Stages, entry: Entry) -> Line:
-    """The net that the suite gives here; another machine or version trains another one."""
-    stated, own = entry["model"]["sha256"], stages.model_hash
-    if own == stated:
-        return Line("model", "match", f"sha256 {own[:12]}, {stages.clean_accuracy:.2%} right")
-    weights, here = entry["model"].get("weights") or {}, stages.weights_meta
-    said = f"the net here is {own[:12]}, the entry's {stated[:12]}"
-    if weights.get("hardware") != here.get("hardware"):
-        return Line("model", "not checked", f"{said}: trained on {here.get('hardware')} here, on "
-                                            f"{weights.get('hardware')} there, which gives another net")  # fmt: skip
-    if entry["versions"].get("torch") != torch.__version__.split("+")[0]:
-        return Line("model", "not checked", f"{said}: trained by another version of torch, which gives another net")
-    return Line("model", "mismatch", said)
-
-
-def _shipped_hash(suite: Suite) -> str:
-    """Content hash of a net with weights that ship; its classes are those of the one linear layer in the file."""
-    path = shipped.locate(str(suite.model.weights))
-    with safe_open(path, framework="np") as file:
-        rows = [file.get_slice(name).get_shape()[0] for name in file.keys()  # noqa: SIM118 (not a mapping)
-                if len(file.get_slice(name).get_shape()) == 2]  # fmt: skip
-    parameters = {"classes": rows[0], **suite.model.parameters} if len(rows) == 1 else suite.model.parameters
-    net = registry.models.get(suite.model.name)(**parameters)
-    load_weights(net, path)
-    found: str = net.content_hash()
     return found
 
 

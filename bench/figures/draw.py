@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import cycle
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from ..analysis.separation import FEATURES, GATES
-from ..core.arrays import UserError
+from ..analysis.arrays import FEATURES, GATES
+from ..core.errors import UserError
 from ..detection.entry import Entry, read_entries
 from ..localisation.entry import FOLDER as LOCALISATION
-from .features import NoUmap, figure2, figure3
-from .heatmaps import MAPS, figure4, nets_pictured
+from ..localisation.pictures import MAPS
+from .features import NoUmap, figure2
+from .heatmaps import figure4, nets_pictured
 from .roc import entry_figure, roc_figure
-from .style import COLOURS, COLUMN, FORMATS, panels, save, style
+from .sensitivity import sensitivity_figure
+from .style import FORMATS, save, style
+from .subnets import figure3
 
 FIGURES = ("roc", "histograms", "figure2", "figure3", "sensitivity", "figure4")
 
@@ -96,65 +94,3 @@ def _protocols(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     for entry in sorted(entries, key=lambda entry: bool(entry["detector"]["control"])):
         groups.setdefault(entry["path"].parent.name, []).append(entry)
     return dict(sorted(groups.items()))
-
-
-def read_points(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The sensitivity file's head and its points; UserError where it is none."""
-    needed = ["l1", "gamma", "position", "active", "attack", "difference", "low", "high"]
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        points = pd.DataFrame(content["points"])
-        missing = [name for name in needed if name not in points]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read as a sensitivity file ({error}); run its suite again.") from None
-    if missing:
-        raise UserError(f"The points of {path} lack {missing[0]!r}; run its suite again.")
-    return content, points
-
-
-def sensitivity_figure(path: Path) -> Any:
-    """What choices of gate training change: AUROC against the baseline's over the share of active channels.
-
-    A panel an attack; marker: where the gates sit; colour: how L1 is normalised; hollow and grey: random gates.
-    """
-    head, points = read_points(path)
-    attacks = list(dict.fromkeys(points["attack"]))
-    columns = min(2, len(attacks))
-    rows = -(-len(attacks) // columns)
-    figure, axes = panels(rows, columns, COLUMN * columns, 2.3 * rows + 0.75, sharex=True)
-    markers = dict(zip(dict.fromkeys(points["position"]), cycle("osD^v<>P"), strict=False))
-    colours = dict(zip(dict.fromkeys(points["l1"]), cycle(COLOURS), strict=False))
-    for axis, attack in zip(axes, attacks, strict=False):
-        axis.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
-        for row in points[points["attack"] == attack].to_dict("records"):
-            marker = markers[row["position"]]
-            if not pd.isna(row.get("random_difference", np.nan)):
-                _point(axis, row, "random_", marker, "#999999", hollow=True)
-            _point(axis, row, "", marker, colours[row["l1"]], hollow=False)
-        axis.set_title(f"seen {attack}")
-    for axis in axes[max(0, len(attacks) - columns) : len(attacks)]:
-        axis.set_xlabel("active channels (%)")
-        axis.tick_params(labelbottom=True)
-    for axis in axes[::columns]:
-        axis.set_ylabel(f"AUROC minus that of\n{head.get('baseline', 'mahalanobis')} (points)")
-    for axis in axes[len(attacks) :]:
-        axis.axis("off")
-    about = ", ".join(str(head[key]) for key in ("suite", "protocol") if key in head)
-    figure.suptitle(f"{about}: {head.get('detector', 'subnet-mahalanobis')}")
-    marks = [axes[0].plot([], [], linestyle="", marker=m, color="#333333", markersize=4, label=str(position))[0]
-             for position, m in markers.items()]  # fmt: skip
-    marks += [axes[0].plot([], [], linestyle="", marker="s", color=c, markersize=4, label=f"L1 {norm}")[0]
-              for norm, c in colours.items()]  # fmt: skip
-    marks += axes[0].plot([], [], linestyle="", marker="o", color="#999999", markerfacecolor="white", markersize=4,
-                          label="random gates (control)")  # fmt: skip
-    figure.legend(handles=marks, loc="outside lower center", ncols=4 if columns > 1 else 2, columnspacing=1.2)
-    return figure
-
-
-def _point(axis: Any, row: Mapping[str, Any], prefix: str, marker: str, colour: str, *, hollow: bool) -> None:
-    value, low, high = (100 * row[f"{prefix}{name}"] for name in ("difference", "low", "high"))
-    axis.errorbar(
-        100 * row["active"], value, [[max(0.0, value - low)], [max(0.0, high - value)]], marker=marker, markersize=4,
-        color=colour, markerfacecolor="white" if hollow else colour, linestyle="", elinewidth=0.7, capsize=1.5,
-        capthick=0.7, zorder=2 if hollow else 3,
-    )  # fmt: skip

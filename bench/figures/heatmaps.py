@@ -6,32 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from ..core.arrays import Floats, UserError
-from ..core.store import Arrays
-from ..detection.entry import write_bytes
-from ..localisation.entry import FOLDER, read_localisation
+from ..core.arrays import Floats
+from ..localisation.entry import read_localisation
+from ..localisation.pictures import MAPS, read_maps
 from .style import PAGE, bare, panels
-
-#: Maps of the pictured images. They hold copies of the data's images: never to be committed.
-MAPS = Path(FOLDER) / "maps.safetensors"
-
-
-def write_maps(path: Path, arrays: Arrays) -> None:
-    """The arrays that figure 4 is drawn from, or no file where the suite wants no pictures."""
-    if arrays:
-        write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
-    else:
-        path.unlink(missing_ok=True)
-
-
-def read_maps(path: Path) -> Arrays:
-    try:
-        return dict(load(path.read_bytes()))
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"The maps {path} cannot be read ({error}); run the suite again.") from None
 
 
 def nets_pictured(folder: Path) -> list[str]:

@@ -8,50 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from sklearn.metrics import roc_curve
 
-from ..core.arrays import EVERY
-from ..detection.cells import with_shared
 from ..detection.entry import Entry, read_scores
-from ..stats.metrics import Float64
+from ..detection.scores import Sides, mean_roc, seen_sides
 from .style import ADVERSARIAL, CLEAN, COLOURS, COLUMN, PAGE, panels
 
 #: False-positive rates at which curves are averaged over replicates: denser where good detectors differ.
 GRID = np.linspace(0, 1, 201) ** 2
-
-Sides = list[tuple[Float64, Float64]]
-
-
-def seen_sides(scores: pd.DataFrame, attack: str) -> Sides:
-    """Scores of adversarial and of clean (and noisy) images of each replicate, fitted and tested on one attack."""
-    rows = scores[(scores["fit_on"] == attack) & scores["test_on"].isin([attack, EVERY])]
-    found: Sides = []
-    for _, replicate in rows.groupby(["gate", "split"]):
-        shared = replicate["test_on"] == EVERY
-        both = with_shared(replicate[~shared], replicate[shared])
-        if both is None:
-            continue
-        positive = both.loc[both["kind"] == "adversarial", "score"].to_numpy(np.float64)
-        negative = both.loc[both["kind"].isin(["clean", "noisy"]), "score"].to_numpy(np.float64)
-        if len(positive) and len(negative):
-            found.append((positive, negative))
-    return found
-
-
-def mean_roc(sides: Sides) -> Float64:
-    """True-positive rate at each rate of `GRID`, the mean over replicates; ties are drawn as a straight line.
-
-    (`lee2018` counts ties against the detector, so its stated AUROC may be below the area under this line.)
-    """
-    curves = []
-    for positive, negative in sides:
-        ranks = np.unique(np.r_[positive, negative], return_inverse=True)[1]  # infinite scores have a rank, too
-        truth = np.r_[np.ones(len(positive)), np.zeros(len(negative))]
-        false, true, _ = roc_curve(truth, ranks)
-        curves.append(np.interp(GRID, false, true))
-    mean: Float64 = np.mean(curves, axis=0)
-    return mean
 
 
 def _line_styles(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
@@ -137,14 +100,6 @@ def entry_figure(folder: Path, entry: Entry) -> Any:
     head = f"{entry['detector']['label']}{' (control)' if entry['detector']['control'] else ''}"
     figure.suptitle(f"{entry['dataset']['name']}, {entry['protocol']['name']}: {head}")
     return figure
-
-
-def draw_pair(axis: Any, labels: tuple[str, str], curves: tuple[Float64 | None, Float64 | None], title: str) -> None:
-    """The ROC curves of two detectors; what was not run has none."""
-    for label, curve, colour, dash in zip(labels, curves, COLOURS, ("-", (0, (4, 1.5))), strict=False):
-        if curve is not None:
-            axis.plot(GRID, curve, label=label, color=colour, linestyle=dash)
-    _roc_axes(axis, title)
 
 
 def _histogram(axis: Any, sides: Sides, title: str) -> None:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..core.arrays import UserError
-from ..detection.entry import write_bytes
+from ..core.errors import UserError
+from ..core.files import write_bytes
 
 FORMATS = ("png", "svg")
 

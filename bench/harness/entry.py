@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
 from ..detection.entry import Entry, read_entry
 from ..detection.scores import Found, examine
-from .suite import explain
+from .toml import explain
 
 #: A larger file is no entry, and is refused unread.
 MOST_BYTES = 16 << 20

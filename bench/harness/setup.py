@@ -2,63 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError
 
 from ...subnets import calibration, frozen, learn
 from ...subnets import extract as extraction
 from ...subnets import gates as gates_module
 from ...subnets.extract import extract, refuse_collapsed
-from ...subnets.gates import GateOptions, gates_from_arrays, gates_to_arrays
+from ...subnets.gates import GateOptions, fingerprint, gates_from_arrays, gates_to_arrays
 from ..core import registry
-from ..core.arrays import ClassGates, UserError
+from ..core.arrays import ClassGates
+from ..core.errors import UserError
+from ..core.hashing import code_hash, digest, hash_arrays, key_of
 from ..core.meter import spent
 from ..core.progress import Reporter
-from ..core.store import Arrays, Meta, Store, hash_arrays, key_of
-from ..data import dataset as data
+from ..core.store import Arrays, Meta, Store
+from ..data.dataset import Dataset, Split, stratified
+from ..data.load import load
 from ..models import classifier as models
-from ..models import weights as shipped
-from ..models.classifier import Classifier, load_weights
+from ..models.classifier import Classifier
 from ..models.torchvision import SMALLEST
-from ..views import fingerprint
+from ..models.weights import load_weights, locate
 from .suite import NetSuite
+from .toml import fill
 from .train import Recipe, accuracy, train
-
-
-def fill(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
-    """A part of the suite that another package defines, with the place of a mistake in its one sentence."""
-    try:
-        return model(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join([where, *map(str, first["loc"])])
-        raise UserError(f"{place}: {first['msg'].removeprefix('Value error, ')} (given: {first['input']!r}).") from None
-
-
-def code_hash(*modules: ModuleType) -> str:
-    """Of the modules that define a stage: what an earlier version of it computed is computed again."""
-    return hashlib.sha256(b"".join(Path(module.__file__ or "").read_bytes() for module in modules)).hexdigest()[:16]
-
-
-def source_hash(thing: object) -> str:
-    """Of the files that define a plug-in and its bases: its results are not taken for those of an edited version."""
-    digest = hashlib.sha256()
-    for cls in (thing if inspect.isclass(thing) else type(thing)).__mro__[:-1]:  # all but object
-        try:
-            digest.update(Path(inspect.getsourcefile(cls) or "").read_bytes())
-        except (OSError, TypeError):
-            digest.update(cls.__qualname__.encode())
-    return digest.hexdigest()[:16]
 
 
 class Nets:
@@ -66,7 +39,7 @@ class Nets:
 
     def __init__(
         self, suite: NetSuite, store: Store, *, device: torch.device, data_root: Path | None, report: Reporter,
-        dataset: data.Dataset | None = None,
+        dataset: Dataset | None = None,
     ) -> None:  # fmt: skip
         """``dataset``: the suite's, where another walk has it in memory already."""
         self.settings, self.store, self.device, self.report = suite, store, device, report
@@ -75,20 +48,20 @@ class Nets:
     # -- data and classifier ------------------------------------------------------------------------------------------
 
     @cached_property
-    def dataset(self) -> data.Dataset:
+    def dataset(self) -> Dataset:
         if self._dataset is not None:
             return self._dataset
         part = self.settings.dataset
-        return data.load(part.name, self.data_root, **part.parameters)
+        return load(part.name, self.data_root, **part.parameters)
 
     @cached_property
-    def test(self) -> data.Split:
+    def test(self) -> Split:
         """The test images that are attacked."""
-        return data.stratified(self.dataset.test, self.settings.limit, self.settings.seed)
+        return stratified(self.dataset.test, self.settings.limit, self.settings.seed)
 
     @cached_property
-    def train_split(self) -> data.Split:
-        return data.stratified(self.dataset.train, self.settings.dataset.train_limit, self.settings.seed)
+    def train_split(self) -> Split:
+        return stratified(self.dataset.train, self.settings.dataset.train_limit, self.settings.seed)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -124,7 +97,7 @@ class Nets:
     def weights_inputs(self) -> Meta:
         part = self.settings.model
         if part.weights is not None:
-            file = shipped.digest(shipped.locate(part.weights))
+            file = digest(locate(part.weights))
             return {"file": file, "model": part.name, "parameters": part.parameters, "shape": self.dataset.shape}
         recipe = self.recipe.model_dump()
         return {
@@ -158,7 +131,7 @@ class Nets:
 
     def _weights(self, net: Classifier) -> tuple[Arrays, Meta]:
         if self.settings.model.weights is not None:
-            meta = load_weights(net, shipped.locate(self.settings.model.weights))
+            meta = load_weights(net, locate(self.settings.model.weights))
         elif self.settings.model.parameters.get("weights"):
             meta = {"weights": self.settings.model.parameters["weights"]}  # the factory brought them; training resets
         else:
@@ -230,7 +203,7 @@ class Nets:
                 "lower batch_size."
             )
 
-    def split_key(self, split: data.Split) -> str:
+    def split_key(self, split: Split) -> str:
         return key_of("images", {"dataset": self.dataset.content_hash, "ids": hash_arrays(split.ids)})
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..core.arrays import UserError
-from ..detection.entry import read_json
+from ..core.errors import UserError
+from ..core.files import read_json, write_text
 
 
 def percent(value: Any, digits: int = 1) -> str:
@@ -56,32 +58,22 @@ def _subnet_row(name: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return row | {"epoch": ", ".join(map(str, epochs)), "tau met": f"{met} of {len(found)}"}
 
 
-SENSITIVITY_NOTE = (
-    "One row a choice of gate position, form of ||lambda||_1 and its weight gamma, with one set of gates each. "
-    "Active: share of channels left, the mean over classes; tau met, collapsed: subnets that met it, that are "
-    "useless; balanced accuracy: one class against the rest, held-out training images. Then the AUROC of the "
-    "subnets, and of random gates like them, minus that of the full net, in points with the paired 95% interval "
-    "over images and splits, attack seen; not corrected for its many rows."
-)
-
-
-def sensitivity(folder: Path) -> pd.DataFrame:
-    path = folder / "sensitivity.json"
-    if not path.is_file():
-        return pd.DataFrame()
-    found = read_json(path)
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for point in found["points"]:
-        head = {"position": point["position"], "L1": point["l1"], "gamma": f"{point['gamma']:g}"}
-        row = rows.setdefault(tuple(head.values()), head)
-        row["active"] = percent(point["active"])
-        for name in ("tau_met", "collapsed"):
-            row[name.replace("_", " ")] = f"{point[name]} of {point['subnets']}"
-        row["balanced accuracy"] = f"{point['balanced_accuracy']:.3f}"
-        for prefix, title in (("", ""), ("random_", "random ")):
-            if f"{prefix}difference" in point:
-                row[f"{title}{point['attack']}"] = (
-                    f"{100 * point[f'{prefix}difference']:+.1f} "
-                    f"[{100 * point[f'{prefix}low']:+.1f}, {100 * point[f'{prefix}high']:+.1f}]"
+def compare_files(folder: Path, wanted: Mapping[str, str], check: bool) -> list[Path]:
+    """Write the texts below ``folder/tables``, or with ``check`` raise UserError at the first that differs."""
+    written = []
+    for name, text in wanted.items():
+        path = folder / "tables" / name
+        if check:
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                raise UserError(
+                    f"{path} is not what its entries give; run `subnetbench tables {folder}` and commit it."
                 )
-    return pd.DataFrame(rows.values())
+        else:
+            write_text(path, text)
+        written.append(path)
+    return written
+
+
+def published_table(name: str) -> pd.DataFrame:
+    """A CSV of the papers' own figures, by its file's name."""
+    return pd.read_csv(StringIO((files("subnetbench.published") / name).read_text(encoding="utf-8")))

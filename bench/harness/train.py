@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save
 from torch import nn
 
-from ..core.arrays import UserError
-from ..core.store import replace_file
+from ..core.device import has_fast_bf16
+from ..core.errors import UserError
+from ..core.files import replace_file
 from ..data.dataset import Dataset, Split
 from ..models.classifier import Classifier, evaluating
 
@@ -40,14 +41,6 @@ class Recipe(BaseModel):
     dirac: bool = Field(False, description="convolutions begin by passing their input on")
     lookahead: bool = Field(False, description="follow a slow average of the weights, slower towards the end")
     seed: int = Field(0, ge=0)
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 arithmetic is native there; emulated bf16 is many times slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(probe and probe())
 
 
 def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:

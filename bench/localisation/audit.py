@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from ..core.arrays import UserError
-from ..detection.audit import Audit, Line, own_words, place, without_traceback
+from ..core.errors import UserError
+from ..harness.audit import Audit, Line, own_words, place, without_traceback
 from ..harness.entry import one_json
 from .checked import checked_claims, checked_map, is_claims
-from .entry import METRICS, claims, drawn_counts, measured_metrics, read_frame, read_localisation
+from .entry import read_frame, read_localisation
+from .metrics import METRICS, claims, drawn_counts, measured_metrics
 from .suite import Localisation, WsolSuite
 
 #: Hits are summed in float32, on another machine in another order.

@@ -14,14 +14,12 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-from ..core.arrays import Bools, Floats, UserError
-from ..stats.metrics import Float64
+from ..core.arrays import Bools, Float64, Floats
+from ..core.errors import UserError
+from ..data.box import Size
 
 #: The multiples of the mean that the paper chooses from: 0, .5, ..., 10.
 ALPHAS: Float64 = np.arange(0, 10.5, 0.5)
-
-#: From the last pixel of a box to its edge.
-LAST_PIXEL: Float64 = np.array([0.0, 0.0, 1.0, 1.0])
 
 #: `constant_box` tries every box whose edges lie on this many steps a side.
 STEPS = 16
@@ -30,50 +28,6 @@ STEPS = 16
 CHUNK = 1 << 20
 
 Truth = Sequence[Floats]
-Size = tuple[int, int]
-
-
-def from_inclusive(boxes: Floats) -> Float64:
-    """``(K, 4)`` boxes as files give them, last pixel included -> by edges."""
-    return np.asarray(boxes, np.float64).reshape(-1, 4) + LAST_PIXEL
-
-
-def scaled(boxes: Floats, from_size: Size, to_size: Size) -> Float64:
-    """``(..., 4)`` boxes of an image of ``from_size`` in the same image stretched to ``to_size``, not rounded."""
-    (height, width), (to_height, to_width) = from_size, to_size
-    # Multiplied first: a whole number of pixels comes out whole.
-    moved = np.asarray(boxes, np.float64) * (to_width, to_height, to_width, to_height)
-    return np.asarray(moved / (width, height, width, height), np.float64)
-
-
-def clipped(boxes: Floats, size: Size) -> Float64:
-    """``(..., 4)`` boxes cut at the edges of the image; one that lies outside becomes empty."""
-    height, width = size
-    return np.clip(np.asarray(boxes, np.float64), 0, (width, height, width, height))
-
-
-def check_boxes(boxes: Floats, sizes: Sequence[Size], names: Sequence[str]) -> dict[int, str]:
-    """The rows of ``(K, 4)`` boxes that cannot be used, each with a reason that names its image.
-
-    Unusable is a box with a coordinate that is not finite, an inverted one, an empty one, and one that shares no area
-    with its image. A box that only sticks out is usable: `clipped` cuts it. ``sizes`` and ``names`` are those of the
-    row's image. The reason repeats the box as the file has it, last pixel included.
-    """
-    bad = {}
-    for row, (box, (height, width), name) in enumerate(zip(np.asarray(boxes, np.float64), sizes, names, strict=True)):
-        xmin, ymin, xmax, ymax = box
-        if not np.isfinite(box).all():
-            reason = "not finite"
-        elif xmax < xmin or ymax < ymin:
-            reason = "inverted"
-        elif xmax == xmin or ymax == ymin:
-            reason = "empty"
-        elif xmax <= 0 or ymax <= 0 or xmin >= width or ymin >= height:
-            reason = f"outside its image of {width} x {height} pixels"
-        else:
-            continue
-        bad[row] = f"the box of {name} ({xmin:g}, {ymin:g}, {xmax - 1:g}, {ymax - 1:g}) is {reason}"
-    return bad
 
 
 def usable(heat: Floats) -> Bools:

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from ..core.arrays import UserError
-from ..detection.scores import open_scores, read_columns
+from ..core.errors import UserError
 from ..harness.entry import LeftOut, Share, Shown, one_json, printable, sentence
-from ..harness.suite import explain
-from .entry import FOLDER, METRICS, SCHEMA, samples
+from ..harness.scores import open_scores, read_columns
+from ..harness.toml import explain
+from .entry import FOLDER, SCHEMA
+from .metrics import METRICS, samples
 
 _COLUMNS = ("hit", "correct", "pointing")
 

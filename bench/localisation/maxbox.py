@@ -26,9 +26,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ..core.arrays import Bools, Floats, Ints, UserError
-from ..stats.metrics import Float64
-from .boxes import LAST_PIXEL, Truth, per_image, usable
+from ..core.arrays import Bools, Float64, Floats, Ints
+from ..core.errors import UserError
+from ..data.box import LAST_PIXEL
+from .boxes import Truth, per_image, usable
 from .suite import V2_IOUS
 
 #: IoU thresholds of V2; V1 uses the second.

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..core import registry
-from ..core.arrays import Floats, Ints, UserError
-from ..core.store import Arrays, Meta, StoreError, hash_arrays, key_of
-from ..data.annotations import Annotations
-from ..data.dataset import Split
-from ..harness.setup import Nets, code_hash, source_hash
+from ..core.arrays import Floats, Ints
+from ..core.errors import UserError
+from ..core.hashing import code_hash, hash_arrays, key_of, source_hash
+from ..core.store import Arrays, Meta, StoreError
+from ..data.annotations import Boxed
+from ..harness.setup import Nets
 from . import boxes, maxbox, saliency
 from .boxes import best_iou, pointing, threshold_boxes, usable
 from .maxbox import maxbox_hits
@@ -29,28 +28,6 @@ PORTION = 250
 
 #: Batches: the class of the net (None: a whole one) and the places of images.
 Portion = list[tuple[int | None, Ints]]
-
-
-@dataclass(frozen=True)
-class Boxed:
-    """Images with their boxes, in the same order."""
-
-    split: Split
-    truth: Sequence[Floats]
-    annotations: Annotations
-
-    @classmethod
-    def of(cls, split: Split, annotations: Annotations) -> Boxed:
-        """Those images of the split that have a usable box."""
-        kept = split.select(np.array([int(image) in annotations.boxes for image in split.ids], bool))
-        return cls(kept, [annotations.boxes[int(image)] for image in kept.ids], annotations)
-
-    def select(self, index: Ints) -> Boxed:
-        return Boxed(self.split.select(index), [self.truth[i] for i in index], self.annotations)
-
-    @cached_property
-    def key(self) -> str:
-        return hash_arrays(self.split.ids, np.concatenate([*self.truth, np.zeros((1, 4))]))
 
 
 def _portions(batches: Sequence[tuple[int | None, Ints]]) -> Iterator[Portion]:

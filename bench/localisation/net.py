@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from ...subnets.chain import CHANNELWISE, leaves
+from ...subnets.cut import cut
 from ...subnets.frozen import fold_batchnorm
-from ..core.arrays import UserError
-from ..models.classifier import Classifier, Scale, evaluating
+from ..core.errors import UserError
+from ..models.classifier import Classifier
+from ..models.trace import Sketch, sketch_of
 
 Key = tuple[Any, ...]
 
@@ -154,151 +152,6 @@ def _replace(old: nn.Module, new: nn.Module, modules: dict[str, nn.Module], pare
         parent, _, name = path.rpartition(".")
         setattr(parents[parent], name, new)
         modules[path] = new
-
-
-def cut(net: nn.Sequential, gates: Mapping[str, torch.Tensor], sketch: Sketch) -> dict[str, torch.Tensor]:
-    """Leave out channels that a gate sets to zero, in place, where that is simple; path -> channels that are kept.
-
-    Simple is a gate with one convolution before it and one convolution or linear layer after it, and between them only
-    layers that work on each channel alone (behind the gate none that lifts a zero, as BatchNorm does).
-    """
-    order, ends = leaves(net)
-    once = {id(m) for path, m in net.named_modules() if sketch.calls.get(path) == 1}
-    gated = {ends[path] for path in gates if path in ends}
-    if len(gated) < len(gates) or any(id(module) not in once for module in order) or len(set(order)) < len(order):
-        return {}
-    kept = {}
-    for path, gate in gates.items():
-        before, norms = _producer(order, gated, ends[path])
-        after = _consumer(order, gated, ends[path])
-        if before is None or after is None:
-            continue
-        keep = gate.nonzero().flatten() if bool(gate.any()) else torch.zeros(1, dtype=torch.int64, device=gate.device)
-        before.weight, before.out_channels = nn.Parameter(before.weight[keep], requires_grad=False), len(keep)
-        if before.bias is not None:
-            before.bias = nn.Parameter(before.bias[keep], requires_grad=False)
-        for norm in norms:
-            for tensor in [*norm.parameters(), *norm.buffers()]:
-                if tensor.ndim:
-                    tensor.data = tensor.data[keep]
-            norm.num_features = len(keep)
-        if isinstance(after, nn.Conv2d):
-            after.weight, after.in_channels = nn.Parameter(after.weight[:, keep], requires_grad=False), len(keep)
-        else:
-            weight = after.weight.view(len(after.weight), len(gate), -1)[:, keep].flatten(1)
-            after.weight, after.in_features = nn.Parameter(weight, requires_grad=False), weight.shape[1]
-        kept[path] = keep
-    return kept
-
-
-def _producer(order: list[nn.Module], gated: set[int], at: int) -> tuple[nn.Conv2d | None, list[nn.BatchNorm2d]]:
-    norms: list[nn.BatchNorm2d] = []
-    for place in range(at, -1, -1):
-        module = order[place]
-        if place != at and place in gated:
-            break
-        if _plain(module):
-            return module, norms  # type: ignore[return-value]
-        if type(module) is nn.BatchNorm2d and module.running_mean is not None:
-            norms.append(module)
-        elif type(module) not in (*CHANNELWISE, Scale):
-            break
-    return None, []
-
-
-def _consumer(order: list[nn.Module], gated: set[int], at: int) -> nn.Conv2d | nn.Linear | None:
-    flat = False
-    for place in range(at + 1, len(order)):
-        module = order[place]
-        if (_plain(module) and not flat) or (type(module) is nn.Linear and flat):
-            return module  # type: ignore[return-value]
-        flattens = type(module) is nn.Flatten and module.start_dim == 1
-        flat |= flattens
-        if place in gated or not (flattens or type(module) in (*CHANNELWISE, Scale)):
-            break
-    return None
-
-
-def _plain(module: nn.Module) -> bool:
-    return type(module) is nn.Conv2d and module.groups == 1
-
-
-# -- what one pass shows ----------------------------------------------------------------------------------------------
-
-
-class Output(NamedTuple):
-    path: str
-    shape: tuple[int, ...]
-    kind: type[nn.Module]
-
-
-@dataclass
-class Sketch:
-    """``outputs`` in the order in which modules end, ``calls`` of each; ``functional``: modules that compute a ReLU
-    (torch.relu, F.relu, Tensor.relu, in place or not; ``clamp(min=0)`` is not known for one) and are no `nn.ReLU`, the
-    net itself being ``""``; ``others``: modules that compute another activation with a linear part, and which;
-    ``cells``: numbers that all leaves put out for one image."""
-
-    outputs: list[Output] = field(default_factory=list)
-    calls: dict[str, int] = field(default_factory=dict)
-    functional: list[str] = field(default_factory=list)
-    others: dict[str, str] = field(default_factory=dict)
-    cells: int = 0
-
-
-OTHERS = ("silu", "gelu", "leaky_relu", "hardtanh", "elu", "hardswish", "mish", "softplus", "_prelu_kernel", "rrelu",
-          "rrelu_with_noise", "threshold")  # fmt: skip
-
-
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self, sketch: Sketch, running: list[tuple[str, nn.Module]]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._sketch, self._running = sketch, running
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__.removesuffix("_")
-        path, module = self._running[-1]
-        if name == "relu" and not isinstance(module, nn.ReLU) and path not in self._sketch.functional:
-            self._sketch.functional.append(path)
-        elif name in OTHERS:
-            self._sketch.others.setdefault(path, type(module).__name__ if path and not list(module.children()) else
-                                           name.strip("_"))  # fmt: skip
-        return func(*args, **(kwargs or {}))
-
-
-def sketch_of(net: nn.Module, shape: tuple[int, int, int]) -> Sketch:
-    """One pass of an image of zeros ``shape`` through the net; the net is left as it was."""
-    sketch, running = Sketch(), [("", net)]
-    with _watched(net, sketch, running), evaluating(net), torch.no_grad(), _Watch(sketch, running):
-        like = next(net.parameters(), torch.zeros(1))
-        net(torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
-    return sketch
-
-
-@contextmanager
-def _watched(net: nn.Module, sketch: Sketch, running: list[tuple[str, nn.Module]]) -> Iterator[None]:
-    def begin(path: str) -> Any:
-        return lambda module, _inputs: running.append((path, module))
-
-    def end(path: str) -> Any:
-        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
-            running.pop()
-            sketch.calls[path] = sketch.calls.get(path, 0) + 1
-            if isinstance(output, torch.Tensor):
-                sketch.outputs.append(Output(path, tuple(output.shape), type(module)))
-                sketch.cells += 0 if list(module.children()) else output.numel()
-
-        return hook
-
-    handles = []
-    for path, module in net.named_modules():
-        if path:
-            handles += [module.register_forward_pre_hook(begin(path)), module.register_forward_hook(end(path))]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def gradcam_layer(net: AttributionNet, given: str | None = None) -> str:

@@ -12,41 +12,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy import ndimage
 
 from ...subnets.gates import GateOptions
 from ..core import registry
-from ..core.arrays import Bools, Floats, UserError
+from ..core.arrays import Bools, Floats
+from ..core.errors import UserError
+from ..core.files import write_json
 from ..core.progress import Reporter, Silent
 from ..core.store import Arrays, Meta, NotStored, Store
 from ..core.versions import LIBRARIES, versions
-from ..data.annotations import SplitName, annotated, home
-from ..data.dataset import Dataset, Split, load, stratified
-from ..data.imagenet import geometry
-from ..detection.entry import write_json
-from ..figures.heatmaps import MAPS, write_maps
-from ..harness.setup import Nets, fill
+from ..data.annotations import Boxed, SplitName, annotated
+from ..data.dataset import Dataset, Split, stratified
+from ..data.imagenet import geometry, home
+from ..data.load import load
+from ..harness.setup import Nets
+from ..harness.toml import fill
 from ..harness.train import Recipe
 from ..models.weights import locate
 from .boxes import best_iou, choose_alpha, constant_box
-from .entry import (
-    FOLDER,
-    SCHEMA,
-    Entry,
-    claims,
-    drawn_counts,
-    measured_metrics,
-    others,
-    scores_frame,
-    write_localisation,
-)
-from .measure import Boxed, Measured, build
+from .controls import NO_NET, _control, edges
+from .entry import FOLDER, SCHEMA, Entry, others, write_localisation
+from .measure import Measured, build
+from .metrics import claims, drawn_counts, measured_metrics, scores_frame
+from .pictures import MAPS, write_maps
 from .suite import NetPart, SaliencyPart, Variant, WsolSuite
 from .tables import write_wsol_tables
 from .variants import GATED
-
-#: The label under which controls stand that no net has a part in.
-NO_NET = "no-net"
 
 
 @dataclass
@@ -317,14 +308,3 @@ class _Run:
                 if not isinstance(heat, str):
                     arrays[f"{measured.part.title}/{part.title}/{variant}"] = heat
         return arrays
-
-
-def edges(split: Split) -> Floats:
-    """Length of Sobel's gradient of the grey image, ``(N, H, W)``."""
-    grey = split.images.astype(np.float32).mean(3) / 255
-    # Image by image: over the whole array Sobel's filter would smooth from one image into the next.
-    return np.stack([np.hypot(ndimage.sobel(image, axis=0), ndimage.sobel(image, axis=1)) for image in grey])
-
-
-def _control(name: str, formula: str) -> Entry:
-    return {"label": name, "name": name, "title": name, "year": None, "url": "", "formula": formula, "parameters": {}}

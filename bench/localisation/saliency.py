@@ -13,12 +13,7 @@ paper probably used (yulongwang12/visual-attribution). NaN is passed on. No glob
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,114 +21,11 @@ import torch.nn.functional as F
 from captum import attr
 from torch import nn
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
 from ..core.registry import register_saliency
-from ..harness.train import has_fast_bf16
+from .attribution import Attribution, drawn, pieces
+from .contract import SaliencyInfo
 from .net import AttributionNet, gradcam_layer
-
-#: An inner batch is made smaller where what the net's leaves put out for it would take more memory than this.
-MEMORY = 2**30
-
-
-@dataclass(frozen=True)
-class SaliencyInfo:
-    """Where a method comes from, and in ``notes`` where it is done otherwise than there."""
-
-    title: str
-    year: int
-    formula: str
-    venue: str = ""
-    url: str = ""
-    notes: str = ""
-
-
-class SaliencyMethod(Protocol):
-    """The contract of a registered class; a stranger's need not derive from `Attribution`."""
-
-    info: ClassVar[SaliencyInfo]
-
-    @property
-    def parameters(self) -> dict[str, Any]: ...
-
-    def __call__(
-        self, net: AttributionNet, images: torch.Tensor, targets: torch.Tensor, *, ids: torch.Tensor, seed: int
-    ) -> torch.Tensor: ...
-
-
-class Attribution:
-    """What all methods share. ``inner_batch``: images a pass, noisy copies and steps counted; large batches fall out of
-    a CPU's caches and want a GPU. ``bf16``: convolutions in bfloat16 where the device has it natively, else ignored."""
-
-    info: ClassVar[SaliencyInfo]
-
-    def __init__(self, *, inner_batch: int = 64, bf16: bool = False) -> None:
-        self._parameters: dict[str, Any] = {"inner_batch": self._count("inner_batch", inner_batch, 1), "bf16": bf16}
-        self.inner_batch, self.bf16 = inner_batch, bf16
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        return dict(self._parameters)
-
-    def _count(self, name: str, value: int, least: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UserError(f"{self.info.title}: {name} is {value!r}; it must be a whole number of at least {least}.")
-        return value
-
-    def __call__(
-        self, net: AttributionNet, images: torch.Tensor, targets: torch.Tensor, *, ids: torch.Tensor, seed: int
-    ) -> torch.Tensor:
-        """Maps ``(N, H, W)``, float32, >= 0; raises UserError where this net cannot be given the method."""
-        if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < net.classes:
-            raise UserError(f"A map is asked for class {int(targets.max())} and the net has {net.classes} classes, "
-                            "numbered from 0; correct the labels.")  # fmt: skip
-        if not len(images):
-            return images.new_zeros(0, *images.shape[2:])
-        found = self.attributions(net, images, targets, ids, seed)
-        return found.detach().float().abs().amax(1).contiguous()
-
-    def attributions(
-        self, net: AttributionNet, images: torch.Tensor, targets: torch.Tensor, ids: torch.Tensor, seed: int
-    ) -> torch.Tensor:
-        """``(N, C, H, W)``: the method's own values, before absolute value and maximum; image by image independent."""
-        parts = [self.of_batch(net, leaf(net, images[piece]), targets[piece])
-                 for piece in pieces(len(images), self.inner(net))]  # fmt: skip
-        return torch.cat(parts)
-
-    def of_batch(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Attributions of one inner batch of normalised images."""
-        raise NotImplementedError
-
-    def inner(self, net: AttributionNet) -> int:
-        """How many images a pass takes."""
-        return max(1, min(self.inner_batch, MEMORY // max(1, 4 * net.sketch.cells)))
-
-    @contextmanager
-    def captum(self, net: AttributionNet) -> Iterator[None]:
-        """captum without its warning about hooks, which it does remove, and in the wanted precision."""
-        device = net.mean.device
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Setting backward hooks on ReLU", UserWarning)
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16 and has_fast_bf16(device)):
-                yield
-
-    def gradient(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        with self.captum(net):
-            found: torch.Tensor = attr.Saliency(net).attribute(x, target=targets, abs=False)
-        return found
-
-
-def leaf(net: AttributionNet, images: torch.Tensor) -> torch.Tensor:
-    """Normalised images that take a gradient."""
-    with torch.no_grad():
-        x = net.normalise(images)
-    return x.requires_grad_()
-
-
-def pieces(count: int, size: int) -> Iterator[slice]:
-    """Even pieces of at most ``size``."""
-    number = -(-count // size)
-    edges = [count * i // number for i in range(number + 1)]
-    return (slice(a, b) for a, b in pairwise(edges))
 
 
 @register_saliency("saliency")
@@ -360,9 +252,3 @@ class SmoothGrad(Attribution):
             found = self.gradient(net, part, repeated).reshape(len(x), -1, *x.shape[1:])
             total += (found.square() if self.magnitude else found).sum(1)
         return total / self.samples
-
-
-def drawn(seed: int, image: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal numbers that belong to a seed and an image's id."""
-    state = np.random.SeedSequence((seed % 2**64, image % 2**64)).generate_state(1, np.uint64)[0]
-    return torch.randn(shape, generator=torch.Generator().manual_seed(int(state >> np.uint64(1))))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from ..harness.suite import AnySuite, ModelPart, Name, NetSuite, Part, Suite, checked_suite, read_suite
+from ..harness.suite import AnySuite, ModelPart, Name, NetSuite, Part
 
 #: Which net a map is taken of. ``subnet``: the image's class's; ``random-gates``: as sparse, other channels;
 #: ``wrong-class``: another class's subnet; ``random-weights``: the whole net as it was drawn, untrained.
@@ -91,11 +90,3 @@ class WsolSuite(AnySuite):
         model = ModelPart.model_validate(net.model_dump(exclude={"label", "gradcam_layer"}))
         shared = {name: getattr(self, name) for name in AnySuite.model_fields}
         return NetSuite(model=model, **shared)
-
-
-def load_any(source: str | Path) -> Suite | WsolSuite:
-    """A suite of either track: one with a [[saliency]] table is a localisation suite."""
-    path, text, content = read_suite(source)
-    if "saliency" in content:
-        return checked_suite(WsolSuite, path, text, content)
-    return checked_suite(Suite, path, text, content)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.arrays import UserError
-from ..detection.entry import csv_text, read_json
-from ..detection.tables import compare_files, published_table
-from ..harness.tables import percent
-from .entry import FOLDER, METRICS, Entry, drawn_counts, measured_metrics, read_frame, read_localisation
+from ..core.errors import UserError
+from ..core.files import csv_text, read_json
+from ..harness.tables import compare_files, percent, published_table
+from .entry import FOLDER, Entry, read_frame, read_localisation
+from .metrics import METRICS, drawn_counts, measured_metrics
 
 #: Table 1's rows and networks by our names; they are comparable on ImageNet alone.
 PUBLISHED_METHODS = {

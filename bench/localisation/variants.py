@@ -12,8 +12,9 @@ import torch
 from ...subnets import gates as gate_code
 from ...subnets.gates import random_gates
 from ..core.arrays import ClassGates, Ints
+from ..core.hashing import code_hash
 from ..core.store import Meta
-from ..harness.setup import Nets, code_hash
+from ..harness.setup import Nets
 from ..models.classifier import Classifier
 from . import net as attribution_nets
 from .net import AttributionNet, attribution_net

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
 from ..core.registry import register_model
+from ..core.wnids import places
 from .classifier import Classifier
-from .torchvision import Shape, places
+from .torchvision import Shape
 
 #: (x - 127) / 128 in bytes: what the weights were trained with.
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from ..core.registry import register_model
-from .classifier import Classifier, Residual, conv_unit
+from .cifar import Residual, conv_unit
+from .classifier import Classifier
 from .torchvision import MEAN, STD, Shape
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ..core.arrays import UserError
+from ..core.errors import UserError
 from ..core.registry import register_model
+from ..core.wnids import places
 from .classifier import Classifier
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -20,25 +19,6 @@ Shape = tuple[int, int, int]
 
 #: The smallest side of an image that survives the net's pools.
 SMALLEST = {"alexnet": 63, "vgg16": 32, "resnet50": 1}
-
-
-@cache
-def synsets() -> dict[str, int]:
-    """ImageNet's thousand wnids (ILSVRC 2012) with their places when sorted: the logits of torchvision's weights."""
-    text = (files("subnetbench.bench.core") / "imagenet_synsets.txt").read_text(encoding="ascii")
-    return {wnid: place for place, wnid in enumerate(text.split())}
-
-
-def places(wnids: Sequence[str]) -> list[int]:
-    """The logits of these wnids. Raises UserError for one that is not among the thousand."""
-    known = synsets()
-    strange = [wnid for wnid in wnids if wnid not in known]
-    if strange:
-        raise UserError(
-            f"{strange[0]!r} is none of ImageNet's thousand wnids ({len(strange)} of {len(wnids)} classes are not), so "
-            "weights trained on these have no logit for it; correct it, or take a model without weights."
-        )
-    return [known[wnid] for wnid in wnids]
 
 
 def _net(name: str, weights: str | None, classes: int, rows: Sequence[int | str] | None, shape: Shape) -> Any:

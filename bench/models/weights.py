@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 from collections.abc import Mapping
 from importlib.resources import files
@@ -11,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from ..core.arrays import UserError
-from .classifier import Classifier, save_weights
+from ..core.errors import UserError
+from ..core.hashing import digest
+from .classifier import Classifier
 
 Card = dict[str, Any]
 
@@ -54,10 +56,6 @@ def locate(weights: str, where: Path | None = None) -> Path:
     return path
 
 
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def to_half(classifier: Classifier) -> None:
     """Round parameters and buffers to what float16 holds, in place; they stay float32."""
     with torch.no_grad():
@@ -85,3 +83,39 @@ def page(known: Mapping[str, Card]) -> str:
     for name, card in known.items():
         lines += [f"## {name}", "", *(f"- **{key.replace('_', ' ')}**: {value}" for key, value in card.items()), ""]
     return "\n".join(lines)
+
+
+def save_weights(classifier: Classifier, path: Path, metadata: Mapping[str, str], *, half: bool = False) -> None:
+    """Write all parameters and buffers, with ``half`` those of floating point as float16."""
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in classifier.state_dict().items()
+    }
+    save_file(tensors, path, metadata=dict(metadata))
+
+
+def load_weights(classifier: Classifier, path: Path) -> dict[str, str]:
+    """Fill the classifier from a safetensors file and return the file's metadata.
+
+    Raises UserError where the file is missing, is no safetensors (a pickle, say) or does not fit the net.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no weights file {path}; give the path of a .safetensors file.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            metadata = dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise UserError(
+            f"{path} is not a safetensors file ({error}); pickled weights are never loaded: "
+            "convert them with safetensors.torch.save_file(state_dict, path)."
+        ) from None
+    own = classifier.state_dict()
+    wrong = [n for n in {*own, *tensors} if n not in own or n not in tensors or own[n].shape != tensors[n].shape]
+    if wrong:
+        raise UserError(
+            f"The weights in {path} do not fit the net: {len(wrong)} of {len(own)} tensors differ in name or shape "
+            f"(first: {sorted(wrong)[0]!r}). Give the model that these weights were trained for."
+        )
+    classifier.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
+    return metadata

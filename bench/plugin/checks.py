@@ -13,8 +13,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ..core.arrays import DetectorInfo, Floats, Ints, UserError
-from ..core.store import hash_arrays
+from ...detectors.contract import DetectorInfo
+from ..core.arrays import Floats, Ints
+from ..core.errors import UserError
+from ..core.hashing import hash_arrays
 from ..views import PENULTIMATE, View
 
 #: ``measured`` is information and ``warning`` a hint: neither is a fault.

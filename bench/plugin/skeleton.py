@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from ..core import registry
-from ..core.arrays import UserError
+from ..core.errors import UserError
 from ..harness.suite import NAME
 
 _MODULE = '''\

@@ -16,12 +16,14 @@ from ...attacks.verify import craft, noise_of_norm, verify
 from ..core import registry
 from ..core.arrays import ClassGates, Floats, Ints
 from ..core.meter import spent
-from ..data.dataset import Dataset, digits
+from ..data.builtin import digits
+from ..data.dataset import Dataset
 from ..detection.protocol import combine
 from ..detection.scoring import metered
 from ..harness.train import Recipe
 from ..harness.train import train as train_net
-from ..models.classifier import Classifier, digits_cnn
+from ..models.cifar import digits_cnn
+from ..models.classifier import Classifier
 from ..stats.inference import bootstrap_auroc, interval, resample_counts
 from ..stats.metrics import auroc
 from ..views import View

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..core.arrays import Floats, Ints
-from .metrics import Float64, Ties, checked
+from ..core.arrays import Float64, Floats, Ints
+from .metrics import Ties, checked
 
 #: Level of every verdict, after Holm's correction.
 ALPHA = 0.05

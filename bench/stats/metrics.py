@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from ..core.arrays import Floats, UserError
+from ..core.arrays import Float64, Floats
+from ..core.errors import UserError
 
 Ties = Literal["half", "pessimistic"]
-Float64 = npt.NDArray[np.float64]
 
 
 def checked(positive: Floats, negative: Floats) -> tuple[Float64, Float64]:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from subnetbench.bench.data.dataset import load
+from subnetbench.bench.data.load import load
 from subnetbench.bench.harness.train import Recipe, train
-from subnetbench.bench.models.classifier import Classifier, digits_cnn
+from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.classifier import Classifier
 
 
 class Digits(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from subnetbench.attacks.contract import Attack, AttackInfo
 from subnetbench.attacks.verify import verify
-from subnetbench.bench.core.arrays import Attack, AttackInfo
 from subnetbench.bench.core.registry import attacks
 
 from .conftest import Digits

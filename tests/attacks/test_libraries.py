@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from subnetbench.attacks import art, foolbox
 from subnetbench.attacks.verify import craft, verify
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.models.classifier import Classifier
 from torch import nn
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from subnetbench.attacks.presets import LIBRARIES, PRESETS, build
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.registry import attacks
 
 

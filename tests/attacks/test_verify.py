@@ -9,7 +9,7 @@ import pytest
 import torch
 from subnetbench.attacks.foolbox import DeepFool
 from subnetbench.attacks.verify import craft, legalise, noise_of_norm, verify
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 
 from .conftest import Digits
 

@@ -11,7 +11,7 @@ import torch
 from subnetbench.bench import runner
 from subnetbench.bench.core.progress import Silent
 from subnetbench.bench.core.store import Store
-from subnetbench.bench.harness.suite import load_suite
+from subnetbench.bench.detection.suite import load_suite
 
 TINY = """
 name = "tiny"

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from subnetbench.bench.core.files import write_json
 from subnetbench.bench.detection.cells import leaders, measure
-from subnetbench.bench.detection.entry import SCHEMA, write_entry, write_json
-from subnetbench.bench.harness.suite import Statistics
+from subnetbench.bench.detection.entry import SCHEMA, write_entry
+from subnetbench.bench.detection.suite import Statistics
 
 ATTACKS = ("fgsm", "cw")
 STATISTICS = Statistics(resamples=100)

@@ -5,8 +5,10 @@ import pytest
 import torch
 from subnetbench.bench import UserError
 from subnetbench.bench.core.store import Store
-from subnetbench.bench.models.classifier import Classifier, digits_cnn, pool
-from subnetbench.bench.views import PENULTIMATE, Meter, View, fingerprint
+from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.classifier import Classifier, pool
+from subnetbench.bench.views import PENULTIMATE, Meter, View
+from subnetbench.subnets.gates import fingerprint
 
 IMAGES = torch.rand(11, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 LABELS = np.arange(11) % 10

@@ -7,7 +7,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from subnetbench.attacks.presets import LIBRARIES, build
 from subnetbench.attacks.verify import craft
-from subnetbench.bench.models.classifier import digits_cnn
+from subnetbench.bench.models.cifar import digits_cnn
 
 #: Weights are untrained: time does not depend on them where all steps are always taken.
 COUNT = 8

@@ -15,8 +15,9 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import KernelDensity
 from subnetbench.bench.core.arrays import ClassGates
 from subnetbench.bench.core.registry import detectors
-from subnetbench.bench.data.dataset import digits
-from subnetbench.bench.models.classifier import Classifier, digits_cnn
+from subnetbench.bench.data.builtin import digits
+from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.views import View
 from subnetbench.detectors.kd_pu import References
 from subnetbench.detectors.lid import lid_mle

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 from subnetbench.bench.core.registry import detectors
-from subnetbench.bench.data.dataset import digits
-from subnetbench.bench.models.classifier import Classifier, digits_cnn, pool, wide7
+from subnetbench.bench.data.builtin import digits
+from subnetbench.bench.models.cifar import digits_cnn, wide7
+from subnetbench.bench.models.classifier import Classifier, pool
 from subnetbench.bench.views import View
 
 IMAGES = 200

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from subnetbench.bench.data.dataset import Split
-from subnetbench.bench.models.classifier import wide7
+from subnetbench.bench.models.cifar import wide7
 from subnetbench.subnets.calibration import Calibration
 from subnetbench.subnets.frozen import GatedNet, Images
 from subnetbench.subnets.gates import GateOptions

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from captum import attr
 from subnetbench.bench.core import registry
+from subnetbench.bench.localisation.attribution import drawn
 from subnetbench.bench.localisation.net import attribution_net
-from subnetbench.bench.localisation.saliency import drawn
 from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.models.tiny_imagenet import alexnet64, bottleneck64, vgg64
 from torch import nn

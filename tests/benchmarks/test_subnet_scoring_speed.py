@@ -19,7 +19,8 @@ import pytest
 import torch
 from subnetbench.bench.core.arrays import ClassGates
 from subnetbench.bench.data.dataset import Split
-from subnetbench.bench.models.classifier import Classifier, wide7
+from subnetbench.bench.models.cifar import wide7
+from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.views import View
 from subnetbench.detectors.mahalanobis import Gaussians
 from subnetbench.detectors.subnet_mahalanobis import by_class, gated_taps, sorted_batches, subnet_distances

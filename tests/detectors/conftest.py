@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from subnetbench.bench.core.arrays import ClassGates
-from subnetbench.bench.data.dataset import Dataset, digits
+from subnetbench.bench.data.builtin import digits
+from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.harness.train import Recipe, train
-from subnetbench.bench.models.classifier import Classifier, digits_cnn
+from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.views import View
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from subnetbench.bench.core.arrays import DetectorInfo
 from subnetbench.bench.core.registry import detectors
 from subnetbench.bench.views import View
+from subnetbench.detectors.contract import DetectorInfo
 from subnetbench.detectors.lid import Lid
 
 from .conformance import check_detector, fresh

@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.registry import detectors
 from subnetbench.bench.views import View
 from subnetbench.detectors.controls import Energy, MaxSoftmax

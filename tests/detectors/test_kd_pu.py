@@ -9,9 +9,10 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 from sklearn.neighbors import KernelDensity
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.data.dataset import Dataset
-from subnetbench.bench.models.classifier import Classifier, conv_unit, evaluating
+from subnetbench.bench.models.cifar import conv_unit
+from subnetbench.bench.models.classifier import Classifier, evaluating
 from subnetbench.bench.views import PENULTIMATE, View
 from subnetbench.detectors.kd_pu import KdPu, References, mask_like
 from torch import nn

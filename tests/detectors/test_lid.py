@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.views import View

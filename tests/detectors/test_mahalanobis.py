@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.linalg import pinvh
 from sklearn.covariance import EmpiricalCovariance
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.views import View

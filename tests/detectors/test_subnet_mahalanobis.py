@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.covariance import EmpiricalCovariance
-from subnetbench.bench.core.arrays import ClassGates, UserError
+from subnetbench.bench.core.arrays import ClassGates
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.registry import detectors
 from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.models.classifier import Classifier, evaluating, pool

@@ -10,15 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from subnetbench.bench.core.arrays import ClassGates
-from subnetbench.bench.models.classifier import (
-    Classifier,
-    conv_unit,
-    digits_cnn,
-    evaluating,
-    pool,
-    resnet18,
-    wide7,
-)
+from subnetbench.bench.models.cifar import conv_unit, digits_cnn, resnet18, wide7
+from subnetbench.bench.models.classifier import Classifier, evaluating, pool
 from subnetbench.subnets.compact import CutSubnets, GatedSubnets, class_subnets
 from torch import nn
 

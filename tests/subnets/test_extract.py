@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.data.dataset import Split
-from subnetbench.bench.models.classifier import Classifier, digits_cnn
+from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.classifier import Classifier
 from subnetbench.subnets.extract import Extraction, balanced_scores, extract, split_classes
 from subnetbench.subnets.gates import GateOptions
 from subnetbench.subnets.similarity import class_distances

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.data.dataset import Split
 from subnetbench.bench.models.classifier import Classifier
 from subnetbench.subnets.extract import Extraction

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from subnetbench.bench.core.arrays import Ints
 from subnetbench.bench.data.dataset import Split
-from subnetbench.bench.models.classifier import Classifier, resnet18
+from subnetbench.bench.models.cifar import resnet18
+from subnetbench.bench.models.classifier import Classifier
 from subnetbench.subnets.calibration import Calibration, fit_calibration
 from subnetbench.subnets.frozen import GatedNet, Images
 from subnetbench.subnets.gates import GateOptions, identity_gates

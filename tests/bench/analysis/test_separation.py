@@ -8,21 +8,19 @@ import numpy as np
 import pytest
 import torch
 from subnetbench.bench import UserError
-from subnetbench.bench.analysis.class_names import superclasses
-from subnetbench.bench.analysis.semantics import association, class_map, clusters, layout, semantics
-from subnetbench.bench.analysis.separation import (
+from subnetbench.bench.analysis.arrays import (
     FEATURES,
     GATES,
     figure_arrays,
     gate_arrays,
-    neighbour_votes,
     read_arrays,
-    separation,
     through_subnets,
-    two_sample_auroc,
     write_arrays,
 )
-from subnetbench.bench.models.classifier import digits_cnn
+from subnetbench.bench.analysis.class_names import superclasses
+from subnetbench.bench.analysis.semantics import association, class_map, clusters, layout, semantics
+from subnetbench.bench.analysis.separation import neighbour_votes, separation, two_sample_auroc
+from subnetbench.bench.models.cifar import digits_cnn
 from subnetbench.bench.stats.metrics import auroc
 from subnetbench.bench.views import PENULTIMATE, View
 from subnetbench.subnets.gates import gates_from_arrays, identity_gates, random_gates

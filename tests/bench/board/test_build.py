@@ -31,13 +31,15 @@ from subnetbench.bench.board.build import MANIFEST, write_single, write_site
 from subnetbench.bench.board.downloads import board_frame, latex, markdown, sheet
 from subnetbench.bench.board.pages import table_library
 from subnetbench.bench.cli import main as cli
+from subnetbench.bench.core.files import write_json
 from subnetbench.bench.detection import scores as board_scores
-from subnetbench.bench.detection.entry import read_scores, write_entry, write_json
+from subnetbench.bench.detection.entry import read_scores, write_entry
+from subnetbench.bench.detection.suite import Suite, load_suite
 from subnetbench.bench.figures import roc as curves
 from subnetbench.bench.harness import entry as board_entries
-from subnetbench.bench.harness.suite import Suite, builtin_suites, load_suite
+from subnetbench.bench.harness.toml import builtin_suites
 from subnetbench.bench.localisation import checked as board_wsol
-from subnetbench.bench.localisation import entry as wsol_entries
+from subnetbench.bench.localisation import metrics as wsol_metrics
 from subnetbench.bench.localisation import tables as wsol_tables
 from subnetbench.bench.stats import metrics
 
@@ -559,9 +561,9 @@ def test_what_images_give_is_what_the_track_itself_measures():
     frame.to_parquet(buffer)
     images, given = board_wsol._given(pq.ParquetFile(buffer))
     assert images == 50
-    theirs = {name: float(v[0]) for name, v in wsol_entries.samples(frame, np.ones((1, 50), np.float32)).items()}
+    theirs = {name: float(v[0]) for name, v in wsol_metrics.samples(frame, np.ones((1, 50), np.float32)).items()}
     assert given == pytest.approx(theirs, abs=1e-6)
-    assert given.keys() == board_wsol.METRICS.keys() == wsol_tables.METRICS.keys()
+    assert given.keys() == wsol_metrics.METRICS.keys() == wsol_tables.METRICS.keys()
 
 
 def localised(folder: Path, **changes) -> Path:

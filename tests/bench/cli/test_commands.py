@@ -26,7 +26,7 @@ from subnetbench.bench.core import registry
 from subnetbench.bench.core.store import Store
 from subnetbench.bench.detection.entry import read_entries
 from subnetbench.bench.harness import train
-from subnetbench.bench.harness.suite import builtin_suites
+from subnetbench.bench.harness.toml import builtin_suites
 
 SMALL = """
 name = "small"

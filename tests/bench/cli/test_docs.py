@@ -17,7 +17,8 @@ import typer
 from subnetbench.attacks.presets import PRESETS, build
 from subnetbench.bench.cli.main import app
 from subnetbench.bench.core import registry
-from subnetbench.bench.harness.suite import AttackPart, DetectorPart, builtin_suites
+from subnetbench.bench.detection.suite import AttackPart, DetectorPart
+from subnetbench.bench.harness.toml import builtin_suites
 
 from ..plugin.test_skeleton import laid
 from .test_commands import Said, call, written
@@ -49,8 +50,8 @@ def test_every_command_of_the_page_works_in_its_order(
     monkeypatch.chdir(tmp_path)
     small = written(tmp_path / "suite", ('name = "small"', 'name = "digits"'))
     shipped = builtin_suites()
-    monkeypatch.setattr("subnetbench.bench.harness.suite.builtin_suites", lambda: shipped | {"digits": small})
-    monkeypatch.setattr("subnetbench.bench.runner.default_store", lambda: tmp_path / "store")
+    monkeypatch.setattr("subnetbench.bench.harness.toml.builtin_suites", lambda: shipped | {"digits": small})
+    monkeypatch.setattr("subnetbench.bench.core.store.default_store", lambda: tmp_path / "store")
     said: dict[str, Said] = {}
     for line in "".join(blocks("bash")).splitlines():
         words = shlex.split(line)

@@ -21,7 +21,7 @@ def points(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
 
 @pytest.fixture
 def things(points: list[EntryPoint]) -> Registry[Any]:
-    return Registry("thing", (), "subnetbench.things")
+    return Registry("thing", "json", "subnetbench.things")  # a module that registers nothing
 
 
 def plugin(monkeypatch: pytest.MonkeyPatch, name: str, **content: Any) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from subnetbench.bench import UserError
-from subnetbench.bench.core.store import NotStored, Store, canonical, hash_arrays, key_of
+from subnetbench.bench.core.hashing import canonical, hash_arrays, key_of
+from subnetbench.bench.core.store import NotStored, Store
 
 
 class Work:

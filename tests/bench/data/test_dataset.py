@@ -11,8 +11,10 @@ import pytest
 import torch
 from PIL import Image
 from subnetbench.bench import UserError
-from subnetbench.bench.data import dataset as data
-from subnetbench.bench.data.dataset import Dataset, Split, digits, load, stratified
+from subnetbench.bench.data import npz
+from subnetbench.bench.data.builtin import digits
+from subnetbench.bench.data.dataset import Dataset, Split, stratified
+from subnetbench.bench.data.load import load
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
@@ -188,7 +190,7 @@ def test_the_check_comes_before_images_are_left_out(tmp_path):
     keep = np.arange(20) > 0
     with pytest.MonkeyPatch.context() as patch:
         first = hashlib.sha256(images[0].tobytes()).hexdigest()[:16]
-        patch.setitem(data._FIRST, first, "svhn10k")
+        patch.setitem(npz._FIRST, first, "svhn10k")
         with pytest.raises(UserError, match="holds the images of svhn10k"):
             load("cifar10", written(tmp_path / "file.npz", train_lossless=keep))
 

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 from subnetbench.bench import UserError
 from subnetbench.bench.core.registry import models
+from subnetbench.bench.core.wnids import synsets
 from subnetbench.bench.data import imagenet
-from subnetbench.bench.data.dataset import load
-from subnetbench.bench.models.classifier import Classifier, evaluating
+from subnetbench.bench.data.load import load
 from subnetbench.bench.models import torchvision as torchvision_nets
+from subnetbench.bench.models.classifier import Classifier, evaluating
 
 
 def picture(path: Path, colour: tuple[int, int, int], width: int = 12, height: int = 8) -> None:
@@ -117,7 +118,7 @@ def test_images_without_class_folders_are_refused(tmp_path):
 
 
 def test_a_thousand_other_classes_are_not_imagenet(tmp_path):
-    for wnid in [*list(torchvision_nets.synsets())[1:], "n00000001"]:
+    for wnid in [*list(synsets())[1:], "n00000001"]:
         (tmp_path / "train" / wnid).mkdir(parents=True)
     with pytest.raises(UserError, match="has a thousand classes and 'n00000001' is none of ImageNet's"):
         load("imagenet", tmp_path)

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from subnetbench.bench.core.arrays import UserError
-from subnetbench.bench.detection.audit import Audit, against_base, audited, located
+from subnetbench.bench.core.errors import UserError
+from subnetbench.bench.detection.audit import audited
 from subnetbench.bench.exchange.rerun import AtHand, draw
+from subnetbench.bench.exchange.verify import against_base, located
+from subnetbench.bench.harness.audit import Audit
 
 from ..cli.test_commands import call
 from ..conftest import Tiny

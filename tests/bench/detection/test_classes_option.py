@@ -19,10 +19,11 @@ from rich.console import Console
 from subnetbench.bench import UserError, runner
 from subnetbench.bench.cli import main as cli
 from subnetbench.bench.core.store import Store
-from subnetbench.bench.data.dataset import load
-from subnetbench.bench.data.imagenet import choose_classes
-from subnetbench.bench.harness.suite import Suite, builtin_suites, load_suite
-from subnetbench.bench.models.torchvision import places, synsets
+from subnetbench.bench.core.wnids import places, synsets
+from subnetbench.bench.data.load import load
+from subnetbench.bench.detection.override import choose_classes, override
+from subnetbench.bench.detection.suite import Suite, load_suite
+from subnetbench.bench.harness.toml import builtin_suites
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "tinyimagenet30"
 SUITES = [name for name in builtin_suites() if name.startswith("imagenet-")]
@@ -117,7 +118,7 @@ def test_classes_that_the_suite_itself_lists_need_no_rows_either():
     suite = load_suite("imagenet-alexnet")
     part = suite.dataset.model_copy(update={"parameters": {"classes": list(WNIDS)}})
     suite = suite.model_copy(update={"dataset": part})
-    assert runner.override(suite, limit=None, seed=None).model.parameters["rows"] == sorted(WNIDS)
+    assert override(suite, limit=None, seed=None).model.parameters["rows"] == sorted(WNIDS)
     rows = {"weights": "IMAGENET1K_V1", "rows": [5, 6, 7]}
     own = suite.model_copy(update={"model": suite.model.model_copy(update={"parameters": rows})})
     assert choose_classes(own, None) == own
@@ -276,7 +277,7 @@ def test_a_whole_run_on_real_images(monkeypatch, images, scratch, net):
         state = zoo.alexnet(weights=None).state_dict()
         monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: state)
         parameters = {"weights": "IMAGENET1K_V1"}
-    suite = runner.override(small(net, parameters), limit=None, seed=None, classes=",".join(WNIDS))
+    suite = override(small(net, parameters), limit=None, seed=None, classes=",".join(WNIDS))
     options: dict[str, Any] = {"device": torch.device("cpu"), "data_root": images, "output": scratch / "out"}
     result = runner.execute(suite, store=Store(scratch / "store"), **options)
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 from subnetbench.bench.cli import main as cli
-from subnetbench.bench.detection.compare import Compared, compare_detectors, terminal_picture
+from subnetbench.bench.detection.compare import Compared, compare_detectors
+from subnetbench.bench.figures.pair import terminal_picture
 from subnetbench.bench.figures.roc import GRID
 
 from ..cli.test_commands import call

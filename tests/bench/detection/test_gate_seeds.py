@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.detection.cells import NO_GATES, Replicates, _mixed, compare, leaders, matched, measure
 from subnetbench.bench.detection.compare import compare_detectors
 from subnetbench.bench.detection.entry import read_entries, read_scores, replicates
+from subnetbench.bench.detection.suite import Statistics
 from subnetbench.bench.detection.tables import write_tables
-from subnetbench.bench.harness.suite import Statistics
 
 from ..conftest import Tiny
 

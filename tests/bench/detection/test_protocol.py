@@ -6,17 +6,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from subnetbench.bench.core.arrays import Floats, UserError
-from subnetbench.bench.detection.protocol import (
-    Kind,
-    Material,
-    check_finite,
-    combine,
-    evaluate,
-    evaluated_images,
-    split_indices,
-)
-from subnetbench.bench.harness.suite import Lee2018, Strict
+from subnetbench.bench.core.arrays import Floats
+from subnetbench.bench.core.errors import UserError
+from subnetbench.bench.detection.protocol import Kind, Material, check_finite, combine
+from subnetbench.bench.detection.scoring import evaluate
+from subnetbench.bench.detection.strict import evaluated_images, split_indices
+from subnetbench.bench.detection.suite import Lee2018, Strict
 
 N = 400
 

@@ -15,7 +15,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from subnetbench.bench import DetectorInfo, load_results
 from subnetbench.bench.core import registry
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.progress import Silent
 from subnetbench.bench.core.store import Store
 from subnetbench.bench.detection.compare import compare_detectors

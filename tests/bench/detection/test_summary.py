@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.detection.summary import claim_rows, published_rows, render_summary, write_summary
 
 ATTACKS = ("fgsm", "bim", "deepfool", "cw")

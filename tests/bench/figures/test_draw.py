@@ -16,13 +16,14 @@ import pytest
 import torch
 from rich.console import Console
 from subnetbench.bench import UserError
-from subnetbench.bench.analysis.separation import FEATURES, GATES, gate_arrays, write_arrays
+from subnetbench.bench.analysis.arrays import FEATURES, GATES, gate_arrays, write_arrays
 from subnetbench.bench.cli import main as cli
 from subnetbench.bench.detection.entry import SCHEMA, write_entry
+from subnetbench.bench.detection.scores import mean_roc, seen_sides
 from subnetbench.bench.figures import features as maps
 from subnetbench.bench.figures.draw import write_plots
 from subnetbench.bench.figures.features import check_data
-from subnetbench.bench.figures.roc import GRID, mean_roc, seen_sides
+from subnetbench.bench.figures.roc import GRID
 from subnetbench.bench.stats.metrics import auroc
 
 if importlib.util.find_spec("matplotlib") is None:

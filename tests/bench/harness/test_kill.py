@@ -86,7 +86,7 @@ class Child:
             import torch
             from subnetbench.bench.core.progress import Silent
             from subnetbench.bench.core.store import Store
-            from subnetbench.bench.harness.suite import load_suite
+            from subnetbench.bench.detection.suite import load_suite
             from subnetbench.bench.runner import execute
 
             torch.set_num_threads(1)

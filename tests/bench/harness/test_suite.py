@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from subnetbench.bench import runner
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.progress import Silent
 from subnetbench.bench.core.store import Store
+from subnetbench.bench.detection.run import check
 from subnetbench.bench.detection.scoring import Stages
-from subnetbench.bench.harness.suite import Suite, builtin_suites, line_of, load_suite
+from subnetbench.bench.detection.suite import Suite, load_suite
+from subnetbench.bench.harness.toml import builtin_suites, line_of
 from subnetbench.bench.localisation import run as wsol
-from subnetbench.bench.localisation.suite import WsolSuite, load_any
+from subnetbench.bench.localisation.suite import WsolSuite
+from subnetbench.bench.tracks import load_any
 
 GOOD = """
 name = "mine"
@@ -54,7 +56,7 @@ def checked(tmp_path: Path, text: str) -> None:
     stages = Stages(
         load_suite(path), Store(tmp_path / "store"), device=torch.device("cpu"), data_root=None, report=Silent()
     )
-    runner.check(stages.suite, stages)
+    check(stages.suite, stages)
 
 
 @pytest.mark.parametrize("name", sorted(builtin_suites()))

@@ -6,10 +6,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 from subnetbench.bench import UserError
-from subnetbench.bench.data.dataset import Dataset, digits
+from subnetbench.bench.data.builtin import digits
+from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.harness import train as training
 from subnetbench.bench.harness.train import Recipe, accuracy, augment, one_cycle, train
-from subnetbench.bench.models.classifier import Classifier, digits_cnn
+from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.classifier import Classifier
 from torch import nn
 
 CPU = torch.device("cpu")

@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from subnetbench.bench.detection.audit import against_base
+from subnetbench.bench.exchange.verify import against_base
 from subnetbench.bench.localisation.audit import audited_map
-from subnetbench.bench.localisation.entry import claims, drawn_counts, read_frame, read_localisation
+from subnetbench.bench.localisation.entry import read_frame, read_localisation
+from subnetbench.bench.localisation.metrics import claims, drawn_counts
 
 from ..cli.test_commands import call
 

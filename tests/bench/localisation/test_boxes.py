@@ -6,17 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from subnetbench.bench import UserError
+from subnetbench.bench.data.box import check_boxes, clipped, from_inclusive, scaled
 from subnetbench.bench.localisation import boxes
 from subnetbench.bench.localisation.boxes import (
     ALPHAS,
     best_iou,
-    check_boxes,
     choose_alpha,
-    clipped,
     constant_box,
-    from_inclusive,
     pointing,
-    scaled,
     threshold_boxes,
     usable,
 )

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from subnetbench.bench import UserError
+from subnetbench.bench.data.box import from_inclusive
 from subnetbench.bench.localisation import maxbox
-from subnetbench.bench.localisation.boxes import from_inclusive
-from subnetbench.bench.localisation.entry import maxbox_acc
 from subnetbench.bench.localisation.maxbox import contours, maxbox_hits
+from subnetbench.bench.localisation.metrics import maxbox_acc
 
 
 def traced(mask: np.ndarray) -> list[tuple[float, list[int]]]:

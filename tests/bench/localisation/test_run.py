@@ -20,21 +20,22 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from subnetbench.bench.cli import main as cli
 from subnetbench.bench.core import registry
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.progress import Silent
 from subnetbench.bench.core.store import Store
 from subnetbench.bench.data.annotations import annotated
-from subnetbench.bench.data.imagenet import placed
+from subnetbench.bench.data.folders import placed
 from subnetbench.bench.figures.draw import write_plots
 from subnetbench.bench.harness.suite import changed
 from subnetbench.bench.localisation import measure as localise
 from subnetbench.bench.localisation import run as wsol
 from subnetbench.bench.localisation import variants
-from subnetbench.bench.localisation.entry import claims, drawn_counts, read_frame, read_localisation
-from subnetbench.bench.localisation.saliency import SaliencyInfo
-from subnetbench.bench.localisation.suite import load_any
+from subnetbench.bench.localisation.contract import SaliencyInfo
+from subnetbench.bench.localisation.entry import read_frame, read_localisation
+from subnetbench.bench.localisation.metrics import claims, drawn_counts
 from subnetbench.bench.localisation.tables import recomputed, write_wsol_tables
 from subnetbench.bench.localisation.variants import redrawn, wrong_classes
+from subnetbench.bench.tracks import load_any
 
 SUITE = """
 name = "wsol-digits"

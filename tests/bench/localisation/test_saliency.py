@@ -13,14 +13,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from subnetbench.bench.core import registry
-from subnetbench.bench.core.arrays import UserError
-from subnetbench.bench.harness.train import has_fast_bf16
-from subnetbench.bench.localisation.net import AttributionNet, attribution_net, gradcam_layer, sketch_of
-from subnetbench.bench.localisation.saliency import SaliencyInfo, drawn
-from subnetbench.bench.models.classifier import BasicBlock, Classifier, digits_cnn, wide7
+from subnetbench.bench.core.device import has_fast_bf16
+from subnetbench.bench.core.errors import UserError
+from subnetbench.bench.localisation.attribution import drawn
+from subnetbench.bench.localisation.contract import SaliencyInfo
+from subnetbench.bench.localisation.net import AttributionNet, attribution_net, gradcam_layer
+from subnetbench.bench.models.cifar import BasicBlock, digits_cnn, wide7
+from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.models.efficientnet import Ceiling
 from subnetbench.bench.models.tiny_imagenet import alexnet64, bottleneck64, vgg64
 from subnetbench.bench.models.torchvision import alexnet, resnet50, vgg16
+from subnetbench.bench.models.trace import sketch_of
 from torch import nn
 from torchvision.models.resnet import Bottleneck
 

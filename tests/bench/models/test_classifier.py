@@ -7,14 +7,9 @@ import pytest
 import torch
 from subnetbench.bench import UserError
 from subnetbench.bench.core.registry import models
-from subnetbench.bench.models.classifier import (
-    Classifier,
-    digits_cnn,
-    evaluating,
-    load_weights,
-    pool,
-    save_weights,
-)
+from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.classifier import Classifier, evaluating, pool
+from subnetbench.bench.models.weights import load_weights, save_weights
 from torch import nn
 
 IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))

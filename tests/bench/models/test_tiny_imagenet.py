@@ -7,11 +7,10 @@ import sys
 import pytest
 import torch
 from subnetbench.bench.core import registry
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.localisation.net import attribution_net, gradcam_layer
-from subnetbench.bench.models.classifier import load_weights
 from subnetbench.bench.models.efficientnet import OthersAsOne, efficientnet_lite0
-from subnetbench.bench.models.weights import cards, locate
+from subnetbench.bench.models.weights import cards, load_weights, locate
 
 SMALL = ("alexnet64", "vgg64", "bottleneck64")
 

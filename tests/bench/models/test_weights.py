@@ -10,10 +10,12 @@ import torch
 from safetensors import safe_open
 from subnetbench.bench import UserError
 from subnetbench.bench.core.registry import models
-from subnetbench.bench.harness.suite import builtin_suites
-from subnetbench.bench.localisation.suite import WsolSuite, load_any
+from subnetbench.bench.harness.toml import builtin_suites
+from subnetbench.bench.localisation.suite import WsolSuite
 from subnetbench.bench.models import weights as shipped
-from subnetbench.bench.models.classifier import digits_cnn, load_weights
+from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.weights import load_weights
+from subnetbench.bench.tracks import load_any
 
 CARD = {"data": "digits", "test_accuracy": "0.5", "test_images": 2}
 

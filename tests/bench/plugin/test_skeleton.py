@@ -10,7 +10,7 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
-from subnetbench.bench.core.arrays import UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.plugin.skeleton import write_detector
 
 from ..cli.test_commands import call, written

@@ -1,0 +1,49 @@
+"""What an attack declares and does; images are float32 ``(N, C, H, W)`` in [0, 1]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..bench.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class AttackInfo:
+    """An attack's paper and threat model.
+
+    ``minimum-norm`` attacks count as successful at any norm; ``budget`` attacks stay within ``epsilon`` (pixel units)
+    of ``norm``. ``library`` and ``version`` say whose code ran.
+    """
+
+    title: str
+    year: int
+    threat: Literal["minimum-norm", "budget"]
+    norm: Literal["L2", "Linf"]
+    library: str
+    version: str
+    url: str = ""
+    epsilon: float | None = None
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """The constructor takes the attack's parameters; the call is the problem.
+
+    ``__call__`` returns images of the same shape, ``float32``, not necessarily successful: the harness verifies every
+    one in float32. Every random draw must come from ``generator``. No image may depend on its neighbours in the batch
+    unless the attack says so by ``batch_coupled = True`` (the harness then keeps the batch size fixed).
+    """
+
+    @property
+    def info(self) -> AttackInfo: ...
+
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+
+    def __call__(
+        self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor, *, generator: torch.Generator
+    ) -> torch.Tensor: ...

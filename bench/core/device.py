@@ -1,0 +1,28 @@
+"""The device that a run computes on, and what it does natively."""
+
+from __future__ import annotations
+
+import torch
+
+from .errors import UserError
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 arithmetic is native there; emulated bf16 is many times slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe and probe())
+
+
+def choose_device(name: str) -> torch.device:
+    """The device, with TF32 off: a minimum-norm success must be the same for whoever looks at it."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"The device {name!r} is not here; use auto, cpu or one that torch finds.") from None
+    return device

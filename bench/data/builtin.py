@@ -1,0 +1,85 @@
+"""scikit-learn's digits and torchvision's data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import UserError
+from ..core.registry import register_dataset
+from .dataset import Dataset, Split
+from .npz import _KNOWN_CLASSES
+
+
+@register_dataset("digits")
+def digits(*, root: Path | None = None, test_share: float = 0.5, seed: int = 0) -> Dataset:
+    """scikit-learn's 1,797 real handwritten digits, 8x8 (Alpaydin and Kaynak 1998), split by class from a seed."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    labels = bunch.target.astype(np.int64)
+    train, test = train_test_split(np.arange(len(labels)), test_size=test_share, stratify=labels, random_state=seed)
+    parts = [Split(images[i], labels[i], i.astype(np.int64)) for i in (np.sort(train), np.sort(test))]
+    return Dataset("digits", parts[0], parts[1], 10)
+
+
+def _fetch(build: Callable[[], Any], name: str, root: Path) -> Any:
+    try:
+        return build()
+    except (OSError, RuntimeError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{name} is not under {root} and could not be downloaded ({reason}); with no network, put it there by hand "
+            f"or give --data-root a folder that holds {name}.npz."
+        ) from None
+
+
+def _default_root() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("subnetbench")) / "data"
+
+
+def _torchvision(name: str, root: Path | None) -> Dataset:
+    import torchvision.datasets as tv
+
+    root = root or _default_root()
+    if name == "svhn":
+        parts = [_fetch(partial(tv.SVHN, str(root), split=s, download=True), name, root) for s in ("train", "test")]
+        arrays = [(p.data.transpose(0, 2, 3, 1), p.labels) for p in parts]
+    else:
+        kind = tv.CIFAR10 if name == "cifar10" else tv.CIFAR100
+        parts = [_fetch(partial(kind, str(root), train=t, download=True), name, root) for t in (True, False)]
+        arrays = [(p.data, p.targets) for p in parts]
+    splits = [Split(np.ascontiguousarray(images), np.asarray(labels, np.int64)) for images, labels in arrays]
+    return Dataset(name, splits[0], splits[1], _KNOWN_CLASSES[name])
+
+
+@register_dataset("cifar10")
+def cifar10(*, root: Path | None = None) -> Dataset:
+    """CIFAR-10 (Krizhevsky 2009), official splits."""
+    return _torchvision("cifar10", root)
+
+
+@register_dataset("cifar100")
+def cifar100(*, root: Path | None = None) -> Dataset:
+    """CIFAR-100 (Krizhevsky 2009), official splits, 100 fine labels."""
+    return _torchvision("cifar100", root)
+
+
+@register_dataset("svhn")
+def svhn(*, root: Path | None = None) -> Dataset:
+    """SVHN (Netzer et al. 2011), official train and test split."""
+    return _torchvision("svhn", root)
+
+
+@register_dataset("svhn10k")
+def svhn10k(*, root: Path | None = None) -> Dataset:
+    """The first 10,000 official SVHN test images as an 8,000 / 2,000 split; only from ``svhn10k.npz``."""
+    raise UserError("svhn10k is read from svhn10k.npz; give the folder that holds it with --data-root.")

@@ -1,0 +1,57 @@
+"""Files of per-image scores, opened with a check of path, hash and size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..core.errors import UserError
+
+#: Beyond these a file is refused unread (packed or unpacked): no entry of one detector is nearly as large.
+MOST_BYTES, MOST_ROWS = 1 << 28, 5_000_000
+
+
+def open_scores(folder: Path, stated: Mapping[str, str], names: Sequence[str] = ()) -> pq.ParquetFile:
+    """The parquet file that an entry states by ``file`` and ``sha256``; columns in ``names`` stay dictionaries.
+
+    UserError, one sentence, where it lies outside of the folder, is missing, is another one, larger than any of ours,
+    as it lies there or unpacked, or no parquet file.
+    """
+    path, called = folder / stated["file"], f"Its scores {stated['file']!r}"
+    if folder.resolve() not in path.resolve().parents:
+        raise UserError(f"{called} lie outside of its results folder; it is refused.")
+    try:
+        blob = path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
+    except OSError as error:
+        raise UserError(f"{called} cannot be read ({error.strerror or 'no such file'}); run the suite again.") from None
+    if blob is not None and hashlib.sha256(blob).hexdigest() != stated["sha256"]:
+        raise UserError(f"{called} are not those it names (sha256 differs); run the suite again.")
+    try:
+        # A long name on every row is held once in a dictionary.
+        file = None if blob is None else pq.ParquetFile(BytesIO(blob), read_dictionary=list(names))
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise UserError(f"{called} are no parquet table ({_first_line(error)}); run the suite again.") from None
+    if file is None or file.metadata.num_rows > MOST_ROWS or _unpacked(file) > MOST_BYTES:
+        raise UserError(f"{called} are larger, unpacked, than any that a suite writes; it is refused.")
+    return file
+
+
+def read_columns(file: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
+    """These columns; UserError where the file turns out to be damaged inside."""
+    try:
+        return file.read(list(names), use_threads=False)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise UserError(f"Its scores are no parquet table ({_first_line(error)}); run the suite again.") from None
+
+
+def _unpacked(file: pq.ParquetFile) -> int:
+    return sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,116 @@
+"""Suites as TOML: read, checked, a mistake named by file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..core.errors import UserError
+from .suite import Form
+
+
+def fill(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
+    """A part of the suite that another package defines, with the place of a mistake in its one sentence."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join([where, *map(str, first["loc"])])
+        raise UserError(f"{place}: {first['msg'].removeprefix('Value error, ')} (given: {first['input']!r}).") from None
+
+
+def builtin_suites() -> dict[str, Path]:
+    folder = files("subnetbench.bench") / "suites"
+    return {Path(str(f)).stem: Path(str(f)) for f in sorted(folder.iterdir(), key=str) if str(f).endswith(".toml")}
+
+
+def read_suite(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
+    """The file of a suite, its text and what TOML makes of it. Raises UserError where there is none."""
+    shipped = builtin_suites()
+    path = shipped.get(str(source), Path(source))
+    if not path.is_file():
+        near = difflib.get_close_matches(str(source), shipped, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UserError(
+            f"There is no suite named {str(source)!r} and no such file.{hint} `subnetbench ls suites` lists what ships."
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        return path, text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not TOML: {error}. Mend that line.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text; save the suite as UTF-8.") from None
+
+
+def checked_suite(form: type[Form], path: Path, text: str, content: dict[str, Any]) -> Form:
+    for place, value in _leaves(content):
+        if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+            line = line_of(text, place)
+            key = ".".join(map(str, place))
+            raise UserError(f"{path}{f', line {line}' if line else ''}: {key}: {value} is neither text nor a finite "
+                            "number; give one of these.")  # fmt: skip
+    try:
+        return form.model_validate(content)
+    except ValidationError as error:
+        raise UserError(explain(error, path, text)) from None
+
+
+def _leaves(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Whatever TOML holds that is neither a table nor a list, with its place."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(item, (*place, key))
+    else:
+        yield place, value
+
+
+def explain(error: ValidationError, path: Path | str, text: str, prefix: tuple[str | int, ...] = ()) -> str:
+    """The first mistake of a suite as one sentence, with the number of the others."""
+    first = error.errors()[0]
+    place = (*prefix, *(part for part in first["loc"] if part not in ("strict", "lee2018")))
+    line = line_of(text, place)
+    key = ".".join(str(part) for part in place) or "the suite"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such key here; remove it or correct its spelling"
+    elif first["type"] == "missing":
+        message = "this key is required and missing"
+    else:
+        given = first["input"]
+        if isinstance(given, str | int | float | bool):
+            message = f"{message[:1].lower()}{message[1:]} (given: {given!r})"
+    more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
+    return f"{path}{f', line {line}' if line else ''}: {key}: {message}{more}."
+
+
+def line_of(text: str, place: tuple[str | int, ...]) -> int | None:
+    """The line where a key stands; of a table that misses one, the line of its header."""
+    table: list[str | int] = []
+    counts: dict[str, int] = {}
+    best: tuple[int, int] | None = None  # (depth of agreement, line)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line):
+            names = header.group(2).replace('"', "").split(".")
+            table = list(names)
+            if header.group(1) == "[[":
+                counts[header.group(2)] = counts.get(header.group(2), -1) + 1
+                table.append(counts[header.group(2)])
+            elif names[0] in counts:
+                table.insert(1, counts[names[0]])
+            here = table
+        elif key := re.match(r'\s*"?([\w.-]+)"?\s*=', line):
+            here = [*table, *key.group(1).split(".")]
+        else:
+            continue
+        if tuple(here) == place[: len(here)] and (best is None or len(here) > best[0]):
+            best = (len(here), number)
+    return best[1] if best else None
