@@ -30,10 +30,13 @@ class _Art(Problem):
             with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
                 # The sum, not the mean: an image's gradient must not shrink with its batch.
                 estimator = PyTorchClassifier(
-                    model=classifier, loss=nn.CrossEntropyLoss(reduction="sum"), input_shape=classifier.shape,
-                    nb_classes=classifier.classes, clip_values=(0.0, 1.0),
+                    model=classifier,
+                    loss=nn.CrossEntropyLoss(reduction="sum"),
+                    input_shape=classifier.shape,
+                    nb_classes=classifier.classes,
+                    clip_values=(0.0, 1.0),
                     device_type="gpu" if device.type == "cuda" else "cpu",
-                )  # fmt: skip
+                )
                 found = self._attack(evasion, estimator, len(images)).generate(x=images.cpu().numpy(), y=onehot)
         finally:
             classifier.to(device)  # ART moves the net off any device but its own
@@ -54,9 +57,13 @@ class FGSM(_Art, FGSMProblem):
 class BIM(_Art, BIMProblem):
     def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
         return evasion.BasicIterativeMethod(
-            estimator, eps=self.epsilon, eps_step=self.step_size, max_iter=self.steps, batch_size=batch_size,
+            estimator,
+            eps=self.epsilon,
+            eps_step=self.step_size,
+            max_iter=self.steps,
+            batch_size=batch_size,
             verbose=False,
-        )  # fmt: skip
+        )
 
 
 @register_attack("art/deepfool")
@@ -71,9 +78,13 @@ class DeepFool(_Art, DeepFoolProblem):
 
     def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
         return evasion.DeepFool(
-            estimator, max_iter=self.steps, epsilon=self.overshoot, nb_grads=self.candidates, batch_size=batch_size,
+            estimator,
+            max_iter=self.steps,
+            epsilon=self.overshoot,
+            nb_grads=self.candidates,
+            batch_size=batch_size,
             verbose=False,
-        )  # fmt: skip
+        )
 
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         found = super()._run(classifier, images, labels)
@@ -89,7 +100,12 @@ class CW(_Art, CWProblem):
 
     def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
         return evasion.CarliniL2Method(
-            estimator, confidence=self.confidence, learning_rate=self.step_size, max_iter=self.steps,
-            binary_search_steps=self.binary_search_steps, initial_const=self.initial_const, batch_size=batch_size,
+            estimator,
+            confidence=self.confidence,
+            learning_rate=self.step_size,
+            max_iter=self.steps,
+            binary_search_steps=self.binary_search_steps,
+            initial_const=self.initial_const,
+            batch_size=batch_size,
             verbose=False,
-        )  # fmt: skip
+        )

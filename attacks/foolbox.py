@@ -58,9 +58,13 @@ class CW(_Foolbox, CWProblem):
     def _attack(self, library: Any, classifier: Classifier) -> Any:
         # abort_early ends the search by the loss of the whole batch, which would couple the images.
         return library.L2CarliniWagnerAttack(
-            binary_search_steps=self.binary_search_steps, steps=self.steps, stepsize=self.step_size,
-            confidence=self.confidence, initial_const=self.initial_const, abort_early=False,
-        )  # fmt: skip
+            binary_search_steps=self.binary_search_steps,
+            steps=self.steps,
+            stepsize=self.step_size,
+            confidence=self.confidence,
+            initial_const=self.initial_const,
+            abort_early=False,
+        )
 
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         found = super()._run(classifier, images, labels)

@@ -57,8 +57,9 @@ def build(name: str, library: str, preset: str, parameters: Mapping[str, Any]) -
         for key in merged:
             if key not in signature:
                 accepted = ", ".join(signature) or "none"
-                raise UserError(f"The attack {full} has no parameter {key!r}.{_near(key, signature)} "
-                                f"It takes {accepted}.")  # fmt: skip
+                raise UserError(
+                    f"The attack {full} has no parameter {key!r}.{_near(key, signature)} It takes {accepted}."
+                )
     try:
         attack: Attack = factory(**merged)
     except UserError as error:

@@ -50,9 +50,11 @@ def craft(
         try:
             with evaluating(classifier):
                 found = attack(
-                    classifier, clean.to(device, copy=True), targets[begin : begin + batch_size].to(device),
+                    classifier,
+                    clean.to(device, copy=True),
+                    targets[begin : begin + batch_size].to(device),
                     generator=batch_generator(seed, first + begin),
-                )  # fmt: skip
+                )
         except UserError:
             raise
         except Exception as error:
@@ -62,8 +64,10 @@ def craft(
             ) from error
         legal, finite = legalise(clean, found, name)
         if not finite.all():
-            warnings.warn(f"The attack {name} gave NaN or infinity for {int((~finite).sum())} images; they count as "
-                          "failures.", stacklevel=2)  # fmt: skip
+            warnings.warn(
+                f"The attack {name} gave NaN or infinity for {int((~finite).sum())} images; they count as failures.",
+                stacklevel=2,
+            )
         made.append(legal)
         if progress:
             progress(begin + len(clean), len(images))

@@ -64,9 +64,15 @@ def run(
 
 
 def execute(
-    suite: Suite, *, device: torch.device, data_root: Path | None, store: Store, output: Path,
-    report: Reporter | None = None, debug: bool = False,
-) -> Result:  # fmt: skip
+    suite: Suite,
+    *,
+    device: torch.device,
+    data_root: Path | None,
+    store: Store,
+    output: Path,
+    report: Reporter | None = None,
+    debug: bool = False,
+) -> Result:
     """Run a checked suite. A detector that fails is a reported cell; a mistake in the suite ends the run."""
     report = report or Silent()
     store.warn = report.warn

@@ -99,11 +99,15 @@ class View:
         index = np.flatnonzero(index) if index.dtype == np.bool_ else index.astype(np.int64)
         digest = hashlib.sha256(index.tobytes()).hexdigest()[:16]
         part = View(
-            self.classifier, self.images[torch.from_numpy(index)], key=f"{self.key}/{digest}",
-            labels=None if self.labels is None else self.labels[index], gates=self.gates,
-            parents=None if self.parents is None else self.parents.subset(index), batch_size=self.batch_size,
+            self.classifier,
+            self.images[torch.from_numpy(index)],
+            key=f"{self.key}/{digest}",
+            labels=None if self.labels is None else self.labels[index],
+            gates=self.gates,
+            parents=None if self.parents is None else self.parents.subset(index),
+            batch_size=self.batch_size,
             meter=self.meter,
-        )  # fmt: skip
+        )
         whole = self._pass()
         part._memo["pass"] = {name: array[index] for name, array in whole.items()}
         return part
@@ -117,8 +121,17 @@ class View:
         return self._twin(self.labels, gates)
 
     def _twin(self, labels: Ints | None, gates: Mapping[str, ClassGates]) -> View:
-        twin = View(self.classifier, self.images, key=self.key, labels=labels, gates=gates, parents=self.parents,
-                    store=self._store, batch_size=self.batch_size, meter=self.meter)  # fmt: skip
+        twin = View(
+            self.classifier,
+            self.images,
+            key=self.key,
+            labels=labels,
+            gates=gates,
+            parents=self.parents,
+            store=self._store,
+            batch_size=self.batch_size,
+            meter=self.meter,
+        )
         twin._memo = self._memo
         return twin
 

@@ -200,9 +200,11 @@ class KdPu:
         )
         layers = dropouts(net)
         self.notes = (
-            f"PU from the net's own dropout layers ({', '.join(layers)})" if layers else
-            f"PU from dropout of rate {self.rate:g} put before the last linear layer: the net has no dropout of its own"
-        )  # fmt: skip
+            f"PU from the net's own dropout layers ({', '.join(layers)})"
+            if layers
+            else f"PU from dropout of rate {self.rate:g} put before the last linear layer: "
+            "the net has no dropout of its own"
+        )
         return self
 
     def characteristics(self, x: View) -> Floats:

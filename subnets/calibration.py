@@ -39,8 +39,7 @@ def fit_calibration(logits: torch.Tensor, labels: torch.Tensor) -> Calibration:
     # Start at the scale where logits spread by about 1, else the first step of L-BFGS may leap.
     log_scale = (-logits.std().clamp(min=1e-6).log()).clone().requires_grad_()
     bias = (-logits.mean(0) * log_scale.exp()).detach().clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([log_scale, bias], max_iter=200, line_search_fn="strong_wolfe",
-                                  tolerance_grad=1e-8)  # fmt: skip
+    optimizer = torch.optim.LBFGS([log_scale, bias], max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=1e-8)
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()

@@ -13,8 +13,16 @@ from ..bench.models.classifier import Classifier
 
 #: Modules that work on each channel alone, keep a channel of zeros at zero and let a factor >= 0 through. (Dropout does
 #: nothing in evaluation mode.)
-CHANNELWISE = (nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Identity,
-               nn.Dropout, nn.Dropout2d)  # fmt: skip
+CHANNELWISE = (
+    nn.ReLU,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.Identity,
+    nn.Dropout,
+    nn.Dropout2d,
+)
 
 
 @dataclass

@@ -34,11 +34,20 @@ def class_subnets(classifier: Classifier, gates: ClassGates, taps: Sequence[str]
     local = {path: gate.to(classifier.mean) for path, gate in gates.items() if classifier.stage_of(path) < stop}
     # No copy of what lies beyond the last tap: heads of old ImageNet nets are half a gigabyte.
     stages = OrderedDict(list(classifier.net.named_children())[:stop])
-    net = Classifier(
-        copy.deepcopy(nn.Sequential(stages)), mean=classifier.mean.flatten().tolist(),
-        std=classifier.std.flatten().tolist(), taps=taps, gate_positions={"gated": tuple(local)},
-        classes=classifier.classes, shape=classifier.shape,
-    ).to(classifier.mean).eval().requires_grad_(False)  # fmt: skip
+    net = (
+        Classifier(
+            copy.deepcopy(nn.Sequential(stages)),
+            mean=classifier.mean.flatten().tolist(),
+            std=classifier.std.flatten().tolist(),
+            taps=taps,
+            gate_positions={"gated": tuple(local)},
+            classes=classifier.classes,
+            shape=classifier.shape,
+        )
+        .to(classifier.mean)
+        .eval()
+        .requires_grad_(False)
+    )
     # A tapped convolution keeps its BatchNorm too: the tap lies between the two.
     fold_batchnorm(net.net, (*local, *taps))
     net.to(memory_format=torch.channels_last)

@@ -106,8 +106,16 @@ def _learn_all(
             epoch, met = choose_epoch(losses, active, options.tau, options.fallback)
             for path in net.paths:
                 parts[path].append(epochs[epoch].gates[path][row].float())
-            rows.append({"class": label, "images": len(train[label]), "epoch": epoch + 1, "tau_met": met,
-                         "losses": losses, "active_by_epoch": active})  # fmt: skip
+            rows.append(
+                {
+                    "class": label,
+                    "images": len(train[label]),
+                    "epoch": epoch + 1,
+                    "tau_met": met,
+                    "losses": losses,
+                    "active_by_epoch": active,
+                }
+            )
     gates: ClassGates = {path: torch.stack(stack) for path, stack in parts.items()}
     alive = binarise(gates, options.threshold)
     # A dead gate becomes exactly 0 in continuous gates as well, else "dead" channels would leak a little.
@@ -120,14 +128,18 @@ def split_classes(labels: Ints, classes: int, options: GateOptions) -> tuple[lis
     Both are at most ``images_per_class``. Raises UserError where a class has fewer than two images.
     """
     if len(labels) and labels.max() >= classes:
-        raise UserError(f"An image has label {labels.max()} and the net has {classes} classes (from 0); "
-                        "give the training images that the net was made for.")  # fmt: skip
+        raise UserError(
+            f"An image has label {labels.max()} and the net has {classes} classes (from 0); "
+            "give the training images that the net was made for."
+        )
     train, held_out = [], []
     for label in range(classes):
         own = np.flatnonzero(labels == label)
         if len(own) < 2:
-            raise UserError(f"Class {label} has {len(own)} training images, and a subnet needs at least 2 (one is held "
-                            "out); give more images of it.")  # fmt: skip
+            raise UserError(
+                f"Class {label} has {len(own)} training images, and a subnet needs at least 2 (one is held "
+                "out); give more images of it."
+            )
         own = draw(options.seed, "split", label).permutation(own)
         cut = max(1, round(len(own) * options.holdout))
         cut = min(cut, len(own) - 1)
@@ -153,8 +165,12 @@ def held_out_scores(
     index = np.concatenate([own, others])
     row = {path: gate[label : label + 1].to(net.device, net.dtype) for path, gate in gates.items()}
     with torch.no_grad():
-        gated = torch.cat([net.logits(images.hidden(index[begin : begin + BATCH]), row)[:, label]
-                           for begin in range(0, len(index), BATCH)])  # fmt: skip
+        gated = torch.cat(
+            [
+                net.logits(images.hidden(index[begin : begin + BATCH]), row)[:, label]
+                for begin in range(0, len(index), BATCH)
+            ]
+        )
     full = images.logits[torch.from_numpy(index).to(net.device), label]
     chosen = torch.full_like(full, label, dtype=torch.int64)
     result: dict[str, Any] = {"held_out": [len(own), len(others)]}

@@ -120,8 +120,10 @@ def gates_from_arrays(arrays: Mapping[str, Floats]) -> ClassGates:
         raise UserError(f"There are no gates among the arrays; their names must start with {PREFIX!r}.")
     for path, array in gates.items():
         if array.ndim != 2 or not np.isfinite(array).all() or (array < 0).any():
-            raise UserError(f"The gates of {path!r} are no gates: they must be finite, at least 0 and of shape "
-                            f"(classes, channels), not {array.shape}.")  # fmt: skip
+            raise UserError(
+                f"The gates of {path!r} are no gates: they must be finite, at least 0 and of shape "
+                f"(classes, channels), not {array.shape}."
+            )
     if len({len(array) for array in gates.values()}) > 1:
         raise UserError(f"The gates of {', '.join(gates)} differ in their number of classes; they are not of one net.")
     return {path: torch.from_numpy(np.array(array, np.float32)) for path, array in gates.items()}

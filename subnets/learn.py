@@ -126,8 +126,10 @@ def learn(
     """
     labels = torch.tensor(list(chunk), device=net.device)
     channels = net.net.channels(net.paths)
-    gates = {path: torch.full((len(chunk), channels[path]), options.init, dtype=net.dtype, device=net.device)
-             for path in net.paths}  # fmt: skip
+    gates = {
+        path: torch.full((len(chunk), channels[path]), options.init, dtype=net.dtype, device=net.device)
+        for path in net.paths
+    }
     for gate in gates.values():
         gate.requires_grad_()
     adam = RowAdam(list(gates.values()), options.learning_rate)

@@ -61,8 +61,11 @@ def test_committed_results_come_from_the_suite_that_ships(folder):
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_a_committed_figure_is_the_mean_over_replicates_of_its_scores(folder):
     """One detector a suite, by the plain AUROC: the strict protocol's first seen cell."""
-    entry = next(e for e in read_entries(folder)
-                 if e["detector"]["label"] == "subnet-mahalanobis" and e["protocol"]["name"] == "strict")  # fmt: skip
+    entry = next(
+        e
+        for e in read_entries(folder)
+        if e["detector"]["label"] == "subnet-mahalanobis" and e["protocol"]["name"] == "strict"
+    )
     scores = read_scores(folder, entry)
     attack = next(iter(entry["attacks"]))
     found = []

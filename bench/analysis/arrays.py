@@ -58,12 +58,16 @@ def figure_arrays(
     differ in length or fewer than `MINIMUM_IMAGES` images are usable.
     """
     if len(clean) != len(adversarial):
-        raise UserError(f"Figure 2 needs the adversarial versions of the same images; there are {len(clean)} clean and "
-                        f"{len(adversarial)} adversarial ones.")  # fmt: skip
+        raise UserError(
+            f"Figure 2 needs the adversarial versions of the same images; there are {len(clean)} clean and "
+            f"{len(adversarial)} adversarial ones."
+        )
     able = np.unique(np.asarray(usable, np.int64))
     if len(able) < MINIMUM_IMAGES:
-        raise UserError(f"Figure 2 needs {MINIMUM_IMAGES} images that are named right and fooled by its attack, and "
-                        f"there are {len(able)}; attack more images, or choose another attack.")  # fmt: skip
+        raise UserError(
+            f"Figure 2 needs {MINIMUM_IMAGES} images that are named right and fooled by its attack, and "
+            f"there are {len(able)}; attack more images, or choose another attack."
+        )
     drawn = np.random.default_rng(seed).permutation(able)[:count]
     chosen = np.sort(drawn)
     found: dict[str, list[npt.NDArray[Any]]] = {}
@@ -132,8 +136,9 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
         if "dataset" not in metadata:
             raise KeyError("dataset")
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read as arrays of a figure ({type(error).__name__}: {error}); "
-                        "run its suite again.") from None  # fmt: skip
+        raise UserError(
+            f"{path} cannot be read as arrays of a figure ({type(error).__name__}: {error}); run its suite again."
+        ) from None
     return arrays, metadata
 
 
@@ -149,9 +154,14 @@ def read_features(folder: Path) -> tuple[Arrays, dict[str, str]]:
     features = [arrays[name] for name in REPRESENTATIONS if name in arrays]
     paired = len(true) > 0 and np.array_equal(true, false) and len(np.unique(true)) == len(true)
     rows = len(arrays["image"])
-    if not paired or rows != 2 * len(true) or len(arrays["predicted"]) != rows or any(
-        f.ndim != 2 or len(f) != rows or not np.isfinite(f).all() for f in features
-    ):  # fmt: skip
-        raise UserError(f"The arrays of {path} do not belong together (each image once true and once adversarial, with "
-                        "finite features); run its suite again.")  # fmt: skip
+    if (
+        not paired
+        or rows != 2 * len(true)
+        or len(arrays["predicted"]) != rows
+        or any(f.ndim != 2 or len(f) != rows or not np.isfinite(f).all() for f in features)
+    ):
+        raise UserError(
+            f"The arrays of {path} do not belong together (each image once true and once adversarial, with "
+            "finite features); run its suite again."
+        )
     return arrays, metadata

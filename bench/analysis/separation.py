@@ -75,8 +75,11 @@ def two_sample_auroc(
 
 def measured(arrays: Arrays) -> dict[str, Estimate]:
     """The k-NN two-sample AUROC of every representation that the arrays of figure 2 hold."""
-    return {name: two_sample_auroc(arrays[name], arrays["adversarial"] > 0, arrays["image"])
-            for name in REPRESENTATIONS if name in arrays}  # fmt: skip
+    return {
+        name: two_sample_auroc(arrays[name], arrays["adversarial"] > 0, arrays["image"])
+        for name in REPRESENTATIONS
+        if name in arrays
+    }
 
 
 SEPARATION_NOTE = (

@@ -104,8 +104,12 @@ class Board:
     @cached_property
     def remarks(self) -> dict[str, int]:
         """What is said of cells with a value, numbered in the order of the table."""
-        said = (row.cells[pair]["remark"] for row in self.rows for pair in self.columns if pair in row.cells
-                and row.cells[pair]["auroc"] is not None)  # fmt: skip
+        said = (
+            row.cells[pair]["remark"]
+            for row in self.rows
+            for pair in self.columns
+            if pair in row.cells and row.cells[pair]["auroc"] is not None
+        )
         return {text: number for number, text in enumerate(dict.fromkeys(t for t in said if t), start=1)}
 
 
@@ -169,10 +173,19 @@ def boards(entries: Sequence[Checked]) -> tuple[list[Board], list[LeftOut]]:
 
 def _place(entry: Entry) -> tuple[str, ...]:
     """What must agree in one table: data, net, suite, protocol and the adversarial images themselves."""
-    attacks = [[label, *(a[k] for k in ("name", "library", "preset", "parameters", "clean_correct", "successes"))]
-               for label, a in entry["attacks"].items()]  # fmt: skip
-    return (entry["dataset"]["name"], net_of(entry), entry["suite"]["name"], entry["protocol"]["name"],
-            entry["dataset"]["sha256"], entry["model"]["sha256"], canonical(attacks))  # fmt: skip
+    attacks = [
+        [label, *(a[k] for k in ("name", "library", "preset", "parameters", "clean_correct", "successes"))]
+        for label, a in entry["attacks"].items()
+    ]
+    return (
+        entry["dataset"]["name"],
+        net_of(entry),
+        entry["suite"]["name"],
+        entry["protocol"]["name"],
+        entry["dataset"]["sha256"],
+        entry["model"]["sha256"],
+        canonical(attacks),
+    )
 
 
 def _board(name: str, own: Sequence[Checked], refused: dict[str, LeftOut]) -> Board:
@@ -187,8 +200,18 @@ def _board(name: str, own: Sequence[Checked], refused: dict[str, LeftOut]) -> Bo
     nobody = [column_title(pair) for pair in columns if pair not in able]
     if nobody:
         notes.append(f"No detector has a value for {', '.join(nobody)}; the worst case is over the other columns.")
-    return Board(name, head["suite"]["name"], head["dataset"]["name"], net_of(head), head["protocol"]["name"],
-                 columns, ranked, tuple(rows), marks, tuple(notes))  # fmt: skip
+    return Board(
+        name,
+        head["suite"]["name"],
+        head["dataset"]["name"],
+        net_of(head),
+        head["protocol"]["name"],
+        columns,
+        ranked,
+        tuple(rows),
+        marks,
+        tuple(notes),
+    )
 
 
 def _row(checked: Checked, cells: Mapping[Pair, dict[str, Any]], ranked: Sequence[Pair]) -> Row:
@@ -213,8 +236,9 @@ class _Best(BaseModel):
 _BESTS = TypeAdapter(list[_Best])
 
 
-def _marks(own: Sequence[Checked], rows: Sequence[Row], columns: Sequence[Pair], refused: dict[str, LeftOut]
-           ) -> tuple[dict[Pair, frozenset[str]], list[str]]:  # fmt: skip
+def _marks(
+    own: Sequence[Checked], rows: Sequence[Row], columns: Sequence[Pair], refused: dict[str, LeftOut]
+) -> tuple[dict[Pair, frozenset[str]], list[str]]:
     """Who shares the mark of the best of each column, from the comparisons that the suite wrote, and what is amiss."""
     bests: list[_Best] = []
     for folder in dict.fromkeys(each.folder for each in own):
@@ -229,8 +253,11 @@ def _marks(own: Sequence[Checked], rows: Sequence[Row], columns: Sequence[Pair],
     marks: dict[Pair, frozenset[str]] = {}
     stale: list[str] = []
     for pair in columns:
-        values = {row.label: row.cells[pair]["auroc"] for row in rows
-                  if pair in row.cells and row.cells[pair]["auroc"] is not None}  # fmt: skip
+        values = {
+            row.label: row.cells[pair]["auroc"]
+            for row in rows
+            if pair in row.cells and row.cells[pair]["auroc"] is not None
+        }
         stated = [b for b in bests if (b.fit_on, b.test_on) == pair]
         if not values or not bests:
             continue
@@ -240,8 +267,9 @@ def _marks(own: Sequence[Checked], rows: Sequence[Row], columns: Sequence[Pair],
             marks[pair] = frozenset([stated[0].best, *stated[0].not_separable])
     notes = []
     if stale:
-        notes.append(f"No mark in {', '.join(stale)}: the comparisons were made before the entries changed; run the "
-                     "suite again.")  # fmt: skip
+        notes.append(
+            f"No mark in {', '.join(stale)}: the comparisons were made before the entries changed; run the suite again."
+        )
     if not bests:
         notes.append("No column has marks: there are no comparisons beside the entries; run the suite again.")
     return marks, notes

@@ -15,8 +15,29 @@ from ..harness.entry import Checked
 from ..harness.tables import percent
 from .boards import Board, Row
 
-_TIDY = ("suite", "dataset", "model", "protocol", "detector", "control", "fit_on", "test_on", "seen", "auroc", "low",
-         "high", "fpr95", "aupr", "accuracy", "noise_auroc", "split_sd", "gate_sd", "n_fit", "n", "remark")  # fmt: skip
+_TIDY = (
+    "suite",
+    "dataset",
+    "model",
+    "protocol",
+    "detector",
+    "control",
+    "fit_on",
+    "test_on",
+    "seen",
+    "auroc",
+    "low",
+    "high",
+    "fpr95",
+    "aupr",
+    "accuracy",
+    "noise_auroc",
+    "split_sd",
+    "gate_sd",
+    "n_fit",
+    "n",
+    "remark",
+)
 _NUMBERS = _TIDY[9:20]
 
 
@@ -36,15 +57,24 @@ def board_frame(board: Board) -> pd.DataFrame:
     """A board's rows with plain numbers: AUROC and FPR in [0, 1], an interval as two columns of its own."""
     rows = []
     for row in board.rows:
-        made = {"detector": row.label, "control": row.control, "worst case": _value(row, row.worst, "auroc"),
-                "worst case is": column_title(row.worst) if row.worst else row.why_unranked}  # fmt: skip
+        made = {
+            "detector": row.label,
+            "control": row.control,
+            "worst case": _value(row, row.worst, "auroc"),
+            "worst case is": column_title(row.worst) if row.worst else row.why_unranked,
+        }
         for pair in board.columns:
             for name, title in (("auroc", ""), ("low", " low"), ("high", " high")):
                 made[f"{column_title(pair)}{title}"] = _value(row, pair, name)
         detector = row.entry["detector"]
-        made |= {"highest FPR at 95% TPR": _value(row, row.highest_fpr, "fpr95"), "ms an image": row.milliseconds,
-                 "needs": " ".join(row.needs), "paper": detector["title"], "year": detector["year"],
-                 "url": detector.get("url", "")}  # fmt: skip
+        made |= {
+            "highest FPR at 95% TPR": _value(row, row.highest_fpr, "fpr95"),
+            "ms an image": row.milliseconds,
+            "needs": " ".join(row.needs),
+            "paper": detector["title"],
+            "year": detector["year"],
+            "url": detector.get("url", ""),
+        }
         rows.append(made)
     return pd.DataFrame(rows)
 
@@ -68,15 +98,17 @@ def shown_rows(board: Board) -> tuple[list[str], list[list[str]]]:
     rows = []
     for row in board.rows:
         cells = [_shown(row, pair) + (" †" if row.label in board.marks.get(pair, ()) else "") for pair in board.columns]
-        rows.append([
-            row.label + (" (control)" if row.control else ""),
-            f"{_shown(row, row.worst)} ({column_title(row.worst)})" if row.worst else f"– ({row.why_unranked})",
-            *cells,
-            percent(_value(row, row.highest_fpr, "fpr95")),
-            "–" if row.milliseconds is None else f"{row.milliseconds:.2f}",
-            ", ".join(row.needs),
-            str(row.entry["detector"]["year"]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                row.label + (" (control)" if row.control else ""),
+                f"{_shown(row, row.worst)} ({column_title(row.worst)})" if row.worst else f"– ({row.why_unranked})",
+                *cells,
+                percent(_value(row, row.highest_fpr, "fpr95")),
+                "–" if row.milliseconds is None else f"{row.milliseconds:.2f}",
+                ", ".join(row.needs),
+                str(row.entry["detector"]["year"]),
+            ]
+        )
     return heads, rows
 
 
@@ -103,12 +135,23 @@ def latex(board: Board) -> str:
     def line(texts: Sequence[str]) -> str:
         return " & ".join(_latex(text) for text in texts) + r" \\"
 
-    return "\n".join([
-        "% needs \\usepackage{booktabs}",
-        "\\begin{table}", "\\centering", f"\\caption{{{_latex(caption(board))}}}",
-        f"\\begin{{tabular}}{{l{'r' * (len(heads) - 3)}ll}}", "\\toprule", line(heads), "\\midrule", *map(line, rows),
-        "\\bottomrule", "\\end{tabular}", "\\end{table}", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            "\\begin{table}",
+            "\\centering",
+            f"\\caption{{{_latex(caption(board))}}}",
+            f"\\begin{{tabular}}{{l{'r' * (len(heads) - 3)}ll}}",
+            "\\toprule",
+            line(heads),
+            "\\midrule",
+            *map(line, rows),
+            "\\bottomrule",
+            "\\end{tabular}",
+            "\\end{table}",
+            "",
+        ]
+    )
 
 
 def caption(board: Board) -> str:
@@ -124,9 +167,23 @@ def _markdown(text: str) -> str:
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
 
 
-_TEX = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-        "†": r"$^\dagger$", "–": "--", "·": r"$\cdot$"}  # fmt: skip
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "†": r"$^\dagger$",
+    "–": "--",
+    "·": r"$\cdot$",
+}
 
 
 def _latex(text: str) -> str:

@@ -22,8 +22,12 @@ from .boards import Board, Results, Row, by_attack, by_detector, papers, slug, w
 from .reproduce import Reruns
 from .svg import HISTOGRAM_HEIGHT, WIDTH, bars_paths, roc_path
 
-_KINDS = {"csv": "text/csv", "md": "text/markdown", "tex": "application/x-tex",
-          "parquet": "application/vnd.apache.parquet"}  # fmt: skip
+_KINDS = {
+    "csv": "text/csv",
+    "md": "text/markdown",
+    "tex": "application/x-tex",
+    "parquet": "application/vnd.apache.parquet",
+}
 
 
 def asset(name: str) -> str:
@@ -54,14 +58,28 @@ def table_library() -> tuple[str, str]:
 @cache
 def _environment() -> Environment:
     """The templates, compiled once; what differs between sites is given at rendering."""
-    made = Environment(loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                       lstrip_blocks=True, keep_trailing_newline=True)  # fmt: skip
+    made = Environment(
+        loader=FunctionLoader(asset),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     made.filters |= {"percent": percent, "number": _number}
     made.globals |= {
-        "version": version("subnetbench"), "metrics": METRICS, "column_title": column_title, "papers": papers,
-        "web_address": web_address, "slug": slug, "stem": stem, "roc_path": roc_path, "bars_paths": bars_paths,
-        "bars_width": WIDTH, "bars_height": HISTOGRAM_HEIGHT,
-    }  # fmt: skip
+        "version": version("subnetbench"),
+        "metrics": METRICS,
+        "column_title": column_title,
+        "papers": papers,
+        "web_address": web_address,
+        "slug": slug,
+        "stem": stem,
+        "roc_path": roc_path,
+        "bars_paths": bars_paths,
+        "bars_width": WIDTH,
+        "bars_height": HISTOGRAM_HEIGHT,
+    }
     return made
 
 
@@ -73,10 +91,18 @@ class Pages:
         self._embedded: dict[str, str] = {}
         self._root = ""
         self._site = {
-            "single": single, "boards": results.boards, "track": results.track, "left_out": results.left_out,
-            "detectors": self.detectors, "attacks": self.attacks, "groups": _groups(results.boards),
-            "needs": self._needs, "to": self._to, "file": self._file, "rerun": self._rerun,
-        }  # fmt: skip
+            "single": single,
+            "boards": results.boards,
+            "track": results.track,
+            "left_out": results.left_out,
+            "detectors": self.detectors,
+            "attacks": self.attacks,
+            "groups": _groups(results.boards),
+            "needs": self._needs,
+            "to": self._to,
+            "file": self._file,
+            "rerun": self._rerun,
+        }
 
     @cached_property
     def detectors(self) -> dict[str, list[tuple[Board, Row]]]:
@@ -112,9 +138,13 @@ class Pages:
         scripts = [_script(text) for text in (asset("site.js"), library)]
         hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
         return self._page(
-            "single.html", "", head_script=Markup(scripts[0]), table_script=Markup(scripts[1]), script_hashes=hashes,
+            "single.html",
+            "",
+            head_script=Markup(scripts[0]),
+            table_script=Markup(scripts[1]),
+            script_hashes=hashes,
             styles=[Markup(text.replace("</", "<\\/")) for text in (library_style, asset("site.css"))],
-        )  # fmt: skip
+        )
 
     def _page(self, template: str, root: str, **context: Any) -> str:
         self._root = root

@@ -82,8 +82,15 @@ def alone(suite: Suite, label: str, protocol: str) -> Suite | None:
     if not detectors or not protocols or not re.match(NAME, name):
         return None
     statistics = suite.statistics.model_copy(update={"comparisons": []})
-    return suite.model_copy(update={"name": name, "detectors": detectors, "protocols": protocols, "sensitivity": None,
-                                    "statistics": statistics})  # fmt: skip
+    return suite.model_copy(
+        update={
+            "name": name,
+            "detectors": detectors,
+            "protocols": protocols,
+            "sensitivity": None,
+            "statistics": statistics,
+        }
+    )
 
 
 def toml(content: Mapping[str, Any]) -> str:
@@ -91,8 +98,13 @@ def toml(content: Mapping[str, Any]) -> str:
     plain = {k: v for k, v in content.items() if v is not None}
     lines = [f"{_key(k)} = {_inline(v)}" for k, v in plain.items() if not isinstance(v, dict) and not _tables(v)]
     for name, value in plain.items():
-        for head, table in ([(f"[{_key(name)}]", value)] if isinstance(value, dict) else
-                            [(f"[[{_key(name)}]]", each) for each in value] if _tables(value) else []):  # fmt: skip
+        for head, table in (
+            [(f"[{_key(name)}]", value)]
+            if isinstance(value, dict)
+            else [(f"[[{_key(name)}]]", each) for each in value]
+            if _tables(value)
+            else []
+        ):
             lines += ["", head, *(f"{_key(k)} = {_inline(v)}" for k, v in table.items() if v is not None)]
     return "\n".join(lines) + "\n"
 

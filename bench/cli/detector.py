@@ -45,8 +45,10 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
             f"\npip install --editable {folder}\n"
             f"subnetbench validate-detector {name}\n"
             f"subnetbench run digits --detector {name}",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
     @app.command(name="validate-detector")
     def validate_detector(
@@ -67,8 +69,11 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
             _print(out, check)
         failed, warned = (sum(c.outcome == outcome for c in checks) for outcome in ("fails", "warning"))
         held = sum(c.outcome == "passes" for c in checks)
-        out.print(f"\n{name}: {held} checks pass, {failed} fail, {warned} warnings "
-                  f"({time.monotonic() - began:.0f} s).", highlight=False, markup=False)  # fmt: skip
+        out.print(
+            f"\n{name}: {held} checks pass, {failed} fail, {warned} warnings ({time.monotonic() - began:.0f} s).",
+            highlight=False,
+            markup=False,
+        )
         if failed:
             raise typer.Exit(1)
 

@@ -43,11 +43,13 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
         data_root: Annotated[Path | None, typer.Option("--data-root", help="Where data sets lie, as for run.")] = None,
         store: Annotated[
             Path | None,
-            typer.Option("--store", help="Take nets, attacks and gates from here; scores are always made anew. "
-                                         "Default: an empty one."),
+            typer.Option(
+                "--store",
+                help="Take nets, attacks and gates from here; scores are always made anew. Default: an empty one.",
+            ),
         ] = None,
         device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Recompute an entry's figures from its scores and check its hashes; exit code 1 where something differs."""
         from ..core.device import choose_device
 
@@ -55,8 +57,7 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
         if base is not None and (len(entries) != 1 or not entries[0].is_dir()):
             raise UserError("--base goes with one results folder, whose earlier state it is.")
         where = choose_device(device)
-        found = [_verify(each, base, rerun, sample_seed, (store, data_root, where), (out, console))
-                 for each in entries]  # fmt: skip
+        found = [_verify(each, base, rerun, sample_seed, (store, data_root, where), (out, console)) for each in entries]
         if not all(found):
             raise typer.Exit(1)
 
@@ -70,7 +71,7 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
         device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
         data_root: Annotated[Path | None, typer.Option("--data-root", help="As for run.")] = None,
         store: Annotated[Path | None, typer.Option("--store", help="As for run.")] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Pack a suite's attacked images into one file; what is not in the store is crafted first."""
         from ..core.progress import Bars
         from ..exchange.attacks import export
@@ -82,21 +83,23 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
         for each in manifest.sets:
             images = sum(chunk.count for chunk in each.chunks)
             out.print(f"{each.label}: {images} images, {each.library} {each.version}", markup=False, highlight=False)
-        out.print(f"{out_file}: {out_file.stat().st_size / 1e6:.1f} MB, {manifest.dataset.name} "
-                  f"{manifest.dataset.sha256[:12]}, {manifest.model.name} {manifest.model.sha256[:12]}",
-                  markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+        out.print(
+            f"{out_file}: {out_file.stat().st_size / 1e6:.1f} MB, {manifest.dataset.name} "
+            f"{manifest.dataset.sha256[:12]}, {manifest.model.name} {manifest.model.sha256[:12]}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
     @app.command(name="import")
     def import_(
         file: Annotated[Path, typer.Argument(help="What `export` wrote.")],
-        suite: Annotated[
-            str | None, typer.Option("--suite", help="Its suite, where it is not one that ships.")
-        ] = None,
+        suite: Annotated[str | None, typer.Option("--suite", help="Its suite, where it is not one that ships.")] = None,
         classes: Annotated[str | None, typer.Option("--classes", help="As for run.")] = None,
         device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
         data_root: Annotated[Path | None, typer.Option("--data-root", help="As for run.")] = None,
         store: Annotated[Path | None, typer.Option("--store", help="As for run.")] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Put another's attacked images into the store, so that `run` scores exactly these; all or none of them."""
         from ..core.progress import Bars
         from ..exchange.archive import Archive
@@ -112,15 +115,25 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
                 bars.warn(note)
         given = {"--limit": manifest.limit, "--classes": classes, "--data-root": data_root, "--store": store}
         options = "".join(f" {name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
-        out.print(f"{count} images of {', '.join(each.label for each in manifest.sets)} are in {stages.store.root}.\n"
-                  f"subnetbench run {chosen}{options} --seed {manifest.seed} scores them.",
-                  markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+        out.print(
+            f"{count} images of {', '.join(each.label for each in manifest.sets)} are in {stages.store.root}.\n"
+            f"subnetbench run {chosen}{options} --seed {manifest.seed} scores them.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _stages(
-    suite: str, limit: int | None, seed: int | None, classes: str | None, device: str, data_root: Path | None,
-    store: Path | None, report: Bars,
-) -> Stages:  # fmt: skip
+    suite: str,
+    limit: int | None,
+    seed: int | None,
+    classes: str | None,
+    device: str,
+    data_root: Path | None,
+    store: Path | None,
+    report: Bars,
+) -> Stages:
     """A checked suite's stages, as `run` has them."""
     from ..core.device import choose_device
     from ..core.store import Store, default_store
@@ -137,9 +150,13 @@ def _stages(
 
 
 def _verify(
-    given: Path, base: Path | None, rerun: int, seed: int | None, hand: tuple[Path | None, Path | None, torch.device],
+    given: Path,
+    base: Path | None,
+    rerun: int,
+    seed: int | None,
+    hand: tuple[Path | None, Path | None, torch.device],
     consoles: tuple[Console, Console],
-) -> bool:  # fmt: skip
+) -> bool:
     import numpy as np
 
     from ..detection.audit import audited
@@ -211,8 +228,9 @@ def _say_line(out: Console, line: Line) -> None:
 def _sum_up(out: Console, audits: Sequence[Audit], gone: Sequence[Line], *, briefly: bool) -> None:
     from ..harness.audit import AS_IT_WAS
 
-    skipped = Counter((line.what, line.detail) for audit in audits for line in audit.lines
-                      if line.verdict == "not checked")  # fmt: skip
+    skipped = Counter(
+        (line.what, line.detail) for audit in audits for line in audit.lines if line.verdict == "not checked"
+    )
     if briefly and skipped:
         out.print("\nnot checked:")
         for (what, detail), count in skipped.items():

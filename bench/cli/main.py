@@ -84,13 +84,15 @@ def run(
     store: StoreOption = None,
     when: Annotated[
         When,
-        typer.Option(help="missing: compute what is absent; always: all anew; never: leave absent cells out; "
-                     "cached: end at the first absent one."),
+        typer.Option(
+            help="missing: compute what is absent; always: all anew; never: leave absent cells out; "
+            "cached: end at the first absent one."
+        ),
     ] = When.missing,
     output: Annotated[Path, typer.Option("--output", help="Results go to OUTPUT/<suite>.")] = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and an estimate of its cost.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a plug-in that raises.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Run a suite: from images to tables. What is in the store is not computed again."""
     from .. import runner
     from ..core.device import choose_device
@@ -107,9 +109,18 @@ def run(
         if detector:
             raise UserError(f"--detector goes with suites of detectors; {suite} compares saliency methods.")
         run_wsol(
-            found, limit=limit, seed=seed, classes=classes, device=choose_device(device), data_root=data_root,
-            store=where, output=output, dry_run=dry_run, console=console, out=out,
-        )  # fmt: skip
+            found,
+            limit=limit,
+            seed=seed,
+            classes=classes,
+            device=choose_device(device),
+            data_root=data_root,
+            store=where,
+            output=output,
+            dry_run=dry_run,
+            console=console,
+            out=out,
+        )
         return
     chosen = override(found, limit=limit, seed=seed, classes=classes, detectors=detector or ())
     with Bars(console) as bars:
@@ -120,9 +131,14 @@ def run(
             _print_table(title, rows)
             return
         result = runner.execute(
-            chosen, device=choose_device(device), data_root=data_root, store=where, output=output, report=bars,
+            chosen,
+            device=choose_device(device),
+            data_root=data_root,
+            store=where,
+            output=output,
+            report=bars,
             debug=debug,
-        )  # fmt: skip
+        )
     for table in _result_tables(result.entries, result.folder):
         out.print(table)
     out.print(
@@ -135,8 +151,10 @@ def run(
         f"\n{result.computed} artifacts computed, {result.reused} read from {where.root}\n"
         f"Report    {folder / 'tables' / 'report.md'}\nTables    {folder / 'tables'} (CSV and Markdown)\n"
         f"Entries   {folder / 'entries'}\nScores    {folder / 'scores'} (one row an image, parquet)",
-        highlight=False, soft_wrap=True, markup=False,
-    )  # fmt: skip
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
     if result.failures:
         console.print(f"\n{len(result.failures)} detectors could not be run:", style="yellow")
         for failure in result.failures:
@@ -200,32 +218,60 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     from ..core import registry
 
     if kind is Kind.suites:
-        rows = [{"suite": name, "title": tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""),
-                 "file": str(path)} for name, path in builtin_suites().items()]  # fmt: skip
+        rows = [
+            {
+                "suite": name,
+                "title": tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""),
+                "file": str(path),
+            }
+            for name, path in builtin_suites().items()
+        ]
     elif kind is Kind.weights:
         from ..models.weights import cards
 
-        rows = [{"weights": name, "data": card["data"], "right": f"{float(card['test_accuracy']):.2%}",
-                 "of": card["test_images"], "MB": f"{card['bytes'] / 1e6:.1f}"}
-                for name, card in cards().items()]  # fmt: skip
+        rows = [
+            {
+                "weights": name,
+                "data": card["data"],
+                "right": f"{float(card['test_accuracy']):.2%}",
+                "of": card["test_images"],
+                "MB": f"{card['bytes'] / 1e6:.1f}",
+            }
+            for name, card in cards().items()
+        ]
     elif kind is Kind.detectors:
         rows = []
         for name in registry.detectors:
             cls = registry.detectors.get(name)
-            rows.append({"detector": name + (" (control)" if cls.info.control else ""), "paper": cls.info.title,
-                         "year": cls.info.year, "needs": ", ".join(cls.info.needs),
-                         "from": "subnetbench" if registry.detectors.is_ours(name) else cls.__module__})  # fmt: skip
+            rows.append(
+                {
+                    "detector": name + (" (control)" if cls.info.control else ""),
+                    "paper": cls.info.title,
+                    "year": cls.info.year,
+                    "needs": ", ".join(cls.info.needs),
+                    "from": "subnetbench" if registry.detectors.is_ours(name) else cls.__module__,
+                }
+            )
     elif kind is Kind.attacks:
         rows = []
         for name in registry.attacks:
             cls = registry.attacks.get(name)  # a stranger's may say these of its instances alone
             told = [getattr(cls, key, "") for key in ("title", "year", "threat", "norm")]
-            rows.append({"attack": name, "paper": str(told[0] or _first_line(cls)), "year": str(told[1]),
-                         "threat": str(told[2]), "norm": str(told[3])})  # fmt: skip
+            rows.append(
+                {
+                    "attack": name,
+                    "paper": str(told[0] or _first_line(cls)),
+                    "year": str(told[1]),
+                    "threat": str(told[2]),
+                    "norm": str(told[3]),
+                }
+            )
     else:
         items: Any = {
-            Kind.datasets: registry.datasets, Kind.models: registry.models, Kind.saliencymethods: registry.saliency,
-        }[kind]  # fmt: skip
+            Kind.datasets: registry.datasets,
+            Kind.models: registry.models,
+            Kind.saliencymethods: registry.saliency,
+        }[kind]
         rows = [{kind.value[:-1]: name, "what": _first_line(items.get(name))} for name in items]
     _print_table(kind.value, rows)
 
@@ -253,8 +299,10 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
 
         wsol.check(suite)
         maps = len(suite.models) * len(suite.saliency) * len(suite.localisation.variants)
-        out.print(f"{escape(file)} is a valid suite: {len(suite.models)} nets x {len(suite.saliency)} methods "
-                  f"x {len(suite.localisation.variants)} variants = {maps} kinds of maps.")  # fmt: skip
+        out.print(
+            f"{escape(file)} is a valid suite: {len(suite.models)} nets x {len(suite.saliency)} methods "
+            f"x {len(suite.localisation.variants)} variants = {maps} kinds of maps."
+        )
         return
     report = Silent()
     with tempfile.TemporaryDirectory() as folder:
@@ -263,8 +311,10 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
     for warning in report.warnings:
         console.print(warning, style="yellow", markup=False, highlight=False, soft_wrap=True)
     cells = len(suite.detectors) * len(suite.attacks) ** 2 * len(suite.protocols)
-    out.print(f"{escape(file)} is a valid suite: {len(suite.detectors)} detectors x {len(suite.attacks)} attacks "
-              f"x {len(suite.protocols)} protocols = {cells} cells.")  # fmt: skip
+    out.print(
+        f"{escape(file)} is a valid suite: {len(suite.detectors)} detectors x {len(suite.attacks)} attacks "
+        f"x {len(suite.protocols)} protocols = {cells} cells."
+    )
 
 
 @app.command()
@@ -313,10 +363,17 @@ def train(
     command = f"subnetbench train {suite}" + (f" --ship {ship}" if ship else "") + (f" --as {name}" if name else "")
     for each in nets:
         train_net(
-            each, Store(store or default_store()), device=choose_device(device), data_root=data_root,
-            out_file=out_file, ship=ship, name=name, command=command + (f" --seed {seed}" if seed is not None else ""),
-            console=console, out=out,
-        )  # fmt: skip
+            each,
+            Store(store or default_store()),
+            device=choose_device(device),
+            data_root=data_root,
+            out_file=out_file,
+            ship=ship,
+            name=name,
+            command=command + (f" --seed {seed}" if seed is not None else ""),
+            console=console,
+            out=out,
+        )
 
 
 @app.command()

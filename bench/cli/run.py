@@ -22,13 +22,25 @@ from ..localisation.suite import WsolSuite
 
 
 def run_wsol(
-    suite: WsolSuite, *, limit: int | None, seed: int | None, classes: str | None, device: torch.device,
-    data_root: Path | None, store: Store, output: Path, dry_run: bool, console: Console, out: Console,
-) -> None:  # fmt: skip
+    suite: WsolSuite,
+    *,
+    limit: int | None,
+    seed: int | None,
+    classes: str | None,
+    device: torch.device,
+    data_root: Path | None,
+    store: Store,
+    output: Path,
+    dry_run: bool,
+    console: Console,
+    out: Console,
+) -> None:
     """Run a localisation suite and print its tables; with ``dry_run`` only what it would do."""
     if classes is not None:
-        raise UserError("--classes goes with suites of detectors; a localisation suite lists its classes in "
-                        "dataset.parameters.classes.")  # fmt: skip
+        raise UserError(
+            "--classes goes with suites of detectors; a localisation suite lists its classes in "
+            "dataset.parameters.classes."
+        )
     chosen = changed(suite, limit=limit, seed=seed)
     if dry_run:
         wsol.check(chosen)
@@ -47,8 +59,10 @@ def run_wsol(
         f"\n{result.computed} artifacts computed, {result.reused} read from {store.root}\n"
         f"Report    {folder / 'tables' / 'report.md'}\nTables    {folder / 'tables'} (CSV and Markdown)\n"
         f"Entries   {folder / 'localisation'} (with one row an image, parquet)",
-        highlight=False, soft_wrap=True, markup=False,
-    )  # fmt: skip
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
     if result.failures:
         console.print(f"\n{len(result.failures)} maps could not be made:", style="yellow")
         for failure in result.failures:
@@ -63,8 +77,9 @@ def grid(suite: WsolSuite) -> Table:
         table.add_column(name, overflow="fold")
     for part in suite.models:
         weights = part.weights or "trained first"
-        table.add_row(part.title, weights, ", ".join(s.title for s in suite.saliency),
-                      ", ".join(suite.localisation.variants))  # fmt: skip
+        table.add_row(
+            part.title, weights, ", ".join(s.title for s in suite.saliency), ", ".join(suite.localisation.variants)
+        )
     return table
 
 

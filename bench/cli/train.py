@@ -18,9 +18,18 @@ from ..models.weights import publish, save_weights, to_half
 
 
 def train_net(
-    suite: NetSuite, store: Store, *, device: torch.device, data_root: Path | None, out_file: Path | None,
-    ship: Path | None, name: str | None, command: str, console: Console, out: Console,
-) -> None:  # fmt: skip
+    suite: NetSuite,
+    store: Store,
+    *,
+    device: torch.device,
+    data_root: Path | None,
+    out_file: Path | None,
+    ship: Path | None,
+    name: str | None,
+    command: str,
+    console: Console,
+    out: Console,
+) -> None:
     """Train into the store and say what came out; also write the weights to a file, also publish them as float16.
 
     They are published under ``name``, or the data set's and the net's.

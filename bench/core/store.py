@@ -109,8 +109,10 @@ class Store:
         digest, body = blob[:64], blob[64:]
         if hashlib.sha256(body).hexdigest().encode() != digest:
             mend = self.when in ("missing", "always")
-            self.warn(f"The stored {kind} {path.name} is damaged (its sha256 differs) and is "
-                      f"{'built again' if mend else 'left out'}.")  # fmt: skip
+            self.warn(
+                f"The stored {kind} {path.name} is damaged (its sha256 differs) and is "
+                f"{'built again' if mend else 'left out'}."
+            )
             if mend:
                 path.unlink(missing_ok=True)
             return None
@@ -121,9 +123,13 @@ class Store:
     def write(self, kind: str, key: str, arrays: Arrays, meta: Meta) -> None:
         path = self.path(kind, key)
         text = canonical(meta).encode()
-        body = len(text).to_bytes(8, "little") + text + dump_tensors(
-            {name: np.asarray(array, order="C") for name, array in arrays.items()}  # keeps a scalar a scalar
-        )  # fmt: skip
+        body = (
+            len(text).to_bytes(8, "little")
+            + text
+            + dump_tensors(
+                {name: np.asarray(array, order="C") for name, array in arrays.items()}  # keeps a scalar a scalar
+            )
+        )
         self._make(path.parent)
         try:
             replace_file(path, hashlib.sha256(body).hexdigest().encode() + body)
@@ -153,10 +159,14 @@ class Store:
     def refused(self, error: OSError) -> StoreError:
         """The one sentence for what the file system said."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return StoreError(f"The store {self.root} is full; free space there or give another with --store. "
-                              "Everything finished so far is kept.")  # fmt: skip
-        return StoreError(f"The store {self.root} cannot be used ({error.strerror or error}); make it a writable "
-                          "folder or give another with --store.")  # fmt: skip
+            return StoreError(
+                f"The store {self.root} is full; free space there or give another with --store. "
+                "Everything finished so far is kept."
+            )
+        return StoreError(
+            f"The store {self.root} cannot be used ({error.strerror or error}); make it a writable "
+            "folder or give another with --store."
+        )
 
     def size(self) -> dict[str, tuple[int, int]]:
         """Files and bytes of each kind. What no store wrote is no artifact, whatever folder was given as one."""

@@ -6,8 +6,16 @@ import platform
 from functools import cache
 from importlib.metadata import version
 
-LIBRARIES = ("subnetbench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "foolbox",
-             "adversarial-robustness-toolbox")  # fmt: skip
+LIBRARIES = (
+    "subnetbench",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "foolbox",
+    "adversarial-robustness-toolbox",
+)
 
 
 @cache

@@ -69,8 +69,10 @@ def annotated(
     elif place.is_file():
         found, bad = _from_csv(place, root, names, {path.relative_to(root).parts[1] for path in paths})
     else:
-        raise UserError(f"There are no boxes at {place}; give boxes.source, a CSV with the columns "
-                        f"{', '.join(COLUMNS)} or a folder of ImageNet's XML files.")  # fmt: skip
+        raise UserError(
+            f"There are no boxes at {place}; give boxes.source, a CSV with the columns "
+            f"{', '.join(COLUMNS)} or a folder of ImageNet's XML files."
+        )
     kept: dict[int, Floats] = {}
     for image, rows in found.items():
         height, width = shape = _dimensions(paths[image])
@@ -138,8 +140,10 @@ def _from_xml(place: Path, names: Mapping[int, str]) -> tuple[Found, list[str]]:
         if path is None:
             continue
         try:
-            boxes = [[float(box.findtext(side) or "nan") for side in COLUMNS[2:]]
-                     for box in ElementTree.parse(path).iter("bndbox")]  # fmt: skip
+            boxes = [
+                [float(box.findtext(side) or "nan") for side in COLUMNS[2:]]
+                for box in ElementTree.parse(path).iter("bndbox")
+            ]
         except (OSError, ElementTree.ParseError, ValueError) as error:
             bad.append(f"{path.name} cannot be read ({error})")
             continue

@@ -78,16 +78,20 @@ def _listed(place: Path, classes: Sequence[str] | None) -> dict[str, list[Path]]
     if classes is not None:
         absent = [name for name in classes if name not in names]
         if absent:
-            raise UserError(f"{place} has no class folder {absent[0]!r} ({len(absent)} of {len(classes)} named classes "
-                            "are absent); correct --classes or dataset.parameters.classes.")  # fmt: skip
+            raise UserError(
+                f"{place} has no class folder {absent[0]!r} ({len(absent)} of {len(classes)} named classes "
+                "are absent); correct --classes or dataset.parameters.classes."
+            )
         names = sorted(set(classes))
     if len(names) < 2:
         raise UserError(f"{place} has {len(names)} class sub-folders and needs two or more, with images in each.")
     files = {name: sorted(p for p in (place / name).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) for name in names}
     for name, paths in files.items():
         if not paths:
-            raise UserError(f"The class folder {place / name} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); "
-                            "fill it or remove it.")  # fmt: skip
+            raise UserError(
+                f"The class folder {place / name} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); "
+                "fill it or remove it."
+            )
     return files
 
 

@@ -40,14 +40,20 @@ def imagenet(
     names = sorted(set(classes)) if classes else _class_folders(root / "train")
     strange = [name for name in names if name not in synsets()]
     if len(names) == 1000 and strange:  # weights would name its classes by their places, and wrongly
-        raise UserError(f"{root / 'train'} has a thousand classes and {strange[0]!r} is none of ImageNet's: this is "
-                        "another data set; give the right folder with --data-root.")  # fmt: skip
+        raise UserError(
+            f"{root / 'train'} has a thousand classes and {strange[0]!r} is none of ImageNet's: this is "
+            "another data set; give the right folder with --data-root."
+        )
     count = max(1, len(names))
     dataset = folder(
-        root=root, size=size, resize=round(size * 256 / 224), classes=classes, seed=seed,
+        root=root,
+        size=size,
+        resize=round(size * 256 / 224),
+        classes=classes,
+        seed=seed,
         train_per_class=min(train_per_class, max(1, train_images // count)),
         test_per_class=min(test_per_class, max(1, test_images // count)),
-    )  # fmt: skip
+    )
     return Dataset("imagenet", dataset.train, dataset.test, dataset.classes, "ImageNet subset" if classes else "")
 
 
@@ -64,8 +70,10 @@ def _unpack(root: Path) -> None:
             tv.ImageNet(str(root), split=split)
     except (OSError, RuntimeError, EOFError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"The ImageNet archives in {root} could not be unpacked ({reason}); unpack them by hand into "
-                        "train/<wnid>/ and val/<wnid>/.") from None  # fmt: skip
+        raise UserError(
+            f"The ImageNet archives in {root} could not be unpacked ({reason}); unpack them by hand into "
+            "train/<wnid>/ and val/<wnid>/."
+        ) from None
 
 
 @register_dataset("tinyimagenet30")

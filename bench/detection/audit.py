@@ -66,8 +66,15 @@ def _figures(entry: Entry, scores: pd.DataFrame) -> Line:
     missing = [pair for pair in product(attacks, attacks) if pair not in stated]
     if missing:
         return Line("figures", "mismatch", f"the cell {_arrow(missing[0])} is missing")
-    cells, _ = measure(scores, _fits(entry, scores), attacks, ties=entry["protocol"]["ties"],
-                       options=Statistics(**entry["statistics"]), seed=entry["seed"], lee=lee)  # fmt: skip
+    cells, _ = measure(
+        scores,
+        _fits(entry, scores),
+        attacks,
+        ties=entry["protocol"]["ties"],
+        options=Statistics(**entry["statistics"]),
+        seed=entry["seed"],
+        lee=lee,
+    )
     wrong: list[str] = []
     count = 0
     for cell in cells:
@@ -93,11 +100,21 @@ def _fits(entry: Entry, scores: pd.DataFrame) -> list[dict[str, Any]]:
         if not cell["seen"] or not cell["n_fit"]:
             continue  # one that could not be run has no fits
         if len(cell["n_fit"]) != len(places) or len(cell["candidates"]) != len(places):
-            raise UserError(f"The cell {_arrow((cell['fit_on'], cell['test_on']))} tells of {len(cell['n_fit'])} fits, "
-                            f"and its protocol and scores of {len(places)}; run the suite again.")  # fmt: skip
+            raise UserError(
+                f"The cell {_arrow((cell['fit_on'], cell['test_on']))} tells of {len(cell['n_fit'])} fits, "
+                f"and its protocol and scores of {len(places)}; run the suite again."
+            )
         for (gate, split), fitted, candidate in zip(places, cell["n_fit"], cell["candidates"], strict=True):
-            records.append({"fit_on": cell["fit_on"], "gate": gate, "split": split, "n_fit": fitted,
-                            "candidate": candidate, "remark": ""})  # fmt: skip
+            records.append(
+                {
+                    "fit_on": cell["fit_on"],
+                    "gate": gate,
+                    "split": split,
+                    "n_fit": fitted,
+                    "candidate": candidate,
+                    "remark": "",
+                }
+            )
     return records
 
 
@@ -138,9 +155,11 @@ def suite_of(root: Path, entry: Entry) -> tuple[Suite | None, list[Line]]:
         "protocol": (protocol, next((p for p in suite.protocols if p.name == protocol.name), None)),
         "statistics": (statistics, suite.statistics.model_copy(update={"comparisons": []})),
         "attacks": (list(entry["attacks"]), [part.title for part in suite.attacks]),
-        "detector.name": (entry["detector"]["name"],
-                          next((p.name for p in suite.detectors if p.title == entry["detector"]["label"]), None)),
-    }  # fmt: skip
+        "detector.name": (
+            entry["detector"]["name"],
+            next((p.name for p in suite.detectors if p.title == entry["detector"]["label"]), None),
+        ),
+    }
     wrong = [name for name, (stated, own) in claims.items() if stated != own]
     if wrong:
         return None, [Line("suite", "mismatch", f"{', '.join(wrong)} differ from suite.json beside the entries")]

@@ -46,8 +46,9 @@ def _counts(seed: int, split: int, units: int, resamples: int) -> npt.NDArray[np
     return resample_counts(units, resamples, np.random.default_rng((seed, split, units, 13)))
 
 
-def _bootstrap(positive: pd.DataFrame, negative: pd.DataFrame, split: int, ties: Ties, options: Statistics, seed: int
-               ) -> Floats:  # fmt: skip
+def _bootstrap(
+    positive: pd.DataFrame, negative: pd.DataFrame, split: int, ties: Ties, options: Statistics, seed: int
+) -> Floats:
     images = np.union1d(positive["image"], negative["image"])
     counts = _counts(seed, split, len(images), options.resamples)
     units = [np.searchsorted(images, side["image"]).astype(np.int64) for side in (positive, negative)]
@@ -175,8 +176,9 @@ def matched(first: Replicates, second: Replicates) -> list[tuple[int, int]]:
     return [(i, j) for _, _, i, j in sorted(found)]  # the same mixture whichever comes first
 
 
-def compare(first: Samples, second: Samples, pairs: Sequence[Pair], labels: tuple[str, str], options: Statistics
-            ) -> list[dict[str, Any]]:  # fmt: skip
+def compare(
+    first: Samples, second: Samples, pairs: Sequence[Pair], labels: tuple[str, str], options: Statistics
+) -> list[dict[str, Any]]:
     """Paired differences of AUROC, first minus second, on the same images and resamples; p not yet adjusted."""
     records = []
     for pair in pairs:
@@ -211,8 +213,12 @@ def adjust(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return records
 
 
-def leaders(samples: Mapping[str, Samples], values: Mapping[str, Mapping[Pair, float]], pairs: Sequence[Pair],
-            options: Statistics) -> list[dict[str, Any]]:  # fmt: skip
+def leaders(
+    samples: Mapping[str, Samples],
+    values: Mapping[str, Mapping[Pair, float]],
+    pairs: Sequence[Pair],
+    options: Statistics,
+) -> list[dict[str, Any]]:
     """For each column the detector with the highest AUROC and all that cannot be told apart from it (Holm).
 
     One that has no repetition in common with the best cannot be told apart from it either.

@@ -77,14 +77,17 @@ def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
     entries = read_entries(folder)
     suites = sorted({entry["suite"]["name"] for entry in entries})
     if len(suites) > 1:
-        raise UserError(f"{folder} holds several suites ({', '.join(suites)}); give the folder of one of them with "
-                        "--results.")  # fmt: skip
+        raise UserError(
+            f"{folder} holds several suites ({', '.join(suites)}); give the folder of one of them with --results."
+        )
     labels = sorted({entry["detector"]["label"] for entry in entries})
     for label in (first, second):
         if label not in labels:
             raise UserError(f"There is no entry for {label!r} under {folder}; there are {', '.join(labels)}.")
-    return [_compared(folder, entries, protocol, (first, second))
-            for protocol in dict.fromkeys(entry["protocol"]["name"] for entry in entries)]  # fmt: skip
+    return [
+        _compared(folder, entries, protocol, (first, second))
+        for protocol in dict.fromkeys(entry["protocol"]["name"] for entry in entries)
+    ]
 
 
 def _compared(folder: Path, entries: list[Entry], protocol: str, labels: tuple[str, str]) -> Compared:
@@ -98,8 +101,10 @@ def _compared(folder: Path, entries: list[Entry], protocol: str, labels: tuple[s
         scores = read_scores(folder, entry)
         fits = [
             {"fit_on": c["fit_on"], "gate": gate, "split": split, "n_fit": 0, "candidate": 0, "remark": ""}
-            for c in entry["cells"] if c["seen"] for gate, split in replicates(scores)
-        ]  # fmt: skip
+            for c in entry["cells"]
+            if c["seen"]
+            for gate, split in replicates(scores)
+        ]
         ties = entry["protocol"]["ties"]
         cells, drawn = measure(scores, fits, attacks, ties=ties, options=options, seed=entry["seed"])
         frames.append(scores)

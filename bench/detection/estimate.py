@@ -30,8 +30,9 @@ def passes(part: AttackPart, parameters: dict[str, Any], classes: int) -> float:
     return steps * float(parameters.get("binary_search_steps", 1)) * _FORWARD_AND_BACKWARD
 
 
-def plan(suite: Suite, store: Store, device: torch.device, data_root: Path | None, report: Reporter
-         ) -> tuple[str, list[Row]]:  # fmt: skip
+def plan(
+    suite: Suite, store: Store, device: torch.device, data_root: Path | None, report: Reporter
+) -> tuple[str, list[Row]]:
     """The grid of a suite, each row with its passes and an estimate from a timed batch of the untrained net."""
     stages = Stages(suite, store, device=device, data_root=data_root, report=report)
     check(suite, stages)
@@ -42,8 +43,15 @@ def plan(suite: Suite, store: Store, device: torch.device, data_root: Path | Non
 
     def add(stage: str, what: str, forward: float, detail: str = "") -> None:
         minutes = forward / images_per_second / 60
-        rows.append({"stage": stage, "what": what, "forward passes": f"{forward:,.0f}", "about": _span(minutes),
-                     "detail": detail})  # fmt: skip
+        rows.append(
+            {
+                "stage": stage,
+                "what": what,
+                "forward passes": f"{forward:,.0f}",
+                "about": _span(minutes),
+                "detail": detail,
+            }
+        )
 
     if store.has("weights", stages.weights_inputs):
         add("classifier", suite.model.name, 0, "in the store")
@@ -64,8 +72,12 @@ def plan(suite: Suite, store: Store, device: torch.device, data_root: Path | Non
     if options is not None:
         own = min(options.images_per_class or fitted, fitted // net.classes)
         gates = 2 * own * net.classes * options.epochs * _FORWARD_AND_BACKWARD
-        add("class gates", options.position, options.seeds * gates,
-            f"{options.l1}, gamma {options.gamma}, {options.seeds} sets")  # fmt: skip
+        add(
+            "class gates",
+            options.position,
+            options.seeds * gates,
+            f"{options.l1}, gamma {options.gamma}, {options.seeds} sets",
+        )
     views = {protocol.name: 1 + 2 * len(suite.attacks) for protocol in suite.protocols}
     add("features", "all detectors together", fitted + sum(views.values()) * count, "one pass an image set")
     for protocol in suite.protocols:
@@ -76,15 +88,21 @@ def plan(suite: Suite, store: Store, device: torch.device, data_root: Path | Non
             subnets = width if detector.name.startswith("subnet") else 0
             pre = (moved * max(1, subnets) + 3) * len(net.taps) if moved else 0
             once = views[protocol.name] * count * (subnets + 0.6 * pre) + (fitted if subnets else 0)
-            add(protocol.name, detector.title, len(stages.gate_seeds(detector)) * once,
-                f"{len(found)} candidates, {len(suite.attacks) ** 2} cells")  # fmt: skip
+            add(
+                protocol.name,
+                detector.title,
+                len(stages.gate_seeds(detector)) * once,
+                f"{len(found)} candidates, {len(suite.attacks) ** 2} cells",
+            )
     if suite.sensitivity is not None:
         choices = len(list(variants(suite)))
         # Two detectors a choice, on fitting images and on every view of the first protocol.
         each = gates + 2 * (fitted + views[suite.protocols[0].name] * count)
         add("sensitivity", suite.sensitivity.detector, choices * each, f"{choices} choices of gate training")
-    title = (f"{suite.name}: {count} images attacked, {fitted} to fit on, {images_per_second:,.0f} forward passes a "
-             f"second on {device}; what is in {store.root} is not computed again")  # fmt: skip
+    title = (
+        f"{suite.name}: {count} images attacked, {fitted} to fit on, {images_per_second:,.0f} forward passes a "
+        f"second on {device}; what is in {store.root} is not computed again"
+    )
     return title, rows
 
 

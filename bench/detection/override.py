@@ -26,8 +26,10 @@ def choose_classes(suite: Suite, given: str | Sequence[str] | None) -> Suite:
     dataset, model = suite.dataset, suite.model
     if given is not None:
         if dataset.name.endswith(".npz") or "classes" not in inspect.signature(datasets.get(dataset.name)).parameters:
-            raise UserError(f"The data set {dataset.name!r} has no class folders to choose from; --classes goes with "
-                            "'imagenet' and 'folder'.")  # fmt: skip
+            raise UserError(
+                f"The data set {dataset.name!r} has no class folders to choose from; --classes goes with "
+                "'imagenet' and 'folder'."
+            )
         parameters = {**dataset.parameters, "classes": _names(given)}
         dataset = dataset.model_copy(update={"parameters": parameters})
     classes = dataset.parameters.get("classes")
@@ -48,8 +50,10 @@ def _names(given: str | Sequence[str]) -> list[str]:
     names = list(dict.fromkeys(name for name in _unchecked_names(given) if name))
     if len(names) < 2:
         said = f"only {names[0]!r}" if names else "no class"
-        raise UserError(f"--classes names {said}, and a classifier needs two or more: separate them by commas, or give "
-                        "a file with one a line.")  # fmt: skip
+        raise UserError(
+            f"--classes names {said}, and a classifier needs two or more: separate them by commas, or give "
+            "a file with one a line."
+        )
     return names
 
 
@@ -80,9 +84,13 @@ def _names_in(file: Path) -> list[str]:
 
 
 def override(
-    suite: Suite, *, limit: int | None, seed: int | None, classes: str | Sequence[str] | None = None,
+    suite: Suite,
+    *,
+    limit: int | None,
+    seed: int | None,
+    classes: str | Sequence[str] | None = None,
     detectors: Sequence[str] = (),
-) -> Suite:  # fmt: skip
+) -> Suite:
     """The suite with what a command line changes.
 
     ``classes`` are class names, one text of them, or their file; ``detectors`` are registered ones that the suite gets

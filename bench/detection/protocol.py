@@ -100,10 +100,13 @@ def check_finite(values: Floats, detector: str, where: str) -> Floats:
     """Characteristics as float64 ``(N, K)``, or one sentence that names the detector."""
     values = np.asarray(values, np.float64)
     if values.ndim != 2:
-        raise UserError(f"The detector {detector!r} gave characteristics of shape {values.shape} on {where}; "
-                        "they must be (N, K).")  # fmt: skip
+        raise UserError(
+            f"The detector {detector!r} gave characteristics of shape {values.shape} on {where}; they must be (N, K)."
+        )
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
-        raise UserError(f"The detector {detector!r} gave NaN or infinite characteristics for {bad.sum()} of "
-                        f"{len(values)} images on {where}; every characteristic must be finite.")  # fmt: skip
+        raise UserError(
+            f"The detector {detector!r} gave NaN or infinite characteristics for {bad.sum()} of "
+            f"{len(values)} images on {where}; every characteristic must be finite."
+        )
     return values

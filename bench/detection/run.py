@@ -59,9 +59,11 @@ def check(suite: Suite, stages: Stages) -> None:
     claims = len(suite.statistics.comparisons) * (2 * len(suite.attacks) - 1)
     least = stats.smallest_p(suite.statistics.resamples, claims)
     if least > stats.ALPHA:
-        stages.report.warn(f"statistics: {claims} claims on {suite.statistics.resamples} resamples have a p-value of "
-                           f"{least:.2g} at least, so no verdict is possible; set resamples to "
-                           f"{math.ceil(2 * claims / stats.ALPHA)} or more, or compare less.")  # fmt: skip
+        stages.report.warn(
+            f"statistics: {claims} claims on {suite.statistics.resamples} resamples have a p-value of "
+            f"{least:.2g} at least, so no verdict is possible; set resamples to "
+            f"{math.ceil(2 * claims / stats.ALPHA)} or more, or compare less."
+        )
 
 
 class _Run:
@@ -81,8 +83,12 @@ class _Run:
             entries.append(entry)
             if found:
                 samples[part.title] = found
-        values = {e["detector"]["label"]: {(c["fit_on"], c["test_on"]): c["auroc"] for c in e["cells"]
-                                           if c["auroc"] is not None} for e in entries}  # fmt: skip
+        values = {
+            e["detector"]["label"]: {
+                (c["fit_on"], c["test_on"]): c["auroc"] for c in e["cells"] if c["auroc"] is not None
+            }
+            for e in entries
+        }
         pairs = columns_of(attacks)
         options = self.suite.statistics
         tested: list[dict[str, Any]] = []
@@ -124,9 +130,14 @@ class _Run:
             "seed": self.suite.seed,
         }
         try:
-            arrays, _ = self.store.get("figures", inputs, lambda: (
-                figure_arrays(clean, moved, gates, usable, seed=self.suite.seed, control=random_gates(gates, 0)), {}
-            ))  # fmt: skip
+            arrays, _ = self.store.get(
+                "figures",
+                inputs,
+                lambda: (
+                    figure_arrays(clean, moved, gates, usable, seed=self.suite.seed, control=random_gates(gates, 0)),
+                    {},
+                ),
+            )
         except (UserError, NotStored) as error:
             if isinstance(error, StoreError):
                 raise
@@ -148,8 +159,9 @@ class _Run:
     def scored(self, variant: Suite, text: str) -> Scored:
         """A variant of the suite through its one protocol, without entries."""
         own = self.stages
-        stages = Stages(variant, self.store, device=own.device, data_root=own.data_root, report=self.report,
-                        dataset=own.dataset)  # fmt: skip
+        stages = Stages(
+            variant, self.store, device=own.device, data_root=own.data_root, report=self.report, dataset=own.dataset
+        )
         run = _Run(stages, self.folder, self.report, self.debug)
         samples: dict[str, Samples] = {}
         for part in variant.detectors:
@@ -250,14 +262,24 @@ class _Run:
         pairs = columns_of(attacks)
 
         def compute() -> tuple[Arrays, Meta]:
-            cells, samples = measure(outcome.scores, outcome.fits, attacks, ties=protocol.ties, options=options,
-                                     seed=self.suite.seed, lee=isinstance(protocol, Lee2018))  # fmt: skip
+            cells, samples = measure(
+                outcome.scores,
+                outcome.fits,
+                attacks,
+                ties=protocol.ties,
+                options=options,
+                seed=self.suite.seed,
+                lee=isinstance(protocol, Lee2018),
+            )
             kept: Arrays = {}
             for a, b in pairs:
                 if (a, b) in samples:
                     found = samples[a, b]
-                    kept |= {f"rows|{a}|{b}": found.rows, f"values|{a}|{b}": found.values,
-                             f"places|{a}|{b}": np.array(found.places, np.int64)}  # fmt: skip
+                    kept |= {
+                        f"rows|{a}|{b}": found.rows,
+                        f"values|{a}|{b}": found.values,
+                        f"places|{a}|{b}": np.array(found.places, np.int64),
+                    }
             return kept, {"cells": cells}
 
         inputs = {

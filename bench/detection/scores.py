@@ -148,9 +148,11 @@ def _replicates(rows: Rows, pair: Pair, places: Sequence[tuple[int, int]]) -> li
         own = {kind: rows[key] for kind in KINDS if (key := (*pair, *place, kind)) in rows}
         if "adversarial" not in own:
             continue
-        shared = {} if "clean" in own else {
-            kind: rows[key] for kind in KINDS if (key := (pair[0], EVERY, *place, kind)) in rows
-        }  # fmt: skip
+        shared = (
+            {}
+            if "clean" in own
+            else {kind: rows[key] for kind in KINDS if (key := (pair[0], EVERY, *place, kind)) in rows}
+        )
         parts = [side[kind] for side in (own, shared) for kind in ("clean", "noisy") if kind in side]
         if not parts:
             raise UserError(f"{_name(pair)} has no clean scores beside its adversarial ones; run the suite again.")

@@ -54,9 +54,15 @@ class Stages(Nets):
     """Walks a suite's stages through the store; every property is computed once."""
 
     def __init__(
-        self, suite: Suite, store: Store, *, device: torch.device, data_root: Path | None, report: Reporter,
+        self,
+        suite: Suite,
+        store: Store,
+        *,
+        device: torch.device,
+        data_root: Path | None,
+        report: Reporter,
         dataset: Dataset | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(suite, store, device=device, data_root=data_root, report=report, dataset=dataset)
         self.suite = suite
         self._views: dict[str, View] = {}
@@ -103,8 +109,16 @@ class Stages(Nets):
             images = self.test.tensor(chunk).to(self.device)
             labels = torch.from_numpy(self.test.labels[chunk]).to(self.device)
             began = time.monotonic()
-            found = craft(self.attacks[part.title], self.classifier, images, labels, seed=self.suite.seed,
-                          batch_size=len(images), first=chunk.start, name=part.title)  # fmt: skip
+            found = craft(
+                self.attacks[part.title],
+                self.classifier,
+                images,
+                labels,
+                seed=self.suite.seed,
+                batch_size=len(images),
+                first=chunk.start,
+                name=part.title,
+            )
             seconds = time.monotonic() - began
             facts = verify(self.classifier, images, found, labels)
             return {"images": found.cpu().numpy(), **facts}, {"seconds": seconds, "images": len(images)}
@@ -253,15 +267,23 @@ class Stages(Nets):
         self._fitted.clear()  # an outcome's detectors are its own: what an earlier one learned is let go
         own = "gate_seed" in inspect.signature(cls).parameters
         try:
-            return [cls(**(p | ({"gate_seed": p.get("gate_seed", 0) + gate} if own else {})))
-                    for p in self.candidates(part, protocol)]  # fmt: skip
+            return [
+                cls(**(p | ({"gate_seed": p.get("gate_seed", 0) + gate} if own else {})))
+                for p in self.candidates(part, protocol)
+            ]
         except TypeError as error:
             raise UserError(f"detectors.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
 
     def characteristics(
-        self, part: DetectorPart, detectors: Sequence[Any], kind: Kind, attack: str, protocol: Strict | Lee2018,
-        material: Material, gate: int = 0,
-    ) -> tuple[list[Floats], Meta]:  # fmt: skip
+        self,
+        part: DetectorPart,
+        detectors: Sequence[Any],
+        kind: Kind,
+        attack: str,
+        protocol: Strict | Lee2018,
+        material: Material,
+        gate: int = 0,
+    ) -> tuple[list[Floats], Meta]:
         """``(N, K)`` for each candidate, with what they cost; rows that a coupled detector never scores are NaN."""
         coupled = isinstance(protocol, Lee2018) and any(getattr(d, "coupled", False) for d in detectors)
         inputs = self.detector_inputs(part, protocol, gate) | {"view": self.view_key(kind, attack, protocol)}

@@ -35,10 +35,17 @@ def variants(suite: Suite) -> Iterator[tuple[dict[str, Any], Suite]]:
                 choice = {"position": position, "l1": norm, "gamma": gamma}
                 # A form of gates that kills a subnet is a finding here, not a mistake.
                 subnets = {**(suite.subnets or {}), **choice, "allow_collapsed": True}
-                yield choice, suite.model_copy(update={
-                    "subnets": subnets, "sensitivity": None, "protocols": suite.protocols[:1],
-                    "detectors": [part for part in suite.detectors if part.title in labels],
-                })  # fmt: skip
+                yield (
+                    choice,
+                    suite.model_copy(
+                        update={
+                            "subnets": subnets,
+                            "sensitivity": None,
+                            "protocols": suite.protocols[:1],
+                            "detectors": [part for part in suite.detectors if part.title in labels],
+                        }
+                    ),
+                )
 
 
 def sweep(suite: Suite, plan: Sensitivity, scored: Callable[[Suite, str], Scored]) -> dict[str, Any]:
@@ -67,8 +74,9 @@ def sweep(suite: Suite, plan: Sensitivity, scored: Callable[[Suite, str], Scored
             for prefix, label in (("", plan.detector), ("random_", plan.control)):
                 if label not in found.samples:
                     continue
-                for c in compare(found.samples[label], found.samples[plan.baseline], [pair], (label, plan.baseline),
-                                 suite.statistics):  # fmt: skip
+                for c in compare(
+                    found.samples[label], found.samples[plan.baseline], [pair], (label, plan.baseline), suite.statistics
+                ):
                     point |= {f"{prefix}{key}": c[key] for key in ("difference", "low", "high")}
             if "difference" in point:
                 points.append(point)

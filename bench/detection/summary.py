@@ -65,8 +65,13 @@ def published_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         label, protocol = entry["detector"]["label"], entry["protocol"]["name"]
         if label not in PUBLISHED_DETECTORS:
             continue  # a variant, such as another choice of classes
-        head = {"suite": entry["suite"]["name"], "net": net_of(entry), "detector": label, "cell": f"{kind} {attack}",
-                "published": f"{theirs:.2f}"}  # fmt: skip
+        head = {
+            "suite": entry["suite"]["name"],
+            "net": net_of(entry),
+            "detector": label,
+            "cell": f"{kind} {attack}",
+            "published": f"{theirs:.2f}",
+        }
         row = rows.setdefault(tuple(head.values()), head)
         row[protocol] = bracket(cell)
         row[f"{protocol} minus published"], row[f"inside {protocol}"] = against_published(cell, theirs)
@@ -85,13 +90,21 @@ def claim_rows(folder: Path) -> list[dict[str, Any]]:
         if not own or not rivals:
             continue
         for fit_on, test_on in columns_of(list(own[0]["attacks"])):
-            row = {"suite": own[0]["suite"]["name"], "net": net_of(own[0]), "protocol": found["protocol"],
-                   "cell": column_title((fit_on, test_on))}  # fmt: skip
+            row = {
+                "suite": own[0]["suite"]["name"],
+                "net": net_of(own[0]),
+                "protocol": found["protocol"],
+                "cell": column_title((fit_on, test_on)),
+            }
             for second in rivals:
                 c = pairs.get((fit_on, test_on, second))
-                row[f"minus {second}"] = "–" if c is None else (
-                    f"{100 * c['difference']:+.1f} [{100 * c['low']:+.1f}, {100 * c['high']:+.1f}] {c['verdict']}"
-                )  # fmt: skip
+                row[f"minus {second}"] = (
+                    "–"
+                    if c is None
+                    else (
+                        f"{100 * c['difference']:+.1f} [{100 * c['low']:+.1f}, {100 * c['high']:+.1f}] {c['verdict']}"
+                    )
+                )
             rows.append(row)
     return rows
 

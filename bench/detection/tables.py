@@ -65,8 +65,14 @@ def render(folder: Path) -> dict[str, str]:
         text = f"{frame.to_markdown(index=False, disable_numparse=True)}\n"
         made[f"{name}.csv"], made[f"{name}.md"] = csv_text(frame), text
         report += [f"## {title}", "", note, "", text]
-    remarks = sorted({(e["protocol"]["name"], e["detector"]["label"], c["remark"])
-                      for e in entries for c in e["cells"] if c["remark"]})  # fmt: skip
+    remarks = sorted(
+        {
+            (e["protocol"]["name"], e["detector"]["label"], c["remark"])
+            for e in entries
+            for c in e["cells"]
+            if c["remark"]
+        }
+    )
     if remarks:
         report += ["## Remarks on marked cells (*)", "", *_grouped(remarks), ""]
     made["report.md"] = "\n".join(report)
@@ -138,8 +144,16 @@ def published(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry, kind, test_on, _, cell, theirs in published_cells(entries):
         difference, inside = against_published(cell, theirs)
-        rows.append(_head(entry) | {"attack": f"{kind} {test_on}", "ours": bracket(cell), "published": f"{theirs:.2f}",
-                                    "difference": difference, "inside our interval": inside})  # fmt: skip
+        rows.append(
+            _head(entry)
+            | {
+                "attack": f"{kind} {test_on}",
+                "ours": bracket(cell),
+                "published": f"{theirs:.2f}",
+                "difference": difference,
+                "inside our interval": inside,
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -31,8 +31,9 @@ class Archive:
         except FileNotFoundError:
             raise UserError(f"There is no file {path}; give what `subnetbench export` wrote.") from None
         except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise UserError(f"{path} cannot be read as a zip archive ({error}); give what `subnetbench export` "
-                            "wrote.") from None  # fmt: skip
+            raise UserError(
+                f"{path} cannot be read as a zip archive ({error}); give what `subnetbench export` wrote."
+            ) from None
         try:
             self._members = self._looked_over()
         except BaseException:
@@ -42,8 +43,9 @@ class Archive:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-                 ) -> None:  # fmt: skip
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._zip.close()
 
     def _looked_over(self) -> dict[str, zipfile.ZipInfo]:

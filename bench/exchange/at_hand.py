@@ -54,8 +54,12 @@ def _trained(stages: Stages, entry: Entry) -> Line:
     weights, here = entry["model"].get("weights") or {}, stages.weights_meta
     said = f"the net here is {own[:12]}, the entry's {stated[:12]}"
     if weights.get("hardware") != here.get("hardware"):
-        return Line("model", "not checked", f"{said}: trained on {here.get('hardware')} here, on "
-                                            f"{weights.get('hardware')} there, which gives another net")  # fmt: skip
+        return Line(
+            "model",
+            "not checked",
+            f"{said}: trained on {here.get('hardware')} here, on "
+            f"{weights.get('hardware')} there, which gives another net",
+        )
     if entry["versions"].get("torch") != torch.__version__.split("+")[0]:
         return Line("model", "not checked", f"{said}: trained by another version of torch, which gives another net")
     return Line("model", "mismatch", said)
@@ -65,8 +69,11 @@ def _shipped_hash(suite: Suite) -> str:
     """Content hash of a net with weights that ship; its classes are those of the one linear layer in the file."""
     path = shipped.locate(str(suite.model.weights))
     with safe_open(path, framework="np") as file:
-        rows = [file.get_slice(name).get_shape()[0] for name in file.keys()  # noqa: SIM118 (not a mapping)
-                if len(file.get_slice(name).get_shape()) == 2]  # fmt: skip
+        rows = [
+            file.get_slice(name).get_shape()[0]
+            for name in file.keys()  # noqa: SIM118 (not a mapping)
+            if len(file.get_slice(name).get_shape()) == 2
+        ]
     parameters = {"classes": rows[0], **suite.model.parameters} if len(rows) == 1 else suite.model.parameters
     net = registry.models.get(suite.model.name)(**parameters)
     load_weights(net, path)

@@ -99,8 +99,13 @@ class Manifest(_Form):
 def export(stages: Stages, out: Path) -> Manifest:
     """Write the attacked images of a suite to ``out``, crafting what the store lacks; returns what was packed."""
     suite = stages.suite
-    head = Images(name=stages.dataset.name, sha256=stages.dataset.content_hash, ids_sha256=hash_arrays(stages.test.ids),
-                  count=len(stages.test), shape=list(stages.dataset.shape))  # fmt: skip
+    head = Images(
+        name=stages.dataset.name,
+        sha256=stages.dataset.content_hash,
+        ids_sha256=hash_arrays(stages.test.ids),
+        count=len(stages.test),
+        shape=list(stages.dataset.shape),
+    )
     net = Made(name=suite.model.name, sha256=stages.model_hash)
     sets = []
     with _replacing(out) as file, zipfile.ZipFile(file, "w") as zip_:
@@ -111,14 +116,23 @@ def export(stages: Stages, out: Path) -> Manifest:
             first = next(iter(stages.chunks(part)))[1]
             own = {name: first[name] for name in ("attack", "library", "version", "parameters", "source", "seed")}
             sets.append(Attacked(label=part.title, chunks=chunks, images_sha256=digest.hexdigest(), **own))
-        manifest = Manifest(format=1, suite=suite.name, limit=suite.limit, seed=suite.seed, model=net,
-                            dataset=head, sets=sets, versions=dict(versions()))  # fmt: skip
+        manifest = Manifest(
+            format=1,
+            suite=suite.name,
+            limit=suite.limit,
+            seed=suite.seed,
+            model=net,
+            dataset=head,
+            sets=sets,
+            versions=dict(versions()),
+        )
         _put(zip_, MANIFEST, (manifest.model_dump_json(indent=1) + "\n").encode())
     return manifest
 
 
-def _packed(stages: Stages, part: AttackPart, number: int, zip_: zipfile.ZipFile, digest: hashlib._Hash
-            ) -> Iterator[Chunk]:  # fmt: skip
+def _packed(
+    stages: Stages, part: AttackPart, number: int, zip_: zipfile.ZipFile, digest: hashlib._Hash
+) -> Iterator[Chunk]:
     for chunk, inputs in stages.chunks(part):
         stages.crafted(part, chunk, inputs)
         found = stages.store.read("adversarial", key_of("adversarial", inputs))
@@ -128,8 +142,14 @@ def _packed(stages: Stages, part: AttackPart, number: int, zip_: zipfile.ZipFile
         blob = dump_tensors({"images": images})
         file = f"sets/{number:03d}/{chunk.start:08d}.safetensors"
         _put(zip_, file, blob)
-        yield Chunk(file=file, sha256=hashlib.sha256(blob).hexdigest(), bytes=len(blob), first=chunk.start,
-                    count=chunk.stop - chunk.start, seconds=float(found[1]["seconds"]))  # fmt: skip
+        yield Chunk(
+            file=file,
+            sha256=hashlib.sha256(blob).hexdigest(),
+            bytes=len(blob),
+            first=chunk.start,
+            count=chunk.stop - chunk.start,
+            seconds=float(found[1]["seconds"]),
+        )
 
 
 def _put(zip_: zipfile.ZipFile, name: str, blob: bytes) -> None:
@@ -169,8 +189,10 @@ def read_manifest(archive: Archive) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or MANIFEST
-        raise UserError(f"{archive.path}: {place} of its manifest is not as an export writes it "
-                        f"({first['msg'].lower()}); ask for the file again.") from None  # fmt: skip
+        raise UserError(
+            f"{archive.path}: {place} of its manifest is not as an export writes it "
+            f"({first['msg'].lower()}); ask for the file again."
+        ) from None
     files = [chunk.file for each in manifest.sets for chunk in each.chunks]
     archive.holds_only([MANIFEST, *files])
     return manifest
@@ -187,16 +209,20 @@ def import_(archive: Archive, manifest: Manifest, stages: Stages) -> tuple[int, 
     parts = {part.title: part for part in stages.suite.attacks}
     for each in manifest.sets:
         if each.label not in parts:
-            raise UserError(f"{archive.path} holds the attack {each.label!r}, and the suite {stages.suite.name!r} has "
-                            f"{', '.join(parts)}; give its suite with --suite.")  # fmt: skip
+            raise UserError(
+                f"{archive.path} holds the attack {each.label!r}, and the suite {stages.suite.name!r} has "
+                f"{', '.join(parts)}; give its suite with --suite."
+            )
         notes += _same_attack(archive, each, parts[each.label], stages)
     for each in manifest.sets:
         digest = hashlib.sha256()
         for _, arrays, _ in _checked(archive, each, parts[each.label], stages):
             digest.update(np.ascontiguousarray(arrays["images"], "<f4").tobytes())
         if digest.hexdigest() != each.images_sha256:
-            raise UserError(f"{archive.path}: the images of {each.label} are others than its manifest's sha256 says; "
-                            "ask for the file again.")  # fmt: skip
+            raise UserError(
+                f"{archive.path}: the images of {each.label} are others than its manifest's sha256 says; "
+                "ask for the file again."
+            )
     count = 0
     for each in manifest.sets:
         for inputs, arrays, meta in _checked(archive, each, parts[each.label], stages):
@@ -218,9 +244,11 @@ def _same_ground(archive: Archive, manifest: Manifest, stages: Stages) -> None:
             f"suite {stages.suite.name!r} here; give its suite with --suite."
         )
     if manifest.model.sha256 != stages.model_hash:
-        raise UserError(f"{archive.path} attacks another model: its {manifest.model.name} is "
-                        f"{manifest.model.sha256[:12]}, the suite's {stages.suite.model.name} here "
-                        f"{stages.model_hash[:12]}; use the same weights (model.weights of the suite).")  # fmt: skip
+        raise UserError(
+            f"{archive.path} attacks another model: its {manifest.model.name} is "
+            f"{manifest.model.sha256[:12]}, the suite's {stages.suite.model.name} here "
+            f"{stages.model_hash[:12]}; use the same weights (model.weights of the suite)."
+        )
 
 
 def _same_attack(archive: Archive, stated: Attacked, part: AttackPart, stages: Stages) -> list[str]:
@@ -229,20 +257,27 @@ def _same_attack(archive: Archive, stated: Attacked, part: AttackPart, stages: S
     for name in ("attack", "library", "version", "parameters", "seed"):
         theirs, ours = getattr(stated, name), json.loads(canonical(own[name]))
         if theirs != ours:
-            raise UserError(f"{archive.path}: {stated.label} was made with {name} {theirs!r}, and here it is {ours!r}; "
-                            "install or set the same.")  # fmt: skip
+            raise UserError(
+                f"{archive.path}: {stated.label} was made with {name} {theirs!r}, and here it is {ours!r}; "
+                "install or set the same."
+            )
     wanted = [(chunk.start, chunk.stop - chunk.start) for chunk, _ in stages.chunks(part)]
     if [(chunk.first, chunk.count) for chunk in stated.chunks] != wanted:
-        raise UserError(f"{archive.path}: the batches of {stated.label} are not those of the suite here "
-                        f"({len(stated.chunks)} and {len(wanted)}); give its suite with --suite.")  # fmt: skip
+        raise UserError(
+            f"{archive.path}: the batches of {stated.label} are not those of the suite here "
+            f"({len(stated.chunks)} and {len(wanted)}); give its suite with --suite."
+        )
     if stated.source != own["source"]:
-        return [f"{stated.label} was made by another version of the code around {stated.library}; its images were "
-                "verified here."]  # fmt: skip
+        return [
+            f"{stated.label} was made by another version of the code around {stated.library}; its images were "
+            "verified here."
+        ]
     return []
 
 
-def _checked(archive: Archive, stated: Attacked, part: AttackPart, stages: Stages
-             ) -> Iterator[tuple[Meta, Arrays, Meta]]:  # fmt: skip
+def _checked(
+    archive: Archive, stated: Attacked, part: AttackPart, stages: Stages
+) -> Iterator[tuple[Meta, Arrays, Meta]]:
     """Store inputs, arrays and meta of each batch: legal images, verified by the receiver's own net in float32."""
     info = stages.attacks[part.title].info
     kept = stages.store.read("strength", key_of("strength", {"attack": stages.attack_key(part)}))
@@ -254,13 +289,17 @@ def _checked(archive: Archive, stated: Attacked, part: AttackPart, stages: Stage
         if info.epsilon is not None:
             norm = facts["linf" if info.norm == "Linf" else "l2"].max(initial=0)
             if norm > info.epsilon + SLACK:
-                raise UserError(f"{archive.path}: {stated.label} goes {norm:.4g} far and its budget is "
-                                f"{info.epsilon:.4g}: these are not its images; ask for the file again.")  # fmt: skip
+                raise UserError(
+                    f"{archive.path}: {stated.label} goes {norm:.4g} far and its budget is "
+                    f"{info.epsilon:.4g}: these are not its images; ask for the file again."
+                )
         mine = stages.store.read("adversarial", key_of("adversarial", inputs))
         other = mine is not None and not np.array_equal(mine[0]["images"], images)
         if other or (kept is not None and not np.allclose(kept[0]["l2"][place], facts["l2"], atol=1e-5)):
-            raise UserError(f"The store {stages.store.root} has its own images of {stated.label}, and those of "
-                            f"{archive.path} are others; import them into another one with --store.")  # fmt: skip
+            raise UserError(
+                f"The store {stages.store.root} has its own images of {stated.label}, and those of "
+                f"{archive.path} are others; import them into another one with --store."
+            )
         yield inputs, {"images": images, **facts}, {"seconds": chunk.seconds, "images": chunk.count}
 
 
@@ -268,12 +307,15 @@ def _images(archive: Archive, chunk: Chunk, shape: tuple[int, ...]) -> np.ndarra
     """The images of one file, which may be as large as images of this shape are and a short header."""
     most = 4 * int(np.prod(shape)) + 1024
     if chunk.bytes > most:
-        raise UserError(f"{archive.path}: {chunk.file} states {chunk.bytes} bytes, and {chunk.count} images have at "
-                        f"most {most}; it is refused.")  # fmt: skip
+        raise UserError(
+            f"{archive.path}: {chunk.file} states {chunk.bytes} bytes, and {chunk.count} images have at "
+            f"most {most}; it is refused."
+        )
     blob = archive.read(chunk.file, chunk.bytes)
     if len(blob) != chunk.bytes or hashlib.sha256(blob).hexdigest() != chunk.sha256:
-        raise UserError(f"{archive.path}: {chunk.file} is not what its manifest names (sha256 differs); ask for the "
-                        "file again.")  # fmt: skip
+        raise UserError(
+            f"{archive.path}: {chunk.file} is not what its manifest names (sha256 differs); ask for the file again."
+        )
     try:
         tensors = load_tensors(blob)
     except (SafetensorError, ValueError) as error:
@@ -281,8 +323,10 @@ def _images(archive: Archive, chunk: Chunk, shape: tuple[int, ...]) -> np.ndarra
     images = tensors.get("images")
     if set(tensors) != {"images"} or images is None or images.dtype != np.float32 or images.shape != shape:
         held = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in tensors.items())
-        raise UserError(f"{archive.path}: {chunk.file} holds {held[:120] or 'nothing'}, not float32 images of "
-                        f"shape {shape}; it is refused.")  # fmt: skip
+        raise UserError(
+            f"{archive.path}: {chunk.file} holds {held[:120] or 'nothing'}, not float32 images of "
+            f"shape {shape}; it is refused."
+        )
     if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
         raise UserError(f"{archive.path}: {chunk.file} holds values outside of [0, 1]; it is refused.")
     return images
@@ -293,6 +337,7 @@ def default_suite(manifest: Manifest) -> str:
     from ..harness.toml import builtin_suites
 
     if manifest.suite not in builtin_suites():
-        raise UserError(f"The archive is of the suite {manifest.suite!r}, which does not ship; give its file with "
-                        "--suite.")  # fmt: skip
+        raise UserError(
+            f"The archive is of the suite {manifest.suite!r}, which does not ship; give its file with --suite."
+        )
     return manifest.suite

@@ -81,8 +81,14 @@ class AtHand:
         if stated["name"] not in registry.detectors:
             return Line("detector", "not checked", f"{stated['name']!r} is not installed here")
         info = registry.detectors.get(stated["name"]).info
-        own = {"title": info.title, "year": info.year, "url": info.url, "needs": list(info.needs),
-               "formula": info.formula, "control": info.control}  # fmt: skip
+        own = {
+            "title": info.title,
+            "year": info.year,
+            "url": info.url,
+            "needs": list(info.needs),
+            "formula": info.formula,
+            "control": info.control,
+        }
         part, protocol = _parts(suite, entry)
         own["candidates"] = json.loads(canonical(self.stages(suite).candidates(part, protocol)))
         wrong = [name for name, value in own.items() if stated.get(name) != value]
@@ -95,8 +101,14 @@ class AtHand:
         wrong, other = [], []
         for part in suite.attacks:
             stated, info = entry["attacks"][part.title], made[part.title].info
-            own = {"name": part.name, "library": info.library, "preset": part.preset, "threat": info.threat,
-                   "norm": info.norm, "parameters": made[part.title].parameters}  # fmt: skip
+            own = {
+                "name": part.name,
+                "library": info.library,
+                "preset": part.preset,
+                "threat": info.threat,
+                "norm": info.norm,
+                "parameters": made[part.title].parameters,
+            }
             wrong += [f"{part.title}.{name}" for name, value in own.items() if stated.get(name) != value]
             if stated["version"] != info.version:
                 other.append(f"{part.title} by {info.library} {stated['version']} there, {info.version} here")
@@ -117,16 +129,23 @@ class AtHand:
         if not self._at_hand(suite):
             return Line(what, "not checked", "they are not at hand; give --data-root and --store, or --rerun")
         stages = self.stages(suite)
-        have = {part.title: stages.images_sha256(part) for part in suite.attacks
-                if stages.store.has("strength", {"attack": stages.attack_key(part)})}  # fmt: skip
+        have = {
+            part.title: stages.images_sha256(part)
+            for part in suite.attacks
+            if stages.store.has("strength", {"attack": stages.attack_key(part)})
+        }
         same = [title for title, own in have.items() if own == stated[title]]
         if not have:
             return Line(what, "not checked", "the store has none of them; import them, or give --rerun")
         if len(same) == len(stated):
             return Line(what, "match", f"{', '.join(same)}: those in the store, to the last bit")
         others = ", ".join(title for title in stated if title not in same)
-        return Line(what, "not checked", f"{others}: not those in the store to the last bit, as another machine makes "
-                                         "them; import the entry's own into an empty one")  # fmt: skip
+        return Line(
+            what,
+            "not checked",
+            f"{others}: not those in the store to the last bit, as another machine makes "
+            "them; import the entry's own into an empty one",
+        )
 
     def _at_hand(self, suite: Suite) -> bool:
         """Whether the net that was attacked can be had without training it."""
@@ -141,8 +160,11 @@ class AtHand:
             yield Line("data", "not checked", f"{stated['name']} is not at hand; give --data-root")
             return
         try:
-            own = {"sha256": stages.dataset.content_hash, "train_images": len(stages.train_split),
-                   "attacked_images": len(stages.test)}  # fmt: skip
+            own = {
+                "sha256": stages.dataset.content_hash,
+                "train_images": len(stages.train_split),
+                "attacked_images": len(stages.test),
+            }
         except UserError as error:
             yield Line("data", "not checked", str(error))
             return
@@ -170,8 +192,11 @@ class AtHand:
             self._lines[key] = [Line("model", "match", _shipped_hash(suite))]
         own = self._lines[key][0].detail
         if own != stated:
-            return Line("model", "mismatch", f"sha256 {stated[:12]} is not that of the weights {suite.model.weights}, "
-                                             f"{own[:12]}")  # fmt: skip
+            return Line(
+                "model",
+                "mismatch",
+                f"sha256 {stated[:12]} is not that of the weights {suite.model.weights}, {own[:12]}",
+            )
         return Line("model", "match", f"{suite.model.weights}, sha256 {stated[:12]}")
 
     # -- run again ----------------------------------------------------------------------------------------------------
@@ -211,13 +236,19 @@ class AtHand:
             yield Line("cells again", "not checked", "they would be those of another net")
             return
         part, protocol = _parts(suite, entry)
-        yield from (_facts(attack.title, entry["attacks"][attack.title], attack_facts(stages, attack))
-                    for attack in suite.attacks if any(attack.title in pair for pair in pairs))  # fmt: skip
+        yield from (
+            _facts(attack.title, entry["attacks"][attack.title], attack_facts(stages, attack))
+            for attack in suite.attacks
+            if any(attack.title in pair for pair in pairs)
+        )
         if entry["subnets"] is not None:
             stated = [each["fingerprint"] for each in entry["subnets"]["sets"]]
             own = [stages.gates[gate][1]["fingerprint"] for gate in stages.gate_seeds(part)]
-            yield Line("gates again", "match" if stated == own else "mismatch",
-                       f"{len(own)} sets" if stated == own else "the gates learned here are others")  # fmt: skip
+            yield Line(
+                "gates again",
+                "match" if stated == own else "mismatch",
+                f"{len(own)} sets" if stated == own else "the gates learned here are others",
+            )
         found = scored_again(stages, part, protocol).scores.astype({"fit_on": "str", "test_on": "str", "kind": "str"})
         for pair in pairs:
             yield _compared(pair, scores, found)
@@ -225,9 +256,13 @@ class AtHand:
 
 def draw(audits: Sequence[Audit], count: int, seed: int) -> dict[int, list[tuple[str, str]]]:
     """``count`` cells at random among those that have a figure: place of the audit -> its cells."""
-    cells = [(place, cell["fit_on"], cell["test_on"]) for place, audit in enumerate(audits)
-             if audit.entry is not None and audit.scores is not None
-             for cell in audit.entry["cells"] if cell["auroc"] is not None]  # fmt: skip
+    cells = [
+        (place, cell["fit_on"], cell["test_on"])
+        for place, audit in enumerate(audits)
+        if audit.entry is not None and audit.scores is not None
+        for cell in audit.entry["cells"]
+        if cell["auroc"] is not None
+    ]
     chosen = np.random.default_rng(seed).permutation(len(cells))[:count]
     found: dict[int, list[tuple[str, str]]] = {}
     for index in sorted(chosen):
@@ -256,8 +291,10 @@ def _close(stated: Any, found: Any) -> bool:
 def _compared(pair: tuple[str, str], stated: pd.DataFrame, found: pd.DataFrame) -> Line:
     """A cell's scores image by image."""
     what, keys = f"again {pair[0]} -> {pair[1]}", ["gate", "split", "test_on", "kind", "image"]
-    own, new = (f[(f["fit_on"] == pair[0]) & f["test_on"].isin([pair[1], EVERY])].set_index(keys)["score"].sort_index()
-                for f in (stated, found))  # fmt: skip
+    own, new = (
+        f[(f["fit_on"] == pair[0]) & f["test_on"].isin([pair[1], EVERY])].set_index(keys)["score"].sort_index()
+        for f in (stated, found)
+    )
     if not own.index.equals(new.index):
         return Line(what, "mismatch", f"{len(own)} scores were of other images than the {len(new)} of this run")
     before, after = own.to_numpy(np.float64), new.to_numpy(np.float64)
@@ -268,7 +305,13 @@ def _compared(pair: tuple[str, str], stated: pd.DataFrame, found: pd.DataFrame) 
     if largest <= SCORE_TOLERANCE:
         return Line(what, "match", f"{len(own)} scores, largest difference {largest:.1e} of their deviation")
     kinds = own.index.get_level_values("kind")
-    values = [100 * auroc(side[kinds == "adversarial"], side[(kinds == "clean") | (kinds == "noisy")])
-              for side in (before, after)]  # fmt: skip
-    return Line(what, "mismatch", f"scores differ by up to {largest:.2g} of their deviation; AUROC {values[0]:.2f} was "
-                                  f"stated, {values[1]:.2f} is found")  # fmt: skip
+    values = [
+        100 * auroc(side[kinds == "adversarial"], side[(kinds == "clean") | (kinds == "noisy")])
+        for side in (before, after)
+    ]
+    return Line(
+        what,
+        "mismatch",
+        f"scores differ by up to {largest:.2g} of their deviation; AUROC {values[0]:.2f} was "
+        f"stated, {values[1]:.2f} is found",
+    )

@@ -19,8 +19,10 @@ def located(given: Path) -> tuple[Path, list[Path]]:
     """The folder that names are relative to, and the entries' files: one, or all below a folder."""
     if given.is_file():
         if not any(parent.name in HOMES for parent in given.absolute().parents):
-            raise UserError(f"{given} does not lie below a folder `entries`, beside which its scores are looked for; "
-                            "give the file where its run wrote it.")  # fmt: skip
+            raise UserError(
+                f"{given} does not lie below a folder `entries`, beside which its scores are looked for; "
+                "give the file where its run wrote it."
+            )
         return given.parent, [given.absolute()]
     if not given.is_dir():
         raise UserError(f"There is no entry and no results folder {given}; give what a run wrote.")
@@ -63,8 +65,13 @@ def repeated(audits: Sequence[Audit]) -> None:
         if audit.entry is not None:
             key = (str(audit.root), *identity(audit.entry))
             if key in first:
-                audit.lines.append(Line("identity", "mismatch", f"{first[key]} is the same suite, protocol and "
-                                        "detector; an entry is superseded, not repeated"))  # fmt: skip
+                audit.lines.append(
+                    Line(
+                        "identity",
+                        "mismatch",
+                        f"{first[key]} is the same suite, protocol and detector; an entry is superseded, not repeated",
+                    )
+                )
             first.setdefault(key, audit.file)
 
 

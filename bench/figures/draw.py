@@ -57,8 +57,10 @@ def write_plots(
             source = _SOURCES.get(name, Path("entries"))
             able = [each for each in folders if (each / source).exists()]
             if not able and only is not None:
-                raise UserError(f"{folder} has no {source}, which {name} is drawn from; run a suite that writes it, or "
-                                "leave this figure out of --only.")  # fmt: skip
+                raise UserError(
+                    f"{folder} has no {source}, which {name} is drawn from; run a suite that writes it, or "
+                    "leave this figure out of --only."
+                )
             try:
                 for each in able:
                     for stem, figure in _drawn(name, each):

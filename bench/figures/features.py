@@ -54,13 +54,18 @@ def figure2(folder: Path, figures: Path) -> Any:
     gap = found["subnet"].minus(found["full"])
     low, high = gap.bounds
     attack = f", {metadata['attack']}" if "attack" in metadata else ""
-    figure.suptitle(f"{metadata['dataset']}{attack}: {len(points) // (2 * len(SHOWN))} images; subnet minus full net "
-                    f"{100 * gap.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points")  # fmt: skip
-    handles = [axes[0].scatter([], [], c="#555555", **_MARKS[flag], label=text)
-               for flag, text in enumerate(("true image", "adversarial image"))]  # fmt: skip
+    figure.suptitle(
+        f"{metadata['dataset']}{attack}: {len(points) // (2 * len(SHOWN))} images; subnet minus full net "
+        f"{100 * gap.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points"
+    )
+    handles = [
+        axes[0].scatter([], [], c="#555555", **_MARKS[flag], label=text)
+        for flag, text in enumerate(("true image", "adversarial image"))
+    ]
     colours = "predicted class" if points["predicted"].max() < len(TEN) else "predicted class, colours repeat"
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, title=f"UMAP; colour: {colours}",
-                  title_fontsize=7)  # fmt: skip
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=2, title=f"UMAP; colour: {colours}", title_fontsize=7
+    )
     return figure
 
 

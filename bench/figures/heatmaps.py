@@ -68,5 +68,14 @@ def _box(axes: Any, box: Floats, colour: str, dashes: Any) -> None:
 
     left, top, right, bottom = (float(side) for side in box)
     # A pixel's centre has its number: its left edge lies half a pixel before.
-    axes.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor=colour,
-                             linestyle=dashes, linewidth=1.1))  # fmt: skip
+    axes.add_patch(
+        Rectangle(
+            (left - 0.5, top - 0.5),
+            right - left,
+            bottom - top,
+            fill=False,
+            edgecolor=colour,
+            linestyle=dashes,
+            linewidth=1.1,
+        )
+    )

@@ -20,8 +20,13 @@ GRID = np.linspace(0, 1, 201) ** 2
 def _line_styles(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
     """Proposals in colours, full lines before dash-dotted ones; controls grey, each with dashes of its own."""
     full = cycle([{"color": c, "linestyle": dash} for dash in ("-", (0, (5, 1, 1, 1))) for c in COLOURS])
-    grey = cycle([{"color": c, "linestyle": (0, dash), "linewidth": 1.0} for c in ("#777777", "#aaaaaa")
-                  for dash in ((4, 1.5), (1, 1), (6, 1, 1, 1), (2.5, 1), (6, 3))])  # fmt: skip
+    grey = cycle(
+        [
+            {"color": c, "linestyle": (0, dash), "linewidth": 1.0}
+            for c in ("#777777", "#aaaaaa")
+            for dash in ((4, 1.5), (1, 1), (6, 1, 1, 1), (2.5, 1), (6, 3))
+        ]
+    )
     return {e["detector"]["label"]: dict(next(grey if e["detector"]["control"] else full)) for e in entries}
 
 
@@ -60,8 +65,14 @@ def roc_figure(folder: Path, entries: Sequence[Entry]) -> Any:
     figure.suptitle(f"{head['dataset']['name']}, {head['model']['name']}, protocol {head['protocol']['name']}")
     controls = {entry["detector"]["label"] for entry in entries if entry["detector"]["control"]}
     names = [label + (" (control)" if label in controls else "") for label in handles]
-    figure.legend(list(handles.values()), names, loc="outside lower center", ncols=1 if columns == 1 else 3,
-                  handlelength=2.8, columnspacing=1.2)  # fmt: skip
+    figure.legend(
+        list(handles.values()),
+        names,
+        loc="outside lower center",
+        ncols=1 if columns == 1 else 3,
+        handlelength=2.8,
+        columnspacing=1.2,
+    )
     return figure
 
 
@@ -81,8 +92,13 @@ def entry_figure(folder: Path, entry: Entry) -> Any:
         if sides:
             value = cells.get((attack, attack))
             text = attack if value is None else f"{attack} {100 * value:.1f}"
-            axis.plot(GRID, mean_roc(sides), label=text, color=COLOURS[number % len(COLOURS)],
-                      linestyle=("-", "--", "-.", ":")[number % 4])  # fmt: skip
+            axis.plot(
+                GRID,
+                mean_roc(sides),
+                label=text,
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=("-", "--", "-.", ":")[number % 4],
+            )
         _histogram(grid[number], sides, f"seen {attack}")
     for spare in grid[len(attacks) :]:
         spare.axis("off")

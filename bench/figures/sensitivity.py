@@ -58,12 +58,24 @@ def sensitivity_figure(path: Path) -> Any:
         axis.axis("off")
     about = ", ".join(str(head[key]) for key in ("suite", "protocol") if key in head)
     figure.suptitle(f"{about}: {head.get('detector', 'subnet-mahalanobis')}")
-    marks = [axes[0].plot([], [], linestyle="", marker=m, color="#333333", markersize=4, label=str(position))[0]
-             for position, m in markers.items()]  # fmt: skip
-    marks += [axes[0].plot([], [], linestyle="", marker="s", color=c, markersize=4, label=f"L1 {norm}")[0]
-              for norm, c in colours.items()]  # fmt: skip
-    marks += axes[0].plot([], [], linestyle="", marker="o", color="#999999", markerfacecolor="white", markersize=4,
-                          label="random gates (control)")  # fmt: skip
+    marks = [
+        axes[0].plot([], [], linestyle="", marker=m, color="#333333", markersize=4, label=str(position))[0]
+        for position, m in markers.items()
+    ]
+    marks += [
+        axes[0].plot([], [], linestyle="", marker="s", color=c, markersize=4, label=f"L1 {norm}")[0]
+        for norm, c in colours.items()
+    ]
+    marks += axes[0].plot(
+        [],
+        [],
+        linestyle="",
+        marker="o",
+        color="#999999",
+        markerfacecolor="white",
+        markersize=4,
+        label="random gates (control)",
+    )
     figure.legend(handles=marks, loc="outside lower center", ncols=4 if columns > 1 else 2, columnspacing=1.2)
     return figure
 
@@ -71,7 +83,16 @@ def sensitivity_figure(path: Path) -> Any:
 def _point(axis: Any, row: Mapping[str, Any], prefix: str, marker: str, colour: str, *, hollow: bool) -> None:
     value, low, high = (100 * row[f"{prefix}{name}"] for name in ("difference", "low", "high"))
     axis.errorbar(
-        100 * row["active"], value, [[max(0.0, value - low)], [max(0.0, high - value)]], marker=marker, markersize=4,
-        color=colour, markerfacecolor="white" if hollow else colour, linestyle="", elinewidth=0.7, capsize=1.5,
-        capthick=0.7, zorder=2 if hollow else 3,
-    )  # fmt: skip
+        100 * row["active"],
+        value,
+        [[max(0.0, value - low)], [max(0.0, high - value)]],
+        marker=marker,
+        markersize=4,
+        color=colour,
+        markerfacecolor="white" if hollow else colour,
+        linestyle="",
+        elinewidth=0.7,
+        capsize=1.5,
+        capthick=0.7,
+        zorder=2 if hollow else 3,
+    )

@@ -82,8 +82,18 @@ def outlined(axes: Any, place: tuple[float, float], text: str, colour: str) -> N
     from matplotlib import patheffects
 
     effects = [patheffects.withStroke(linewidth=2, foreground="white")]
-    axes.annotate(text, place, xytext=(0, 7), textcoords="offset points", ha="center", va="center", color=colour,
-                  weight="bold", fontsize=7, path_effects=effects)  # fmt: skip
+    axes.annotate(
+        text,
+        place,
+        xytext=(0, 7),
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        color=colour,
+        weight="bold",
+        fontsize=7,
+        path_effects=effects,
+    )
 
 
 def save(figure: Any, stem: Path, formats: Sequence[str]) -> list[Path]:

@@ -29,8 +29,10 @@ def figure3(folder: Path, figures: Path) -> Any:
     frame, dataset, share = class_map(folder)
     write_text(figures / "figure3.csv", _map_text(frame))
     named = len(frame) <= NAMED
-    lines = [textwrap.fill(f"{number}: {', '.join(own['name'])}", 58, subsequent_indent="    ")
-             for number, own in frame.groupby("cluster")]  # fmt: skip
+    lines = [
+        textwrap.fill(f"{number}: {', '.join(own['name'])}", 58, subsequent_indent="    ")
+        for number, own in frame.groupby("cluster")
+    ]
     listed = "\n".join(["clusters and their members", *lines])
     height = COLUMN + 0.4
     if named:
@@ -47,8 +49,16 @@ def figure3(folder: Path, figures: Path) -> Any:
         # Where there are many, the number is the point: a dot beside each would leave no room.
         axis.scatter(own["x"], own["y"], c=colour, marker=marker, s=18, linewidths=0, alpha=1 if named else 0)
         for row in own.itertuples():
-            axis.annotate(row.name if named else str(number), (row.x, row.y), xytext=(0, 7 if named else 0),
-                          textcoords="offset points", ha="center", va="center", color=colour, fontsize=7)  # fmt: skip
+            axis.annotate(
+                row.name if named else str(number),
+                (row.x, row.y),
+                xytext=(0, 7 if named else 0),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                color=colour,
+                fontsize=7,
+            )
     # Both axes have one scale, since distances are what is shown, and names need room at the rim.
     low, high = frame[["x", "y"]].min(), frame[["x", "y"]].max()
     half = 0.5 * float((high - low).max()) * (1.25 if named else 1.1) or 1.0

@@ -80,10 +80,16 @@ def place(audit: Audit, wanted: str) -> Line:
 def own_words(entry: Mapping[str, Any]) -> Iterator[Line]:
     """Versions, and the entry that it takes the place of."""
     here = versions(tuple(name for name in entry["versions"] if name != "python" and _installed(name)))
-    other = [f"{name} {stated} there, {here.get(name, 'none')} here"
-             for name, stated in entry["versions"].items() if here.get(name) != stated]  # fmt: skip
-    yield Line("versions", "not checked" if other else "match",
-               f"run with others: {', '.join(other)}" if other else f"{len(here)} as installed here")  # fmt: skip
+    other = [
+        f"{name} {stated} there, {here.get(name, 'none')} here"
+        for name, stated in entry["versions"].items()
+        if here.get(name) != stated
+    ]
+    yield Line(
+        "versions",
+        "not checked" if other else "match",
+        f"run with others: {', '.join(other)}" if other else f"{len(here)} as installed here",
+    )
     old = entry.get("supersedes")
     if old is not None:
         fine = isinstance(old, str) and len(old) == 64 and set(old) <= set("0123456789abcdef")

@@ -221,8 +221,13 @@ def read_checked(folder: Path) -> tuple[list[Checked], list[LeftOut]]:
                 refused.append(each)
             elif each.id in first:
                 suite, protocol, label = each.id
-                refused.append(LeftOut(each.file, f"{first[each.id]} is {label!r} of suite {suite!r}, protocol "
-                                       f"{protocol!r}, already; an entry is replaced, not repeated."))  # fmt: skip
+                refused.append(
+                    LeftOut(
+                        each.file,
+                        f"{first[each.id]} is {label!r} of suite {suite!r}, protocol "
+                        f"{protocol!r}, already; an entry is replaced, not repeated.",
+                    )
+                )
             else:
                 checked.append(each)
                 first[each.id] = each.file

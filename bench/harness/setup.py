@@ -38,9 +38,15 @@ class Nets:
     """Walks through the store to a suite's classifier and its subnets; every property is computed once."""
 
     def __init__(
-        self, suite: NetSuite, store: Store, *, device: torch.device, data_root: Path | None, report: Reporter,
+        self,
+        suite: NetSuite,
+        store: Store,
+        *,
+        device: torch.device,
+        data_root: Path | None,
+        report: Reporter,
         dataset: Dataset | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """``dataset``: the suite's, where another walk has it in memory already."""
         self.settings, self.store, self.device, self.report = suite, store, device, report
         self.data_root, self._dataset = data_root, dataset
@@ -89,8 +95,10 @@ class Nets:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"model.parameters: the model {part.name!r} does not take them ({said}).") from None
         if net.classes < self.dataset.classes:
-            raise UserError(f"model.parameters: the model {part.name!r} has {net.classes} classes and "
-                            f"{self.dataset.name} has {self.dataset.classes}; give it as many.")  # fmt: skip
+            raise UserError(
+                f"model.parameters: the model {part.name!r} has {net.classes} classes and "
+                f"{self.dataset.name} has {self.dataset.classes}; give it as many."
+            )
         return net
 
     @cached_property
@@ -150,9 +158,12 @@ class Nets:
     # -- gates --------------------------------------------------------------------------------------------------------
 
     def gates_inputs(self, options: GateOptions) -> Meta:
-        return {"model": self.model_hash, "images": self.split_key(self.train_split),
-                "options": options.model_dump(exclude={"chunk", "prefix_mib", "seeds", "allow_collapsed"}),
-                "source": code_hash(calibration, extraction, frozen, gates_module, learn, models)}  # fmt: skip
+        return {
+            "model": self.model_hash,
+            "images": self.split_key(self.train_split),
+            "options": options.model_dump(exclude={"chunk", "prefix_mib", "seeds", "allow_collapsed"}),
+            "source": code_hash(calibration, extraction, frozen, gates_module, learn, models),
+        }
 
     def learned_gates(self, options: GateOptions) -> tuple[ClassGates, Meta]:
         """Class gates of one seed and the report on them; kept also where they are refused, as collapsed."""
@@ -161,8 +172,12 @@ class Nets:
             lenient = options.model_copy(update={"allow_collapsed": True})
             with spent() as taken, self.report.stage("learn class gates") as tick:
                 found = extract(self.classifier, self.train_split, lenient, progress=tick)
-            meta = {"report": found.report, "calibration": vars(found.calibration), "seconds": taken.seconds,
-                    "peak_mb": taken.highest}  # fmt: skip
+            meta = {
+                "report": found.report,
+                "calibration": vars(found.calibration),
+                "seconds": taken.seconds,
+                "peak_mb": taken.highest,
+            }
             return gates_to_arrays(found.gates), _jsonable(meta)
 
         arrays, meta = self.store.get("gates", self.gates_inputs(options), compute)

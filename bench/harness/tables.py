@@ -34,8 +34,10 @@ def subnets(folder: Path) -> pd.DataFrame:
     if "sets" not in said:
         raise UserError(f"{path} was written by an earlier version; run its suite again.")
     sets = [found["report"] for found in said["sets"]]
-    rows = [_subnet_row(name, [report[place] for report in sets for place in places])
-            for name, places in _subnet_rows(len(sets[0]))]  # fmt: skip
+    rows = [
+        _subnet_row(name, [report[place] for report in sets for place in places])
+        for name, places in _subnet_rows(len(sets[0]))
+    ]
     return pd.DataFrame(rows)
 
 

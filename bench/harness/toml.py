@@ -56,8 +56,10 @@ def checked_suite(form: type[Form], path: Path, text: str, content: dict[str, An
         if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
             line = line_of(text, place)
             key = ".".join(map(str, place))
-            raise UserError(f"{path}{f', line {line}' if line else ''}: {key}: {value} is neither text nor a finite "
-                            "number; give one of these.")  # fmt: skip
+            raise UserError(
+                f"{path}{f', line {line}' if line else ''}: {key}: {value} is neither text nor a finite "
+                "number; give one of these."
+            )
     try:
         return form.model_validate(content)
     except ValidationError as error:

@@ -77,15 +77,19 @@ def train(
     """
     side = min(dataset.shape[1:])
     if recipe.shift >= side:
-        raise UserError(f"model.train.shift is {recipe.shift} and the images of {dataset.name} have {side} pixels; "
-                        "give less than that.")  # fmt: skip
+        raise UserError(
+            f"model.train.shift is {recipe.shift} and the images of {dataset.name} have {side} pixels; "
+            "give less than that."
+        )
     _begin(classifier, recipe, dataset.train)
     classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     low_precision = has_fast_bf16(device)
     steps = len(dataset.train) // recipe.batch_size
     if steps == 0:
-        raise UserError(f"{dataset.name} has {len(dataset.train)} training images, fewer than one batch of "
-                        f"{recipe.batch_size}; lower model.train.batch_size.")  # fmt: skip
+        raise UserError(
+            f"{dataset.name} has {len(dataset.train)} training images, fewer than one batch of "
+            f"{recipe.batch_size}; lower model.train.batch_size."
+        )
     learned = [p for p in classifier.parameters() if p.requires_grad]
     decay, plain = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -239,8 +243,11 @@ def _resume(
         epoch, seconds = tensors.pop("progress").tolist()
         classifier.load_state_dict({n.removeprefix("net."): t for n, t in tensors.items() if n.startswith("net.")})
         state = optimizer.state_dict()
-        state["state"] = {int(n.removeprefix("momentum.")): {"momentum_buffer": t}
-                          for n, t in tensors.items() if n.startswith("momentum.")}  # fmt: skip
+        state["state"] = {
+            int(n.removeprefix("momentum.")): {"momentum_buffer": t}
+            for n, t in tensors.items()
+            if n.startswith("momentum.")
+        }
         optimizer.load_state_dict(state)
     except Exception:  # a checkpoint is only a convenience: a damaged one means starting over
         path.unlink(missing_ok=True)

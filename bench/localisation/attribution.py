@@ -45,8 +45,10 @@ class Attribution:
     ) -> torch.Tensor:
         """Maps ``(N, H, W)``, float32, >= 0; raises UserError where this net cannot be given the method."""
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < net.classes:
-            raise UserError(f"A map is asked for class {int(targets.max())} and the net has {net.classes} classes, "
-                            "numbered from 0; correct the labels.")  # fmt: skip
+            raise UserError(
+                f"A map is asked for class {int(targets.max())} and the net has {net.classes} classes, "
+                "numbered from 0; correct the labels."
+            )
         if not len(images):
             return images.new_zeros(0, *images.shape[2:])
         found = self.attributions(net, images, targets, ids, seed)
@@ -56,8 +58,10 @@ class Attribution:
         self, net: AttributionNet, images: torch.Tensor, targets: torch.Tensor, ids: torch.Tensor, seed: int
     ) -> torch.Tensor:
         """``(N, C, H, W)``: the method's own values, before absolute value and maximum; image by image independent."""
-        parts = [self.of_batch(net, leaf(net, images[piece]), targets[piece])
-                 for piece in pieces(len(images), self.inner(net))]  # fmt: skip
+        parts = [
+            self.of_batch(net, leaf(net, images[piece]), targets[piece])
+            for piece in pieces(len(images), self.inner(net))
+        ]
         return torch.cat(parts)
 
     def of_batch(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -113,13 +113,18 @@ def _figures(content: Mapping[str, Any], frame: pd.DataFrame, suite: WsolSuite) 
     options = suite.localisation
     found = measured_metrics(frame, _counts(len(frame), options.resamples, suite.seed), options.level)
     if found.keys() != content["metrics"].keys():
-        return Line("figures", "mismatch", f"{', '.join(content['metrics'])} are stated, the scores give "
-                                           f"{', '.join(found)}")  # fmt: skip
+        return Line(
+            "figures", "mismatch", f"{', '.join(content['metrics'])} are stated, the scores give {', '.join(found)}"
+        )
     for name, own in found.items():
         for part, value in own.items():
             if not math.isclose(content["metrics"][name][part], value, rel_tol=0, abs_tol=TOLERANCE):
-                return Line("figures", "mismatch", f"{METRICS[name]}, {part}: {content['metrics'][name][part]:.6f} is "
-                                                   f"stated, the scores give {value:.6f}")  # fmt: skip
+                return Line(
+                    "figures",
+                    "mismatch",
+                    f"{METRICS[name]}, {part}: {content['metrics'][name][part]:.6f} is "
+                    f"stated, the scores give {value:.6f}",
+                )
     return Line("figures", "match", f"{len(found)} metrics, intervals included")
 
 
@@ -133,8 +138,11 @@ def _claims(audit: Audit, content: Any, suite: WsolSuite) -> Iterator[Line]:
     checked_claims(content)
     yield Line("form", "match", f"{len(content['claims'])} claims")
     options = suite.localisation
-    frames = {(e["model"]["label"], e["method"]["label"], e["variant"]): read_frame(audit.root, e)
-              for e in read_localisation(audit.root) if e["metrics"] and e["model"]["name"]}  # fmt: skip
+    frames = {
+        (e["model"]["label"], e["method"]["label"], e["variant"]): read_frame(audit.root, e)
+        for e in read_localisation(audit.root)
+        if e["metrics"] and e["model"]["name"]
+    }
     images = {len(frame) for frame in frames.values()}
     if len(images) != 1:
         raise UserError(f"The entries beside it are of {sorted(images)} images, and pairs need the same ones.")

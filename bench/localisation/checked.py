@@ -106,10 +106,21 @@ class Track:
     def frame(self) -> pd.DataFrame:
         """One row an entry and metric, in [0, 1]."""
         rows = [
-            {"suite": e.suite.name, "dataset": e.dataset.name, "net": e.model.label, "method": e.method.label,
-             "variant": e.variant, "alpha": e.alpha, "images": e.n, "metric": name, **metric.model_dump()}
-            for e in self.entries for name, metric in (e.metrics or {}).items() if name in METRICS
-        ]  # fmt: skip
+            {
+                "suite": e.suite.name,
+                "dataset": e.dataset.name,
+                "net": e.model.label,
+                "method": e.method.label,
+                "variant": e.variant,
+                "alpha": e.alpha,
+                "images": e.n,
+                "metric": name,
+                **metric.model_dump(),
+            }
+            for e in self.entries
+            for name, metric in (e.metrics or {}).items()
+            if name in METRICS
+        ]
         return pd.DataFrame(rows)
 
 
@@ -138,8 +149,13 @@ def read_track(folder: Path) -> tuple[Track, list[LeftOut]]:
             elif isinstance(found, list):
                 claims.append((printable(path.parents[1].name), found))
             elif (key := (found.suite.name, found.model.label, found.method.label, found.variant)) in first:
-                refused.append(LeftOut(file, f"{first[key]} has the same suite, net, method and variant; an entry is "
-                                       "replaced, not repeated."))  # fmt: skip
+                refused.append(
+                    LeftOut(
+                        file,
+                        f"{first[key]} has the same suite, net, method and variant; an entry is "
+                        "replaced, not repeated.",
+                    )
+                )
             else:
                 entries.append(found)
                 first[key] = file
@@ -175,8 +191,9 @@ def checked_map(path: Path, content: Any) -> Localisation:
         for name, metric in entry.metrics.items():
             if name in METRICS and (name not in given or abs(given[name] - metric.value) > TOLERANCE):
                 said = f"{given[name]:.6f}" if name in given else "none"
-                raise UserError(f"It states {METRICS[name]} {metric.value:.6f}, and its images give {said}; run its "
-                                "suite again.")  # fmt: skip
+                raise UserError(
+                    f"It states {METRICS[name]} {metric.value:.6f}, and its images give {said}; run its suite again."
+                )
         # Where there is no net (the controls edges and constant-box), nothing names the class right or wrong.
         metrics = {k: v for k, v in entry.metrics.items() if entry.model.name or k != "top1_error"}
         return entry.model_copy(update={"n": images, "metrics": metrics})

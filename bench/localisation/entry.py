@@ -26,8 +26,10 @@ def write_localisation(folder: Path, entry: Entry, frame: pd.DataFrame | None) -
     if frame is not None:
         blob: bytes = frame.to_parquet(None, index=False, compression="zstd")
         write_bytes(place / f"{stem}.parquet", blob)
-        entry["scores"] = {"file": f"{FOLDER}/{entry['model']['label']}/{stem}.parquet",
-                           "sha256": hashlib.sha256(blob).hexdigest()}  # fmt: skip
+        entry["scores"] = {
+            "file": f"{FOLDER}/{entry['model']['label']}/{stem}.parquet",
+            "sha256": hashlib.sha256(blob).hexdigest(),
+        }
     write_json(place / f"{stem}.json", entry)
     return place / f"{stem}.json"
 
@@ -38,11 +40,13 @@ def read_localisation(folder: Path) -> list[Entry]:
     for path in sorted((folder / FOLDER).glob("*/*.json")):
         entry = read_json(path)
         if not isinstance(entry, dict) or any(key not in entry for key in _REQUIRED):
-            raise UserError(f"{path} is no localisation entry: it lacks some of {', '.join(_REQUIRED)}; run its suite "
-                            "again.")  # fmt: skip
+            raise UserError(
+                f"{path} is no localisation entry: it lacks some of {', '.join(_REQUIRED)}; run its suite again."
+            )
         if entry["schema"] != SCHEMA:
-            raise UserError(f"The entry {path} has schema {entry['schema']}, this version reads {SCHEMA}; run its "
-                            "suite again.")  # fmt: skip
+            raise UserError(
+                f"The entry {path} has schema {entry['schema']}, this version reads {SCHEMA}; run its suite again."
+            )
         entries.append(entry | {"path": path})
     order = _order(folder)
     last = len(order)

@@ -95,9 +95,11 @@ class Measured:
         found: dict[str, tuple[Arrays, Meta] | str] = {}
         for part in parts:
             done = made.get(part.title)
-            found[part.title] = done if isinstance(done, str) else store.get(
-                "localisation", asked[part.title], _given(done, self, part, variant, images, full)
-            )  # fmt: skip
+            found[part.title] = (
+                done
+                if isinstance(done, str)
+                else store.get("localisation", asked[part.title], _given(done, self, part, variant, images, full))
+            )
         return found
 
     def _walk(
@@ -119,11 +121,20 @@ class Measured:
                 index = np.concatenate([index for _, index in portion])
                 of = hash_arrays(images.split.ids[index])
                 keys = {title: key_of("portion", inputs | {"of": of}) for title, inputs in asked.items()}
-                kept = {} if store.when == "always" else {
-                    title: found for title, key in keys.items() if (found := store.read("portion", key)) is not None
-                }  # fmt: skip
-                fresh = self._portion({t: m for t, m in methods.items() if t not in kept and t not in refused},
-                                      variant, portion, images, full)  # fmt: skip
+                kept = (
+                    {}
+                    if store.when == "always"
+                    else {
+                        title: found for title, key in keys.items() if (found := store.read("portion", key)) is not None
+                    }
+                )
+                fresh = self._portion(
+                    {t: m for t, m in methods.items() if t not in kept and t not in refused},
+                    variant,
+                    portion,
+                    images,
+                    full,
+                )
                 for title, made in fresh.items():
                     if isinstance(made, str):
                         refused[title] = made
@@ -135,8 +146,10 @@ class Measured:
                     seconds[title] += meta["seconds"]
                 done += len(index)
                 tick(done, count, "")
-        return {title: refused[title] if title in refused else _assembled(rows[title], seconds[title], count)
-                for title in methods}  # fmt: skip
+        return {
+            title: refused[title] if title in refused else _assembled(rows[title], seconds[title], count)
+            for title in methods
+        }
 
     def _portion(
         self, methods: Mapping[str, Any], variant: Variant, portion: Portion, images: Boxed, full: bool
@@ -162,17 +175,24 @@ class Measured:
                 seconds[title] += time.monotonic() - began
                 rows[title].append(self.of_maps(heat, truth, full))
         return {
-            title: refused[title] if title in refused else (
+            title: refused[title]
+            if title in refused
+            else (
                 {name: np.concatenate([each[name] for each in rows[title]]) for name in rows[title][0]},
                 {"seconds": seconds[title]},
             )
             for title in methods
-        }  # fmt: skip
+        }
 
     def _map(
-        self, title: str, method: Any, net: AttributionNet, batch: torch.Tensor, targets: torch.Tensor,
+        self,
+        title: str,
+        method: Any,
+        net: AttributionNet,
+        batch: torch.Tensor,
+        targets: torch.Tensor,
         ids: torch.Tensor,
-    ) -> Floats | str:  # fmt: skip
+    ) -> Floats | str:
         """Maps ``(N, H, W)``, or the sentence that says why there are none; a stranger's method may raise anything."""
         try:
             heat: Floats = method(net, batch, targets, ids=ids, seed=self.suite.seed).cpu().numpy()
@@ -208,9 +228,13 @@ class Measured:
             heat = np.zeros((len(split), *split.images.shape[1:3]), np.float32)
             for label, index in self.variants.batches(variant, split.labels, len(split)):
                 found = self._map(
-                    part.title, method, self.variants.net(variant, label), split.tensor(index).to(device),
-                    torch.from_numpy(split.labels[index]).to(device), torch.from_numpy(split.ids[index]),
-                )  # fmt: skip
+                    part.title,
+                    method,
+                    self.variants.net(variant, label),
+                    split.tensor(index).to(device),
+                    torch.from_numpy(split.labels[index]).to(device),
+                    torch.from_numpy(split.ids[index]),
+                )
                 if isinstance(found, str):
                     raise UserError(found)
                 heat[index] = found

@@ -126,8 +126,18 @@ def claims(
             each = a.astype(np.float32) - b.astype(np.float32)
             found: Floats = counts @ each / images
             low, high = interval(found, level)
-            rows.append({"model": net, "method": method, "first": first, "second": second,
-                         "difference": float(each.mean()), "low": low, "high": high, "p": paired_p(found)})  # fmt: skip
+            rows.append(
+                {
+                    "model": net,
+                    "method": method,
+                    "first": first,
+                    "second": second,
+                    "difference": float(each.mean()),
+                    "low": low,
+                    "high": high,
+                    "p": paired_p(found),
+                }
+            )
             drawn.append(-found)  # less error is better
     for row, p, better in zip(rows, holm([row["p"] for row in rows]), drawn, strict=True):
         row["p_holm"] = float(p)

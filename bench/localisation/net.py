@@ -57,8 +57,14 @@ class AttributionNet(nn.Module):
     into them, so that their outputs are no longer the classifier's (`unfolded` gives a net in which they are).
     """
 
-    def __init__(self, classifier: Classifier, sketch: Sketch, modules: dict[str, nn.Module], folded: frozenset[str],
-                 unfold: Callable[[], AttributionNet]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        classifier: Classifier,
+        sketch: Sketch,
+        modules: dict[str, nn.Module],
+        folded: frozenset[str],
+        unfold: Callable[[], AttributionNet],
+    ) -> None:
         super().__init__()
         self.net, self.classes, self.sketch, self.folded = classifier.net, classifier.classes, sketch, folded
         self.mean: torch.Tensor
@@ -123,14 +129,17 @@ def attribution_net(
     for path, gate in gates.items():
         classifier.module_at(path)
         if gate.shape != (channels.get(path),):
-            raise UserError(f"The gate of {path!r} has shape {tuple(gate.shape)} and its module {channels.get(path)} "
-                            "channels; give gates that were made for this net.")  # fmt: skip
+            raise UserError(
+                f"The gate of {path!r} has shape {tuple(gate.shape)} and its module {channels.get(path)} "
+                "channels; give gates that were made for this net."
+            )
     before = dict(net.named_modules(remove_duplicate=False))
     if fold:
         fold_batchnorm(net, tuple(gates))
     modules = dict(net.named_modules(remove_duplicate=False))
-    folded = frozenset(path for path in modules if isinstance(before[path], nn.Conv2d)
-                       and before[path] is not modules[path])  # fmt: skip
+    folded = frozenset(
+        path for path in modules if isinstance(before[path], nn.Conv2d) and before[path] is not modules[path]
+    )
     kept = cut(net, gates, sketch)
     parents = dict(modules)
     for module in {id(module): module for module in modules.values()}.values():
@@ -168,15 +177,22 @@ def gradcam_layer(net: AttributionNet, given: str | None = None) -> str:
         found = next((output for output in outputs if output.path == given), None)
         stages = ", ".join(name for name, _ in net.net.named_children())
         if found is None or calls[given] > 1 or len(found.shape) != 4:
-            reason = ("is no module that runs" if found is None else f"runs {calls[given]} times" if calls[given] > 1
-                      else f"gives no map but {found.shape[1:]} an image")  # fmt: skip
+            reason = (
+                "is no module that runs"
+                if found is None
+                else f"runs {calls[given]} times"
+                if calls[given] > 1
+                else f"gives no map but {found.shape[1:]} an image"
+            )
             raise UserError(f"Grad-CAM's layer {given!r} {reason} in this net; name another one (stages: {stages}).")
         return given
     spatial = [len(output.shape) == 4 and output.shape[2] * output.shape[3] > 1 for output in outputs]
     convolutions = [i for i, output in enumerate(outputs) if spatial[i] and issubclass(output.kind, nn.Conv2d)]
     if not convolutions:
-        raise UserError("Grad-CAM needs a convolution and this net has none with a map of more than one pixel; "
-                        "name a layer in parameters.layer or leave the method out.")  # fmt: skip
+        raise UserError(
+            "Grad-CAM needs a convolution and this net has none with a map of more than one pixel; "
+            "name a layer in parameters.layer or leave the method out."
+        )
     layer = ""
     for i in range(convolutions[-1], len(outputs)):
         if spatial[i] and issubclass(outputs[i].kind, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
@@ -184,6 +200,8 @@ def gradcam_layer(net: AttributionNet, given: str | None = None) -> str:
         if spatial[i] and calls[outputs[i].path] == 1:
             layer = outputs[i].path
     if not layer:
-        raise UserError("Grad-CAM finds no layer of its own: every module from the last convolution on runs more than "
-                        "once; name one in parameters.layer.")  # fmt: skip
+        raise UserError(
+            "Grad-CAM finds no layer of its own: every module from the last convolution on runs more than "
+            "once; name one in parameters.layer."
+        )
     return layer

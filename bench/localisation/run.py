@@ -64,17 +64,23 @@ def check(suite: WsolSuite) -> None:
 
 
 def execute(
-    suite: WsolSuite, *, device: torch.device, data_root: Path | None, store: Store, output: Path,
+    suite: WsolSuite,
+    *,
+    device: torch.device,
+    data_root: Path | None,
+    store: Store,
+    output: Path,
     report: Reporter | None = None,
-) -> WsolResult:  # fmt: skip
+) -> WsolResult:
     """Run a suite. A method that a net cannot be given is a reported entry; a mistake in the suite ends the run."""
     report = report or Silent()
     store.warn = report.warn
     check(suite)
     if data_root is None or not data_root.is_dir():
         where = "was not given" if data_root is None else f"{data_root} does not exist"
-        raise UserError(f"Images with boxes are read from disk and the data root {where}; give their folder with "
-                        "--data-root.")  # fmt: skip
+        raise UserError(
+            f"Images with boxes are read from disk and the data root {where}; give their folder with --data-root."
+        )
     run = _Run(suite, device, data_root, store, output / suite.name, report)
     try:
         return run.all()
@@ -120,20 +126,34 @@ class _Run:
         for path in others(written, self.folder):
             path.unlink()  # of an earlier form of this suite: it would stand in tables as if this run had made it
         options = suite.localisation
-        write_json(self.folder / FOLDER / "claims.json", {
-            "suite": suite.name, "resamples": options.resamples, "level": options.level, "family": "Holm over all rows",
-            "images": len(self.test.split), "left_out": self.left_out,
-            "claims": claims(self.frames, self.counts, options.level),
-        })  # fmt: skip
+        write_json(
+            self.folder / FOLDER / "claims.json",
+            {
+                "suite": suite.name,
+                "resamples": options.resamples,
+                "level": options.level,
+                "family": "Holm over all rows",
+                "images": len(self.test.split),
+                "left_out": self.left_out,
+                "claims": claims(self.frames, self.counts, options.level),
+            },
+        )
         write_json(self.folder / FOLDER / "subnets.json", {"suite": suite.name, "nets": gates})
         write_maps(self.folder / MAPS, maps)
         write_wsol_tables(self.folder)
-        return WsolResult(self.folder, [entry for entry, _ in made], self.failures, self.store.computed,
-                          self.store.reused)  # fmt: skip
+        return WsolResult(
+            self.folder, [entry for entry, _ in made], self.failures, self.store.computed, self.store.reused
+        )
 
     def nets(self, part: NetPart) -> Nets:
-        return Nets(self.suite.of(part), self.store, device=self.device, data_root=self.data_root, report=self.report,
-                    dataset=self.dataset)  # fmt: skip
+        return Nets(
+            self.suite.of(part),
+            self.store,
+            device=self.device,
+            data_root=self.data_root,
+            report=self.report,
+            dataset=self.dataset,
+        )
 
     # -- images -------------------------------------------------------------------------------------------------------
 
@@ -146,8 +166,15 @@ class _Run:
     def _boxed(self, split: Split, name: SplitName) -> Boxed:
         part, size = self.suite.dataset, self.dataset.shape[1]
         root = home(part.name, self.data_root)
-        found = annotated(root, self.suite.boxes.source, name, size, geometry(part.name, part.parameters, size),
-                            part.parameters.get("classes"), split.ids)  # fmt: skip
+        found = annotated(
+            root,
+            self.suite.boxes.source,
+            name,
+            size,
+            geometry(part.name, part.parameters, size),
+            part.parameters.get("classes"),
+            split.ids,
+        )
         boxed = Boxed.of(split, found)
         if not len(boxed.split):
             some = found.left_out[0] if found.left_out else "the boxes name none of its images"
@@ -230,25 +257,44 @@ class _Run:
         return {
             "schema": SCHEMA,
             "suite": {"name": self.suite.name},
-            "dataset": {"name": data.name, "note": data.note, "sha256": data.content_hash, "size": data.shape[1],
-                        "boxes_sha256": self.test.annotations.content_hash, "left_out": self.left_out},
+            "dataset": {
+                "name": data.name,
+                "note": data.note,
+                "sha256": data.content_hash,
+                "size": data.shape[1],
+                "boxes_sha256": self.test.annotations.content_hash,
+                "left_out": self.left_out,
+            },
             "model": model,
             "method": method,
             "variant": variant,
             "target": "GT-known",
             "seed": self.suite.seed,
             "versions": dict(versions((*LIBRARIES, "captum"))),
-        }  # fmt: skip
+        }
 
     def model(self, measured: Measured) -> Entry:
         nets, part = measured.nets, measured.part
-        return {"label": part.title, "name": part.name, "parameters": part.parameters, "sha256": nets.model_hash,
-                "accuracy": nets.clean_accuracy, "weights": nets.weights_meta}  # fmt: skip
+        return {
+            "label": part.title,
+            "name": part.name,
+            "parameters": part.parameters,
+            "sha256": nets.model_hash,
+            "accuracy": nets.clean_accuracy,
+            "weights": nets.weights_meta,
+        }
 
     def method(self, measured: Measured, part: SaliencyPart) -> Entry:
         info = registry.saliency.get(part.name).info
-        return {"label": part.title, "name": part.name, "title": info.title, "year": info.year, "url": info.url,
-                "formula": info.formula, "parameters": measured.method(part).parameters}  # fmt: skip
+        return {
+            "label": part.title,
+            "name": part.name,
+            "title": info.title,
+            "year": info.year,
+            "url": info.url,
+            "formula": info.formula,
+            "parameters": measured.method(part).parameters,
+        }
 
     def correct(self, nets: Nets) -> Bools:
         """Whether the whole net names each test image right."""
@@ -273,9 +319,9 @@ class _Run:
         nobody = np.zeros(len(self.test.split), bool)
         model = {"label": NO_NET, "name": "", "accuracy": None}
         found = [
-            measured.of_maps(edges(boxed.split), boxed.truth, full) for boxed, full in
-            ((self.heldout, False), (self.test, True))
-        ]  # fmt: skip
+            measured.of_maps(edges(boxed.split), boxed.truth, full)
+            for boxed, full in ((self.heldout, False), (self.test, True))
+        ]
         head = self.head(model, _control("edges", "Sobel's gradient of the grey image"), "control")
         yield self.entry(head, (found[0], {}), (found[1], {}), nobody, measured.alphas)
         size = self.dataset.shape[1]

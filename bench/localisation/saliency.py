@@ -89,14 +89,18 @@ class ReluRule(Attribution):
     def _check(self, net: AttributionNet) -> None:
         rule = self.method.__name__
         for path in net.sketch.functional:
-            raise UserError(f"{rule} changes the gradient of nn.ReLU modules alone and {_named(path)} of this net "
-                            "computes a ReLU without one; call nn.ReLU() there or leave the method out.")  # fmt: skip
+            raise UserError(
+                f"{rule} changes the gradient of nn.ReLU modules alone and {_named(path)} of this net "
+                "computes a ReLU without one; call nn.ReLU() there or leave the method out."
+            )
         for path, name in net.sketch.others.items():
             mend = "write it as nn.ReLU() and clamp(max=6)" if name == "ReLU6" else "leave the method out"
             raise UserError(f"{rule} is a rule for ReLUs and {_named(path)} of this net is {name}; {mend}.")
         if not any(isinstance(module, nn.ReLU) for module in net.modules()):
-            raise UserError(f"{rule} is a rule for ReLUs and this net has none, so that its map would be the plain "
-                            "gradient's; leave the method out.")  # fmt: skip
+            raise UserError(
+                f"{rule} is a rule for ReLUs and this net has none, so that its map would be the plain "
+                "gradient's; leave the method out."
+            )
 
     def of_batch(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with self.captum(net):
@@ -190,9 +194,12 @@ class IntegratedGradients(Attribution):
     def of_batch(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with self.captum(net):
             found: torch.Tensor = attr.IntegratedGradients(net).attribute(
-                x.detach(), target=targets, n_steps=self.steps, method="riemann_right",
+                x.detach(),
+                target=targets,
+                n_steps=self.steps,
+                method="riemann_right",
                 internal_batch_size=max(len(x), self.inner(net)),
-            )  # fmt: skip
+            )
         return found
 
 
@@ -235,8 +242,10 @@ class SmoothGrad(Attribution):
         with torch.no_grad():
             x = net.normalise(images)
         inner = self.inner(net)
-        parts = [self._smooth(net, x[piece], targets[piece], ids[piece].tolist(), seed)
-                 for piece in pieces(len(x), max(1, inner // self.samples))]  # fmt: skip
+        parts = [
+            self._smooth(net, x[piece], targets[piece], ids[piece].tolist(), seed)
+            for piece in pieces(len(x), max(1, inner // self.samples))
+        ]
         return torch.cat(parts)
 
     def _smooth(

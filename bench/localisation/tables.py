@@ -82,10 +82,14 @@ def _preamble(entries: Sequence[Entry], said: dict[str, Any]) -> list[str]:
         f"{said['left_out']['test']} test and {said['left_out']['train']} training images or lines",
     ]
     nets = {e["model"]["label"]: e["model"] for e in entries if e["model"]["accuracy"] is not None}
-    lines += [f"- **{label}**: {model['name']}, {model['accuracy']:.2%} of the test images named right"
-              for label, model in nets.items()]  # fmt: skip
-    lines.append(f"- seed {first['seed']}; subnetbench {first['versions']['subnetbench']}, torch "
-                 f"{first['versions']['torch']}, captum {first['versions']['captum']}")  # fmt: skip
+    lines += [
+        f"- **{label}**: {model['name']}, {model['accuracy']:.2%} of the test images named right"
+        for label, model in nets.items()
+    ]
+    lines.append(
+        f"- seed {first['seed']}; subnetbench {first['versions']['subnetbench']}, torch "
+        f"{first['versions']['torch']}, captum {first['versions']['captum']}"
+    )
     return [*lines, ""]
 
 
@@ -153,12 +157,24 @@ def controls(entries: Sequence[Entry]) -> pd.DataFrame:
         for method in _methods(entries):
             cells = {variant: found.get((net, method, variant)) for variant in variants}
             unusable = sum((cell or {}).get("unusable_maps", 0) for cell in cells.values())
-            rows.append({"net": net, "method": method, **{v: _metric(cell) for v, cell in cells.items()},
-                         "unusable": str(unusable)})  # fmt: skip
+            rows.append(
+                {
+                    "net": net,
+                    "method": method,
+                    **{v: _metric(cell) for v, cell in cells.items()},
+                    "unusable": str(unusable),
+                }
+            )
     for entry in (e for e in entries if e["variant"] == "control"):
-        rows.append({"net": "no net", "method": entry["method"]["label"],
-                     **dict.fromkeys(variants, ""), variants[0]: _metric(entry),
-                     "unusable": str(entry["unusable_maps"])})  # fmt: skip
+        rows.append(
+            {
+                "net": "no net",
+                "method": entry["method"]["label"],
+                **dict.fromkeys(variants, ""),
+                variants[0]: _metric(entry),
+                "unusable": str(entry["unusable_maps"]),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -170,14 +186,20 @@ CLAIMS_NOTE = (
 
 
 def claimed(claims: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame([
-        {
-            "net": c["model"], "method": c["method"], "first": c["first"], "second": c["second"],
-            "difference": f"{100 * c['difference']:+.1f} [{100 * c['low']:+.1f}, {100 * c['high']:+.1f}]",
-            "p (Holm)": f"{c['p_holm']:.4f}", "verdict": c["verdict"],
-        }
-        for c in claims
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "net": c["model"],
+                "method": c["method"],
+                "first": c["first"],
+                "second": c["second"],
+                "difference": f"{100 * c['difference']:+.1f} [{100 * c['low']:+.1f}, {100 * c['high']:+.1f}]",
+                "p (Holm)": f"{c['p_holm']:.4f}",
+                "verdict": c["verdict"],
+            }
+            for c in claims
+        ]
+    )
 
 
 def _counted(claims: Sequence[dict[str, Any]]) -> list[str]:
@@ -203,8 +225,12 @@ def other_metrics(entries: Sequence[Entry]) -> pd.DataFrame:
     for entry in entries:
         if not entry.get("metrics"):
             continue
-        row = {"net": entry["model"]["label"], "method": entry["method"]["label"], "variant": entry["variant"],
-               "alpha": f"{entry['alpha']:g}"}  # fmt: skip
+        row = {
+            "net": entry["model"]["label"],
+            "method": entry["method"]["label"],
+            "variant": entry["variant"],
+            "alpha": f"{entry['alpha']:g}",
+        }
         row |= {title: _metric(entry, name) for name, title in METRICS.items()}
         if entry["variant"] == "control":
             row[METRICS["top1_error"]] = "–"  # nobody names a class
@@ -223,15 +249,21 @@ def subnets(folder: Path) -> pd.DataFrame:
     rows = []
     for net, meta in (read_json(path)["nets"] if path.is_file() else {}).items():
         report = meta["report"]
-        mean = {name: sum(row[name] for row in report) / len(report)
-                for name in ("active_total", "full_balanced_accuracy", "subnet_balanced_accuracy")}  # fmt: skip
-        rows.append({
-            "net": net, "classes": str(len(report)), "active": percent(mean["active_total"]),
-            "balanced accuracy full": f"{mean['full_balanced_accuracy']:.3f}",
-            "balanced accuracy subnet": f"{mean['subnet_balanced_accuracy']:.3f}",
-            "tau met": f"{sum(row['tau_met'] for row in report)} of {len(report)}",
-            "seconds": f"{meta['seconds']:.0f}",
-        })  # fmt: skip
+        mean = {
+            name: sum(row[name] for row in report) / len(report)
+            for name in ("active_total", "full_balanced_accuracy", "subnet_balanced_accuracy")
+        }
+        rows.append(
+            {
+                "net": net,
+                "classes": str(len(report)),
+                "active": percent(mean["active_total"]),
+                "balanced accuracy full": f"{mean['full_balanced_accuracy']:.3f}",
+                "balanced accuracy subnet": f"{mean['subnet_balanced_accuracy']:.3f}",
+                "tau met": f"{sum(row['tau_met'] for row in report)} of {len(report)}",
+                "seconds": f"{meta['seconds']:.0f}",
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -48,15 +48,23 @@ class Variants:
     def identity(self, variant: Variant) -> Meta:
         """What a variant's maps depend on, beside the images."""
         gates = self._nets.gates[0][1]["fingerprint"] if variant in GATED else ""
-        return {"model": self._nets.model_hash, "variant": variant, "gates": gates, "seed": self._seed,
-                "source": code_hash(attribution_nets, gate_code)}  # fmt: skip
+        return {
+            "model": self._nets.model_hash,
+            "variant": variant,
+            "gates": gates,
+            "seed": self._seed,
+            "source": code_hash(attribution_nets, gate_code),
+        }
 
     def batches(self, variant: Variant, labels: Ints, size: int) -> list[tuple[int | None, Ints]]:
         """Places of images that go through one net together, with its class: a subnet meets that class alone."""
         if variant not in GATED:
             return [(None, index) for index in _pieces(np.arange(len(labels)), size)]
-        return [(int(label), index) for label in np.unique(labels)
-                for index in _pieces(np.flatnonzero(labels == label), size)]  # fmt: skip
+        return [
+            (int(label), index)
+            for label in np.unique(labels)
+            for index in _pieces(np.flatnonzero(labels == label), size)
+        ]
 
     def net(self, variant: Variant, label: int | None) -> AttributionNet:
         """The net of a batch. One is kept, since the batches of a class follow one another."""

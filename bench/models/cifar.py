@@ -32,9 +32,14 @@ def digits_cnn(*, classes: int = 10, shape: tuple[int, int, int] = (1, 8, 8), wi
     net.append(nn.AdaptiveAvgPool2d(1)).append(nn.Flatten()).append(nn.Linear(2 * width, classes))
     positions = {"units": names, "stages": ("conv2", "conv3", "conv4"), "late": ("conv3", "conv4")}
     return Classifier(
-        net, mean=(0.3,) * shape[0], std=(0.35,) * shape[0], taps=names, gate_positions=positions, classes=classes,
+        net,
+        mean=(0.3,) * shape[0],
+        std=(0.35,) * shape[0],
+        taps=names,
+        gate_positions=positions,
+        classes=classes,
         shape=shape,
-    )  # fmt: skip
+    )
 
 
 class Scale(nn.Module):
@@ -73,9 +78,14 @@ def wide7(
     units = tuple(name for name in stages if name.startswith("conv"))
     blocks = tuple(name for name in units if name.endswith("b"))
     return Classifier(
-        nn.Sequential(stages), mean=CIFAR_MEAN, std=CIFAR_STD, taps=("stem", *blocks),
-        gate_positions={"units": units, "stages": blocks, "late": units[2:]}, classes=classes, shape=shape,
-    )  # fmt: skip
+        nn.Sequential(stages),
+        mean=CIFAR_MEAN,
+        std=CIFAR_STD,
+        taps=("stem", *blocks),
+        gate_positions={"units": units, "stages": blocks, "late": units[2:]},
+        classes=classes,
+        shape=shape,
+    )
 
 
 class Residual(nn.Module):
@@ -99,9 +109,12 @@ class BasicBlock(Residual):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs),
-        )  # fmt: skip
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
         super().__init__(body, inputs, outputs, stride)
 
 
@@ -114,8 +127,9 @@ def cifar_resnet(
     inputs = width
     for index, depth in enumerate(depths, start=1):
         outputs = width * 2 ** (index - 1)
-        blocks = [BasicBlock(inputs if i == 0 else outputs, outputs, 2 if i == 0 and index > 1 else 1)
-                  for i in range(depth)]  # fmt: skip
+        blocks = [
+            BasicBlock(inputs if i == 0 else outputs, outputs, 2 if i == 0 and index > 1 else 1) for i in range(depth)
+        ]
         stages[f"layer{index}"] = nn.Sequential(*blocks)
         inputs = outputs
     stages["pool"] = nn.AdaptiveAvgPool2d(1)
@@ -125,9 +139,14 @@ def cifar_resnet(
     units = tuple(f"{name}.{i}" for name, depth in zip(layers, depths, strict=True) for i in range(depth))
     positions = {"units": ("stem", *units), "stages": layers, "late": layers[2:]}
     return Classifier(
-        nn.Sequential(stages), mean=CIFAR_MEAN, std=CIFAR_STD, taps=("stem", *layers), gate_positions=positions,
-        classes=classes, shape=shape,
-    )  # fmt: skip
+        nn.Sequential(stages),
+        mean=CIFAR_MEAN,
+        std=CIFAR_STD,
+        taps=("stem", *layers),
+        gate_positions=positions,
+        classes=classes,
+        shape=shape,
+    )
 
 
 @register_model("resnet18")

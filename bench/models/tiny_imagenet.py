@@ -22,8 +22,9 @@ def _classifier(
     stages: OrderedDict[str, nn.Module], units: Sequence[str], blocks: Sequence[str], classes: int, shape: Shape
 ) -> Classifier:
     positions = {"units": tuple(units), "stages": tuple(blocks), "late": tuple(units[-3:])}
-    return Classifier(nn.Sequential(stages), mean=MEAN, std=STD, taps=blocks, gate_positions=positions, classes=classes,
-                      shape=shape)  # fmt: skip
+    return Classifier(
+        nn.Sequential(stages), mean=MEAN, std=STD, taps=blocks, gate_positions=positions, classes=classes, shape=shape
+    )
 
 
 def _wide_unit(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
@@ -73,10 +74,15 @@ class Bottleneck(Residual):
 
     def __init__(self, inputs: int, width: int, outputs: int, stride: int) -> None:
         body = nn.Sequential(
-            nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs),
-        )  # fmt: skip
+            nn.Conv2d(inputs, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
         super().__init__(body, inputs, outputs, stride)
 
 

@@ -28,8 +28,10 @@ def _net(name: str, weights: str | None, classes: int, rows: Sequence[int | str]
     if shape[0] != 3:
         raise UserError(f"{name} takes colour images, 3 channels; the data set has {shape[0]}: choose another model.")
     if min(shape[1:]) < SMALLEST[name]:
-        raise UserError(f"{name} takes images of {SMALLEST[name]} pixels or more; these have {min(shape[1:])}: give "
-                        "another dataset.parameters.size or another model.")  # fmt: skip
+        raise UserError(
+            f"{name} takes images of {SMALLEST[name]} pixels or more; these have {min(shape[1:])}: give "
+            "another dataset.parameters.size or another model."
+        )
     if weights is None:
         return _out_of_place(zoo.get_model(name, weights=None, num_classes=classes))
     enum = zoo.get_model_weights(name)
@@ -105,8 +107,9 @@ def _plain(net: Any, *, numbered: bool, classes: int, shape: Shape) -> Classifie
         stages[f"classifier{index}"] = module
     positions = {"units": units, "stages": tuple(before_pool), "late": units[-3:]}
     taps = tuple(before_pool) if numbered else units
-    return Classifier(nn.Sequential(stages), mean=MEAN, std=STD, taps=taps, gate_positions=positions, classes=classes,
-                      shape=shape)  # fmt: skip
+    return Classifier(
+        nn.Sequential(stages), mean=MEAN, std=STD, taps=taps, gate_positions=positions, classes=classes, shape=shape
+    )
 
 
 @register_model("alexnet")
@@ -150,5 +153,12 @@ def resnet50(
     layers = ("layer1", "layer2", "layer3", "layer4")
     units = tuple(f"{layer}.{index}" for layer in layers for index in range(len(getattr(net, layer))))
     positions = {"units": units, "stages": layers, "late": layers[2:]}
-    return Classifier(nn.Sequential(stages), mean=MEAN, std=STD, taps=("relu", *layers), gate_positions=positions,
-                      classes=classes, shape=shape)  # fmt: skip
+    return Classifier(
+        nn.Sequential(stages),
+        mean=MEAN,
+        std=STD,
+        taps=("relu", *layers),
+        gate_positions=positions,
+        classes=classes,
+        shape=shape,
+    )

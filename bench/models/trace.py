@@ -36,8 +36,20 @@ class Sketch:
     cells: int = 0
 
 
-OTHERS = ("silu", "gelu", "leaky_relu", "hardtanh", "elu", "hardswish", "mish", "softplus", "_prelu_kernel", "rrelu",
-          "rrelu_with_noise", "threshold")  # fmt: skip
+OTHERS = (
+    "silu",
+    "gelu",
+    "leaky_relu",
+    "hardtanh",
+    "elu",
+    "hardswish",
+    "mish",
+    "softplus",
+    "_prelu_kernel",
+    "rrelu",
+    "rrelu_with_noise",
+    "threshold",
+)
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -51,8 +63,9 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name == "relu" and not isinstance(module, nn.ReLU) and path not in self._sketch.functional:
             self._sketch.functional.append(path)
         elif name in OTHERS:
-            self._sketch.others.setdefault(path, type(module).__name__ if path and not list(module.children()) else
-                                           name.strip("_"))  # fmt: skip
+            self._sketch.others.setdefault(
+                path, type(module).__name__ if path and not list(module.children()) else name.strip("_")
+            )
         return func(*args, **(kwargs or {}))
 
 

@@ -43,9 +43,14 @@ class _Broken(Exception):  # noqa: N818 (not an error of ours: a finding)
 def fresh(view: View, index: Ints | slice = slice(None), batch_size: int | None = None) -> View:
     """The same images (or some of them) with nothing computed yet and no labels."""
     where = index if isinstance(index, slice) else torch.from_numpy(index)
-    return View(view.classifier, view.images[where].clone(), key="fresh", gates=view.gates,
-                parents=None if view.parents is None else fresh(view.parents, index, batch_size),
-                batch_size=batch_size or view.batch_size)  # fmt: skip
+    return View(
+        view.classifier,
+        view.images[where].clone(),
+        key="fresh",
+        gates=view.gates,
+        parents=None if view.parents is None else fresh(view.parents, index, batch_size),
+        batch_size=batch_size or view.batch_size,
+    )
 
 
 def raised(error: BaseException) -> str:
@@ -274,8 +279,14 @@ class _Suite:
 
 def copied(view: View) -> View:
     """A view of its own arrays, labels and gates included, that shares nothing with ``view``."""
-    copy = View(view.classifier, view.images.clone(), key="copy", gates=view.gates, batch_size=view.batch_size,
-                labels=None if view.labels is None else view.labels.copy())  # fmt: skip
+    copy = View(
+        view.classifier,
+        view.images.clone(),
+        key="copy",
+        gates=view.gates,
+        batch_size=view.batch_size,
+        labels=None if view.labels is None else view.labels.copy(),
+    )
     arrays = {name: view.features(name).copy() for name in (*view.classifier.taps, PENULTIMATE)}
     copy.memo("pass", lambda: {"logits": view.logits.copy(), **arrays})
     return copy

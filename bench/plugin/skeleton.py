@@ -129,8 +129,12 @@ def write_detector(name: str, into: Path, year: int) -> Path:
         "title": " ".join(words).capitalize(),
         "year": year,
     }
-    files = {"pyproject.toml": _PROJECT, f"{module}.py": _MODULE, "README.md": _README,
-             f"tests/test_{module.removeprefix('subnetbench_')}.py": _TEST}  # fmt: skip
+    files = {
+        "pyproject.toml": _PROJECT,
+        f"{module}.py": _MODULE,
+        "README.md": _README,
+        f"tests/test_{module.removeprefix('subnetbench_')}.py": _TEST,
+    }
     try:
         for file, text in files.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -147,8 +151,11 @@ def _canonical(name: str) -> str:
 
 def _checked(name: str) -> str:
     """The module that a detector of this name lives in; UserError where the name cannot be one."""
-    if not re.fullmatch(NAME, name) or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name) \
-            or len(name) > 64:  # fmt: skip
+    if (
+        not re.fullmatch(NAME, name)
+        or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name)
+        or len(name) > 64
+    ):
         raise UserError(
             f"{name!r} is no name for a detector; take up to 64 letters, digits, hyphens and underscores that begin "
             "and end with a letter or digit, such as my-score."

@@ -68,8 +68,9 @@ class Ground:
         """Four of five channels of each class, at random: what a detector needs to run, not to be good."""
         generator = torch.Generator().manual_seed(3)
         channels = self.net.channels(self.net.gated_paths("stages"))
-        return {path: (torch.rand(self.net.classes, n, generator=generator) < 0.8).float()
-                for path, n in channels.items()}  # fmt: skip
+        return {
+            path: (torch.rand(self.net.classes, n, generator=generator) < 0.8).float() for path, n in channels.items()
+        }
 
     @cached_property
     def train(self) -> View:
@@ -174,8 +175,10 @@ def _worth(detector: Any, sides: Mapping[str, Sides]) -> list[Check]:
 
 def _measured(detector: Any, sides: Sides) -> _Worth:
     """One column is the score; of several, half the images fit a logistic regression and the other half are scored."""
-    clean, moved, noise = (np.asarray(detector.characteristics(fresh(view)), np.float64)
-                           for view in (sides.clean, sides.adversarial, sides.noise))  # fmt: skip
+    clean, moved, noise = (
+        np.asarray(detector.characteristics(fresh(view)), np.float64)
+        for view in (sides.clean, sides.adversarial, sides.noise)
+    )
     columns = [auroc(moved[:, k], clean[:, k]) for k in range(clean.shape[1])]
     held = np.arange(len(clean)) % 2 == 1 if clean.shape[1] > 1 else np.ones(len(clean), bool)
     if clean.shape[1] > 1:
@@ -210,8 +213,11 @@ def _direction(found: Mapping[str, _Worth], width: int) -> Check:
         doubt = any(worth.attack[1] <= 0.5 for worth in found.values())
         return Check(name, "warning" if doubt else "passes", f"AUROC {said}" + (": near chance" if doubt else ""))
     below = {k for worth in found.values() for k, value in enumerate(worth.columns) if value < 0.5}
-    alone = "; ".join(f"columns alone on {attack}: {', '.join(f'{100 * v:.0f}' for v in worth.columns[:12])}"
-                      + (" ..." if width > 12 else "") for attack, worth in found.items())  # fmt: skip
+    alone = "; ".join(
+        f"columns alone on {attack}: {', '.join(f'{100 * v:.0f}' for v in worth.columns[:12])}"
+        + (" ..." if width > 12 else "")
+        for attack, worth in found.items()
+    )
     said = f"AUROC {said} ({width} columns, combined by logistic regression); {alone}"
     if below or any(worth.attack[1] <= 0.5 for worth in found.values()):
         return Check(name, "warning", f"{said}; below 50 a column points the other way, which the combiner can mend")
@@ -220,8 +226,9 @@ def _direction(found: Mapping[str, _Worth], width: int) -> Check:
 
 def _against_noise(found: Mapping[str, _Worth]) -> Check:
     """Where mere noise of the attack's norm is found as well, it is not adversarial images that are found."""
-    said = ", ".join(f"{_percent(w.noise)} at {attack}'s norm ({_percent(w.attack)} on {attack})"
-                     for attack, w in found.items())  # fmt: skip
+    said = ", ".join(
+        f"{_percent(w.noise)} at {attack}'s norm ({_percent(w.attack)} on {attack})" for attack, w in found.items()
+    )
     as_high = [attack for attack, worth in found.items() if worth.noise[0] >= worth.attack[1]]
     more = f": noise is found as well as {' and '.join(as_high)}" if as_high else ""
     return Check("mere noise is found less", "warning" if as_high else "passes", f"AUROC on noise {said}{more}")
@@ -237,7 +244,10 @@ def _cost(factory: Any, place: Ground) -> Check:
             detector.characteristics(images)
     each = {name: cost[name] / len(images) for name in ("seconds", "forward", "backward")}
     said = "" if whole.rise is None else f", {whole.rise:.0f} MB of memory at the peak"
-    return Check("time and memory", "measured",
-                 f"fit {fitting.seconds:.2f} s on {len(place.train)} images, {1000 * each['seconds']:.3f} ms, "
-                 f"{each['forward']:g} forward and {each['backward']:g} backward passes an image beside the shared one"
-                 f"{said}")  # fmt: skip
+    return Check(
+        "time and memory",
+        "measured",
+        f"fit {fitting.seconds:.2f} s on {len(place.train)} images, {1000 * each['seconds']:.3f} ms, "
+        f"{each['forward']:g} forward and {each['backward']:g} backward passes an image beside the shared one"
+        f"{said}",
+    )

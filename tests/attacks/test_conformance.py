@@ -18,7 +18,7 @@ FAST: dict[str, dict[str, Any]] = {
     "foolbox/cw": {"steps": 10, "step_size": 0.2, "binary_search_steps": 2, "initial_const": 1.0},
     "art/cw": {"steps": 4, "step_size": 0.1, "binary_search_steps": 2, "initial_const": 1.0},
     "lee2018/cw": {"steps": 20},
-}  # fmt: skip
+}
 
 
 def make(name: str) -> Attack:

@@ -19,9 +19,14 @@ def linear(weight: list[list[float]], bias: list[float]) -> Classifier:
     layer = nn.Linear(3, len(bias))
     layer.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(bias)})
     return Classifier(
-        nn.Sequential(nn.Flatten(), layer), mean=(0.5, 0.5, 0.5), std=STD.tolist(), taps=(), gate_positions={},
-        classes=len(bias), shape=(3, 1, 1),
-    )  # fmt: skip
+        nn.Sequential(nn.Flatten(), layer),
+        mean=(0.5, 0.5, 0.5),
+        std=STD.tolist(),
+        taps=(),
+        gate_positions={},
+        classes=len(bias),
+        shape=(3, 1, 1),
+    )
 
 
 def attack(problem: Any, classifier: Classifier, images: torch.Tensor | None = None) -> torch.Tensor:

@@ -50,8 +50,15 @@ def test_deepfool_on_a_linear_classifier_goes_the_distance_to_the_boundary(libra
     generator = torch.Generator().manual_seed(1)
     layer = nn.Linear(16, 4)
     layer.load_state_dict({"weight": torch.randn(4, 16, generator=generator), "bias": torch.zeros(4)})
-    net = Classifier(nn.Sequential(nn.Flatten(), layer), mean=(0.5,), std=(1.0,), taps=(), gate_positions={}, classes=4,
-                     shape=(1, 4, 4))  # fmt: skip
+    net = Classifier(
+        nn.Sequential(nn.Flatten(), layer),
+        mean=(0.5,),
+        std=(1.0,),
+        taps=(),
+        gate_positions={},
+        classes=4,
+        shape=(1, 4, 4),
+    )
     images = 0.5 + 0.05 * torch.randn(10, 1, 4, 4, generator=generator)  # far from the box, so clipping has no part
     logits = net(images).detach()
     labels = logits.argmax(1)

@@ -29,33 +29,74 @@ def scores(strength: dict[str, float], seed: int = 0, splits: int = 2, images: i
                 if fit_on == test_on:
                     kinds["noise"] = 0.3
                 for kind, shift in kinds.items():
-                    frames.append(pd.DataFrame({
-                        "gate": np.int16(-1), "split": np.int32(split), "fit_on": fit_on, "test_on": test_on,
-                        "kind": kind, "image": np.arange(images, dtype=np.int32), "score": rng.normal(shift, 1, images),
-                    }))  # fmt: skip
+                    frames.append(
+                        pd.DataFrame(
+                            {
+                                "gate": np.int16(-1),
+                                "split": np.int32(split),
+                                "fit_on": fit_on,
+                                "test_on": test_on,
+                                "kind": kind,
+                                "image": np.arange(images, dtype=np.int32),
+                                "score": rng.normal(shift, 1, images),
+                            }
+                        )
+                    )
     return pd.concat(frames, ignore_index=True)
 
 
-def entry(label: str, table: pd.DataFrame, *, control: bool = False, suite: str = "made", protocol: str = "strict",
-          **detector: Any) -> dict[str, Any]:  # fmt: skip
+def entry(
+    label: str,
+    table: pd.DataFrame,
+    *,
+    control: bool = False,
+    suite: str = "made",
+    protocol: str = "strict",
+    **detector: Any,
+) -> dict[str, Any]:
     """An entry whose cells are those of the scores."""
     splits = sorted(table["split"].unique())
-    fits = [{"fit_on": a, "gate": -1, "split": int(s), "n_fit": 40, "candidate": 0, "remark": ""}
-            for a in ATTACKS for s in splits]  # fmt: skip
+    fits = [
+        {"fit_on": a, "gate": -1, "split": int(s), "n_fit": 40, "candidate": 0, "remark": ""}
+        for a in ATTACKS
+        for s in splits
+    ]
     cells, _ = measure(table, fits, ATTACKS, ties="half", options=STATISTICS, seed=0)
-    attack = {"library": "foolbox", "version": "3", "preset": "standard", "parameters": {"epsilon": 0.2},
-              "threat": "budget", "norm": "Linf", "images": 40, "clean_correct": 40, "successes": 39,
-              "seconds_per_image": 0.001, "l2_median": 1.5, "linf_median": 0.2, "margin_median": 0.1,
-              "survives_8bit": 0.9}  # fmt: skip
+    attack = {
+        "library": "foolbox",
+        "version": "3",
+        "preset": "standard",
+        "parameters": {"epsilon": 0.2},
+        "threat": "budget",
+        "norm": "Linf",
+        "images": 40,
+        "clean_correct": 40,
+        "successes": 39,
+        "seconds_per_image": 0.001,
+        "l2_median": 1.5,
+        "linf_median": 0.2,
+        "margin_median": 0.1,
+        "survives_8bit": 0.9,
+    }
     return {
         "schema": SCHEMA,
         "suite": {"name": suite, "title": "made by a test", "limit": None},
         "dataset": {"name": "digits", "note": "", "sha256": "d" * 64, "train_images": 80, "attacked_images": 40},
         "model": {"name": "digits-cnn", "parameters": {}, "sha256": "e" * 64, "accuracy": 0.9, "weights": {}},
         "protocol": {"name": protocol, "ties": "half"},
-        "detector": {"label": label, "name": "made", "control": control, "title": "A paper", "year": 2026,
-                     "url": "https://example.org/paper", "needs": ["clean"], "formula": "f(x)", "candidates": [{}],
-                     "notes": "", **detector},
+        "detector": {
+            "label": label,
+            "name": "made",
+            "control": control,
+            "title": "A paper",
+            "year": 2026,
+            "url": "https://example.org/paper",
+            "needs": ["clean"],
+            "formula": "f(x)",
+            "candidates": [{}],
+            "notes": "",
+            **detector,
+        },
         "attacks": {name: {"name": name, **attack} for name in ATTACKS},
         "subnets": None,
         "seed": 0,
@@ -63,7 +104,7 @@ def entry(label: str, table: pd.DataFrame, *, control: bool = False, suite: str 
         "cells": cells,
         "cost": {"seconds_per_image": 0.002},
         "versions": {"subnetbench": "0", "torch": "2"},
-    }  # fmt: skip
+    }
 
 
 def made_results(folder: Path, strengths: dict[str, tuple[float, float]], controls: Sequence[str] = ()) -> Path:
@@ -74,14 +115,18 @@ def made_results(folder: Path, strengths: dict[str, tuple[float, float]], contro
         table = scores({"fgsm": fgsm, "cw": cw}, seed=place)
         one = entry(label, table, control=label in controls)
         write_entry(home, one, table)
-        fits = [{"fit_on": a, "gate": -1, "split": s, "n_fit": 40, "candidate": 0, "remark": ""}
-                for a in ATTACKS for s in (0, 1)]  # fmt: skip
+        fits = [
+            {"fit_on": a, "gate": -1, "split": s, "n_fit": 40, "candidate": 0, "remark": ""}
+            for a in ATTACKS
+            for s in (0, 1)
+        ]
         samples[label] = measure(table, fits, ATTACKS, ties="half", options=STATISTICS, seed=0)[1]
         values[label] = {(c["fit_on"], c["test_on"]): c["auroc"] for c in one["cells"]}
     pairs = [("fgsm", "fgsm"), ("cw", "cw"), ("fgsm", "cw")]
-    write_json(home / "comparisons" / "strict.json", {
-        "suite": "made", "protocol": "strict", "comparisons": [], "best": leaders(samples, values, pairs, STATISTICS),
-    })  # fmt: skip
+    write_json(
+        home / "comparisons" / "strict.json",
+        {"suite": "made", "protocol": "strict", "comparisons": [], "best": leaders(samples, values, pairs, STATISTICS)},
+    )
     return folder
 
 

@@ -71,8 +71,10 @@ def test_a_page_of_a_thousand_rows_against_pandas_own_html_of_its_numbers(benchm
     pages = Pages(results, reruns(results.boards))
     pages.index()
 
-    rows = [[row.label, *(cell[k] for cell in row.cells.values() for k in ("auroc", "low", "high")), *row.needs]
-            for row in board.rows]  # fmt: skip
+    rows = [
+        [row.label, *(cell[k] for cell in row.cells.values() for k in ("auroc", "low", "high")), *row.needs]
+        for row in board.rows
+    ]
     began = time.perf_counter()
     pd.DataFrame(rows).style.format(precision=1, escape="html").to_html()
     seconds_pandas = time.perf_counter() - began

@@ -78,8 +78,12 @@ def image_by_image(
         if method == "grad-cam":
             found_at = attr.LayerGradCam(stages, layer).attribute(x, target=target, relu_attributions=True)
             return F.interpolate(found_at.detach(), x.shape[2:], mode="bilinear", align_corners=False)
-        rule = {"saliency": attr.Saliency, "deconv": attr.Deconvolution, "guided-bp": attr.GuidedBackprop,
-                "input-x-gradient": attr.InputXGradient}[method]  # fmt: skip
+        rule = {
+            "saliency": attr.Saliency,
+            "deconv": attr.Deconvolution,
+            "guided-bp": attr.GuidedBackprop,
+            "input-x-gradient": attr.InputXGradient,
+        }[method]
         return rule(stages).attribute(x, target=target)
 
     def maps() -> torch.Tensor:

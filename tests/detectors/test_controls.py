@@ -56,6 +56,10 @@ def test_temperature_must_be_positive() -> None:
 def test_controls_are_marked_and_proposals_are_not() -> None:
     controls = {name for name in detectors if detectors.is_ours(name) and detectors.get(name).info.control}
     assert controls == {
-        "energy", "mahalanobis-both", "mahalanobis-predicted", "max-softmax", "subnet-mahalanobis-identity",
+        "energy",
+        "mahalanobis-both",
+        "mahalanobis-predicted",
+        "max-softmax",
+        "subnet-mahalanobis-identity",
         "subnet-mahalanobis-random",
-    }  # fmt: skip
+    }

@@ -23,11 +23,22 @@ def dropout_net(dataset: Dataset) -> Classifier:
     """Both kinds of dropout and BatchNorm, with weights as drawn."""
     torch.manual_seed(0)
     stages = OrderedDict(
-        conv1=conv_unit(1, 8), drop1=nn.Dropout2d(0.25), conv2=conv_unit(8, 16, downsample=True), flatten=nn.Flatten(),
-        drop2=nn.Dropout(0.5), head=nn.Linear(16 * 16, 10),
-    )  # fmt: skip
-    net = Classifier(nn.Sequential(stages), mean=(0.3,), std=(0.3,), taps=("conv1", "conv2"), gate_positions={},
-                     classes=10, shape=(1, 8, 8))  # fmt: skip
+        conv1=conv_unit(1, 8),
+        drop1=nn.Dropout2d(0.25),
+        conv2=conv_unit(8, 16, downsample=True),
+        flatten=nn.Flatten(),
+        drop2=nn.Dropout(0.5),
+        head=nn.Linear(16 * 16, 10),
+    )
+    net = Classifier(
+        nn.Sequential(stages),
+        mean=(0.3,),
+        std=(0.3,),
+        taps=("conv1", "conv2"),
+        gate_positions={},
+        classes=10,
+        shape=(1, 8, 8),
+    )
     with torch.no_grad():
         net.train()(dataset.train.tensor(slice(0, 200)))  # so that BatchNorm's running statistics are not the initial
     return net.eval()

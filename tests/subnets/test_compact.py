@@ -131,8 +131,15 @@ def test_removed_channels_are_exactly_zero_and_in_their_places() -> None:
 
 
 def chain(names: Mapping[str, nn.Module]) -> Classifier:
-    return Classifier(nn.Sequential(OrderedDict(names)), mean=(0.5,) * 3, std=(0.3,) * 3, taps=(), gate_positions={},
-                      classes=3, shape=SHAPE)  # fmt: skip
+    return Classifier(
+        nn.Sequential(OrderedDict(names)),
+        mean=(0.5,) * 3,
+        std=(0.3,) * 3,
+        taps=(),
+        gate_positions={},
+        classes=3,
+        shape=SHAPE,
+    )
 
 
 def flat_chain() -> Classifier:
@@ -141,15 +148,25 @@ def flat_chain() -> Classifier:
     return live(
         chain(
             {
-                "conv1": nn.Conv2d(3, 6, 3, stride=2, padding=1), "relu1": nn.ReLU(), "pool1": nn.MaxPool2d(2),
-                "conv2": nn.Conv2d(6, 8, (3, 1), padding="same", dilation=2), "pool2": nn.MaxPool2d(3, 1, 1),
-                "norm2": nn.BatchNorm2d(8), "relu2": nn.ReLU(), "drop2": nn.Dropout(0.5),
-                "conv3": nn.Conv2d(8, 7, 3, padding=1, bias=False), "relu3": nn.ReLU(), "norm3": nn.BatchNorm2d(7),
-                "conv4": nn.Conv2d(7, 5, 1), "relu4": nn.ReLU(), "pool4": nn.AdaptiveAvgPool2d(1),
-                "flatten": nn.Flatten(), "head": nn.Linear(5, 3),
+                "conv1": nn.Conv2d(3, 6, 3, stride=2, padding=1),
+                "relu1": nn.ReLU(),
+                "pool1": nn.MaxPool2d(2),
+                "conv2": nn.Conv2d(6, 8, (3, 1), padding="same", dilation=2),
+                "pool2": nn.MaxPool2d(3, 1, 1),
+                "norm2": nn.BatchNorm2d(8),
+                "relu2": nn.ReLU(),
+                "drop2": nn.Dropout(0.5),
+                "conv3": nn.Conv2d(8, 7, 3, padding=1, bias=False),
+                "relu3": nn.ReLU(),
+                "norm3": nn.BatchNorm2d(7),
+                "conv4": nn.Conv2d(7, 5, 1),
+                "relu4": nn.ReLU(),
+                "pool4": nn.AdaptiveAvgPool2d(1),
+                "flatten": nn.Flatten(),
+                "head": nn.Linear(5, 3),
             }
         )
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,10 @@ def test_the_frozen_copy_computes_what_the_classifier_computes(paths: tuple[str,
     gates = {path: torch.rand(8, count, dtype=torch.float64) for path, count in net.channels(paths).items()}
     logits = frozen.logits(frozen.prefix(x), gates)
     assert torch.allclose(logits, net.observe(x, (), gates)[0], rtol=0, atol=1e-10)
-    assert torch.equal(frozen.logits(frozen.prefix(x), {p: torch.ones_like(g) for p, g in gates.items()}),
-                       frozen.logits(frozen.prefix(x)))  # fmt: skip
+    assert torch.equal(
+        frozen.logits(frozen.prefix(x), {p: torch.ones_like(g) for p, g in gates.items()}),
+        frozen.logits(frozen.prefix(x)),
+    )
     assert net.content_hash() == before
     assert all(parameter.requires_grad for parameter in net.parameters())
 

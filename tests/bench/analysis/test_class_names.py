@@ -13,13 +13,33 @@ DATA = Path(__file__).parents[4] / "shared" / "data"
 
 def test_names_stand_in_the_official_order():
     assert class_names("cifar10") == (
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-    )  # fmt: skip
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    )
     hundred = class_names("cifar100")
     assert hundred is not None
     assert len(set(hundred)) == 100
-    official = {0: "apple", 1: "aquarium fish", 26: "crab", 27: "crocodile", 41: "lawn mower", 43: "lion",
-                52: "oak tree", 58: "pickup truck", 83: "sweet pepper", 98: "woman", 99: "worm"}  # fmt: skip
+    official = {
+        0: "apple",
+        1: "aquarium fish",
+        26: "crab",
+        27: "crocodile",
+        41: "lawn mower",
+        43: "lion",
+        52: "oak tree",
+        58: "pickup truck",
+        83: "sweet pepper",
+        98: "woman",
+        99: "worm",
+    }
     assert {label: hundred[label] for label in official} == official
     for digits in ("digits", "svhn", "svhn10k"):
         assert class_names(digits) == tuple("0123456789")

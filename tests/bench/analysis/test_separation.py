@@ -46,8 +46,12 @@ def test_two_clouds_far_apart_are_told_apart_without_error():
 
 def test_two_sides_of_one_distribution_give_a_half():
     rng = np.random.default_rng(3)
-    values = [two_sample_auroc(rng.normal(size=(200, 4)), np.repeat([False, True], 100), np.tile(np.arange(100), 2),
-                               resamples=2).value for _ in range(40)]  # fmt: skip
+    values = [
+        two_sample_auroc(
+            rng.normal(size=(200, 4)), np.repeat([False, True], 100), np.tile(np.arange(100), 2), resamples=2
+        ).value
+        for _ in range(40)
+    ]
     assert abs(np.mean(values) - 0.5) < 3 * np.std(values) / np.sqrt(len(values)) + 1e-9
     assert abs(np.mean(values) - 0.5) < 0.02
 
@@ -98,9 +102,13 @@ def test_features_come_from_the_predicted_classs_subnet(views):
     usable = np.arange(5, 55)
     arrays = figure_arrays(clean, adversarial, gates, usable, count=30, seed=4, control=random_gates(gates, 0))
     assert {n: (a.dtype.name, len(a)) for n, a in arrays.items()} == {
-        "full": ("float16", 60), "subnet": ("float16", 60), "random": ("float16", 60), "predicted": ("int16", 60),
-        "adversarial": ("uint8", 60), "image": ("int32", 60),
-    }  # fmt: skip
+        "full": ("float16", 60),
+        "subnet": ("float16", 60),
+        "random": ("float16", 60),
+        "predicted": ("int16", 60),
+        "adversarial": ("uint8", 60),
+        "image": ("int32", 60),
+    }
     assert set(arrays["image"]) <= set(usable)
     np.testing.assert_array_equal(arrays["image"][:30], arrays["image"][30:])
     for row in (0, 17, 30, 59):
@@ -138,9 +146,13 @@ def test_what_figure_2_cannot_be_made_of_is_said(views):
 
 def made(folder: Path, shift: float = 0.5, count: int = 40) -> Path:
     features, flags, image = pairs(count, shift)
-    arrays = {"full": features.astype(np.float16), "subnet": (features + 2.0 * flags[:, None]).astype(np.float16),
-              "predicted": (image % 10).astype(np.int16), "adversarial": flags.astype(np.uint8),
-              "image": image.astype(np.int32)}  # fmt: skip
+    arrays = {
+        "full": features.astype(np.float16),
+        "subnet": (features + 2.0 * flags[:, None]).astype(np.float16),
+        "predicted": (image % 10).astype(np.int16),
+        "adversarial": flags.astype(np.uint8),
+        "image": image.astype(np.int32),
+    }
     write_arrays(folder / FEATURES, arrays, {"dataset": "digits", "attack": "cw"})
     return folder
 
@@ -149,8 +161,10 @@ def test_the_table_of_figure_2(tmp_path):
     assert separation(tmp_path).empty
     table = separation(made(tmp_path))
     assert table["representation"].tolist() == [
-        "full net", "predicted class's subnet", "difference: predicted class's subnet minus full net"
-    ]  # fmt: skip
+        "full net",
+        "predicted class's subnet",
+        "difference: predicted class's subnet minus full net",
+    ]
     assert set(table["images"]) == {"40"}
     assert set(table["attack"]) == {"cw"}
     assert table["k-NN AUROC"].str.fullmatch(r"[+-]?\d+\.\d \[[+-]?\d+\.\d, [+-]?\d+\.\d\]").all()
@@ -159,8 +173,10 @@ def test_the_table_of_figure_2(tmp_path):
 
 def test_arrays_are_written_the_same_to_the_byte(tmp_path):
     arrays = {"b": np.arange(4, dtype=np.int16), "a": np.ones((2, 3), np.float16)}
-    for name, facts in (("one", {"dataset": "d", "attack": "a", "net": "n"}),
-                        ("two", {"net": "n", "attack": "a", "dataset": "d"})):  # fmt: skip
+    for name, facts in (
+        ("one", {"dataset": "d", "attack": "a", "net": "n"}),
+        ("two", {"net": "n", "attack": "a", "dataset": "d"}),
+    ):
         write_arrays(tmp_path / name, dict(sorted(arrays.items())) if name == "one" else arrays, facts)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     found, metadata = read_arrays(tmp_path / "one")

@@ -45,8 +45,14 @@ def folder(tmp_path_factory) -> Path:
     """Two boards: one of six detectors, one of them of a hostile name, and a refused one; and one of ten."""
     home = tmp_path_factory.mktemp("site")
     results = home / "results"
-    strengths = {"ninety": (2.0, 1.7), "hundred": (6.0, 6.0), "nine": (-0.2, -1.0), HOSTILE: (1.5, 1.5),
-                 "plain": (1.0, 1.0), "bent": (3.0, 3.0)}  # fmt: skip
+    strengths = {
+        "ninety": (2.0, 1.7),
+        "hundred": (6.0, 6.0),
+        "nine": (-0.2, -1.0),
+        HOSTILE: (1.5, 1.5),
+        "plain": (1.0, 1.0),
+        "bent": (3.0, 3.0),
+    }
     made_results(results, strengths, controls=["plain"])
     edit(next(results.rglob("ninety.json")), lambda e: e["detector"].update(needs=["clean", "gradient"]))
     edit(
@@ -343,8 +349,11 @@ def test_every_link_of_the_start_page_opens_or_saves_a_file_that_is_there(watch,
 
 def test_a_download_is_saved_with_its_content(browser, folder, tmp_path):
     watch = Watch(browser, accept_downloads=True)
-    for start, name in (("site/index.html", "cells.parquet"), ("single.html", "cells.parquet"),
-                        ("single.html", "cells.csv")):  # fmt: skip
+    for start, name in (
+        ("site/index.html", "cells.parquet"),
+        ("single.html", "cells.parquet"),
+        ("single.html", "cells.csv"),
+    ):
         page = watch.open(folder / start)
         with page.expect_download() as saved:
             page.locator(f'a[download="{name}"]').click()

@@ -150,8 +150,9 @@ def test_recomputed_figures_are_those_of_the_metrics_module():
             ours = board_scores.auroc(positive, negative, pessimistic=ties == "pessimistic")
             assert ours == pytest.approx(metrics.auroc(positive, negative, ties=ties), abs=1e-15)
         assert board_scores.fpr_at_95(positive, negative) == metrics.fpr_at_tpr(positive, negative)
-        np.testing.assert_allclose(board_scores.roc(positive, negative), curves.mean_roc([(positive, negative)]),
-                                   atol=1e-12)  # fmt: skip
+        np.testing.assert_allclose(
+            board_scores.roc(positive, negative), curves.mean_roc([(positive, negative)]), atol=1e-12
+        )
 
 
 def test_curves_on_the_page_are_those_of_the_figures(made):
@@ -248,7 +249,9 @@ DAMAGE = {
     "an unknown attack": (first_cell(test_on="nowhere", seen=False), "does not describe"),
     "a cell twice": (lambda path: edit(path, lambda e: e["cells"].append(e["cells"][0])), "stands there twice"),
     "more successes than images": (
-        lambda path: edit(path, lambda e: e["attacks"]["cw"].update(successes=41)), "cannot be"),
+        lambda path: edit(path, lambda e: e["attacks"]["cw"].update(successes=41)),
+        "cannot be",
+    ),
     "negative cost": (lambda path: edit(path, lambda e: e["cost"].update(seconds_per_image=-1.0)), "cost"),
     "a path for a label": (detector(label="../../../evil"), "reads as a path"),
     "a path for a suite": (lambda path: edit(path, lambda e: e["suite"].update(name="/etc/x")), "reads as a path"),
@@ -261,7 +264,8 @@ DAMAGE = {
     "another noise": (first_cell(noise_auroc=0.001), "states AUROC on noise"),
     "a cell without scores": (
         lambda path: edit(path, lambda e: e["cells"][1].update(auroc=None, low=None, high=None, fpr95=None)),
-        "states AUROC none"),
+        "states AUROC none",
+    ),
     "scores that changed": (other_scores, "sha256 differs"),
     "scores of another": (swapped_scores, "its scores give"),
     "scores that are none": (not_parquet, "no parquet table"),
@@ -269,8 +273,10 @@ DAMAGE = {
     "scores that are a bomb": (bomb, "are larger, unpacked,"),
     "scores outside": (outside, "outside of its results folder"),
     "scores missing": (
-        lambda path: (path.parents[2] / "scores" / "strict" / "good.parquet").unlink(), "cannot be read"),
-}  # fmt: skip
+        lambda path: (path.parents[2] / "scores" / "strict" / "good.parquet").unlink(),
+        "cannot be read",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", DAMAGE)
@@ -365,8 +371,18 @@ def test_a_hostile_name_stays_text_in_every_file(tmp_path):
 
 def test_only_addresses_of_the_web_become_links():
     assert web_address("https://example.org/a?b=c") == "https://example.org/a?b=c"
-    for bad in ("javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "//example.org", "https://", "",
-                "https://a b", "http://[", "JaVaScRiPt:alert(1)", "https://example.org/\x00"):  # fmt: skip
+    for bad in (
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "data:text/html,x",
+        "//example.org",
+        "https://",
+        "",
+        "https://a b",
+        "http://[",
+        "JaVaScRiPt:alert(1)",
+        "https://example.org/\x00",
+    ):
         assert web_address(bad) is None, bad
 
 
@@ -449,8 +465,10 @@ def test_the_same_results_give_the_same_bytes_wherever_they_lie(results, tmp_pat
     for source, out in ((results, "a"), (tmp_path / "elsewhere", "b")):
         write_site(source, tmp_path / out)
         write_single(source, tmp_path / f"{out}.html")
-    files = {out: {p.relative_to(tmp_path / out): p.read_bytes() for p in (tmp_path / out).rglob("*") if p.is_file()}
-             for out in ("a", "b")}  # fmt: skip
+    files = {
+        out: {p.relative_to(tmp_path / out): p.read_bytes() for p in (tmp_path / out).rglob("*") if p.is_file()}
+        for out in ("a", "b")
+    }
     assert files["a"] == files["b"]
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
@@ -568,28 +586,53 @@ def test_what_images_give_is_what_the_track_itself_measures():
 
 def localised(folder: Path, **changes) -> Path:
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"image": np.arange(30), "label": 0, "correct": rng.random(30) < 0.8, "usable": True,
-                          "iou": 0.5, "hit": rng.random(30) < 0.6})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "image": np.arange(30),
+            "label": 0,
+            "correct": rng.random(30) < 0.8,
+            "usable": True,
+            "iou": 0.5,
+            "hit": rng.random(30) < 0.6,
+        }
+    )
     place = folder / "localisation" / "alexnet"
     place.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(place / "saliency.subnet.parquet")
     digest = hashlib.sha256((place / "saliency.subnet.parquet").read_bytes()).hexdigest()
     error = float((~frame["hit"]).mean())
     content = {
-        "schema": 1, "suite": {"name": "boxes"}, "dataset": {"name": "tiny"}, "seed": 0, "versions": {}, "n": 30,
+        "schema": 1,
+        "suite": {"name": "boxes"},
+        "dataset": {"name": "tiny"},
+        "seed": 0,
+        "versions": {},
+        "n": 30,
         "model": {"name": "alexnet", "label": "alexnet", "accuracy": 0.5},
-        "method": {"name": "saliency", "label": HOSTILE}, "variant": "subnet", "alpha": 3.5,
+        "method": {"name": "saliency", "label": HOSTILE},
+        "variant": "subnet",
+        "alpha": 3.5,
         "metrics": {"error": {"value": error, "low": error - 0.1, "high": error + 0.1}},
         "scores": {"file": "localisation/alexnet/saliency.subnet.parquet", "sha256": digest},
-    } | changes  # fmt: skip
+    } | changes
     write_json(place / "saliency.subnet.json", content)
     return place / "saliency.subnet.json"
 
 
 def test_localisation_entries_have_a_page_of_their_own(results, tmp_path):
     localised(results / "boxes")
-    claim = {"model": "alexnet", "method": "saliency", "first": "subnet", "second": "normal", "difference": -0.05,
-             "low": -0.1, "high": 0.01, "p": 0.1, "p_holm": 0.2, "verdict": "not separable"}  # fmt: skip
+    claim = {
+        "model": "alexnet",
+        "method": "saliency",
+        "first": "subnet",
+        "second": "normal",
+        "difference": -0.05,
+        "low": -0.1,
+        "high": 0.01,
+        "p": 0.1,
+        "p_holm": 0.2,
+        "verdict": "not separable",
+    }
     write_json(results / "boxes" / "localisation" / "claims.json", {"claims": [claim]})
     built = write_site(results, tmp_path / "site")
     assert built.left_out == []
@@ -644,8 +687,9 @@ def terminal(monkeypatch):
 
 def test_the_command_says_what_it_left_out_and_succeeds(results, tmp_path, terminal):
     truncate(entry_file(results))
-    code, out, err = terminal("leaderboard", str(results), "--out", str(tmp_path / "site"), "--single",
-                              str(tmp_path / "one.html"))  # fmt: skip
+    code, out, err = terminal(
+        "leaderboard", str(results), "--out", str(tmp_path / "site"), "--single", str(tmp_path / "one.html")
+    )
     assert code == 0
     assert "made/entries/strict/good.json is left out: " in err
     assert "1 file was left out" in err
@@ -660,9 +704,21 @@ def test_the_command_fails_where_nothing_can_be_shown(tmp_path, terminal):
 
 
 def test_the_single_page_alone_writes_no_folder(results, tmp_path):
-    run = subprocess.run([sys.executable, "-c", "from subnetbench.bench.cli.main import main; main()", "leaderboard",
-                          str(results), "--single", "one.html"], cwd=tmp_path, capture_output=True, text=True,
-                         check=False)  # fmt: skip
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from subnetbench.bench.cli.main import main; main()",
+            "leaderboard",
+            str(results),
+            "--single",
+            "one.html",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "one.html").is_file()
     assert not (tmp_path / "site").exists()

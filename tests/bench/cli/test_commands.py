@@ -539,8 +539,11 @@ def test_ctrl_c_ends_within_seconds_and_keeps_finished_work(tmp_path: Path) -> N
     command = [sys.executable, "-c", MAIN, "run", str(file), "--store", str(tmp_path / "store")]
     process = subprocess.Popen(
         [*command, "--output", str(tmp_path / "out"), "--device", "cpu"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     with process:
         try:
             assert process.stderr is not None

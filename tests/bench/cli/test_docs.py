@@ -92,9 +92,16 @@ def test_every_claim_that_the_page_lists_is_a_check_that_runs() -> None:
     names = {check.name for check in examine("max-softmax")}
     table = PAGE.split("| claim | fails where |")[1].split("\n\n")[0]
     told = " ".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))
-    for name in ("the views are left as they were", "two fresh instances agree", "a second fit forgets the first",
-                 "labels are not used when scoring", "a pickled copy scores the same", "time and memory",
-                 "adversarial images score higher", "mere noise is found less"):  # fmt: skip
+    for name in (
+        "the views are left as they were",
+        "two fresh instances agree",
+        "a second fit forgets the first",
+        "labels are not used when scoring",
+        "a pickled copy scores the same",
+        "time and memory",
+        "adversarial images score higher",
+        "mere noise is found less",
+    ):
         assert name in names
         assert name in told
 

@@ -37,8 +37,13 @@ print(json.dumps([done, faults, taken.rise]))
 
 def measured(*, keep: bool, **given: str) -> tuple[bool | None, int, float | None]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
-    done = subprocess.run([sys.executable, "-c", SCRIPT.format(keep=keep)], env=environment | given, check=True,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(keep=keep)],
+        env=environment | given,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     found: tuple[bool | None, int, float | None] = tuple(json.loads(done.stdout))
     return found
 

@@ -91,8 +91,9 @@ def test_data_attacks_and_detector_match_and_what_cannot_be_known_is_not_called_
 def test_attacked_images_are_compared_with_those_of_a_store(tiny: Tiny, folder: Path) -> None:
     def looked_at() -> str:
         hand = AtHand(store=tiny.store, data_root=None, device=torch.device("cpu"))
-        (line,) = [line for line in audited(entry_of(folder), "lid.json", hand.lines).lines
-                   if line.what == "attacked images"]  # fmt: skip
+        (line,) = [
+            line for line in audited(entry_of(folder), "lid.json", hand.lines).lines if line.what == "attacked images"
+        ]
         return f"{line.verdict}: {line.detail}"
 
     assert looked_at() == "match: fgsm, bim: those in the store, to the last bit"

@@ -216,8 +216,10 @@ def test_images_are_spread_evenly_over_the_chosen_classes(images):
 
 def test_the_three_suites_differ_in_the_model_alone():
     assert SUITES == ["imagenet-alexnet", "imagenet-resnet50", "imagenet-vgg16"]
-    first, *others = [load_suite(name).model_dump(exclude={"name": True, "title": True, "model": {"name", "floor"}})
-                      for name in SUITES]  # fmt: skip
+    first, *others = [
+        load_suite(name).model_dump(exclude={"name": True, "title": True, "model": {"name", "floor"}})
+        for name in SUITES
+    ]
     assert all(other == first for other in others)
     table2 = load_suite("cifar10-table2")
     assert [a.title for a in load_suite(SUITES[0]).attacks] == [a.title for a in table2.attacks]
@@ -319,7 +321,11 @@ def test_a_dry_run_takes_the_choice_too(images, tmp_path):
     ],
 )
 def test_a_data_set_that_cannot_serve_is_one_sentence(tmp_path, dataset, mend):
-    changes = (("epochs = 20", "epochs = 1"), ("floor = 0.95", "floor = 0.0"), ("limit = 450", "limit = 20"),
-               ('name = "digits"\n\n', f'name = "digits"\n{dataset}\n\n'))  # fmt: skip
+    changes = (
+        ("epochs = 20", "epochs = 1"),
+        ("floor = 0.95", "floor = 0.0"),
+        ("limit = 450", "limit = 20"),
+        ('name = "digits"\n\n', f'name = "digits"\n{dataset}\n\n'),
+    )
     file = variant(tmp_path / "mine.toml", *changes, base="digits")
     assert mend in sentence("run", file, "--store", tmp_path / "store", "--output", tmp_path / "out")

@@ -68,17 +68,24 @@ def gated(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 def entry(made: Tiny, label: str) -> dict:
-    return next(e for e in read_entries(made.folder)
-                if e["detector"]["label"] == label and e["protocol"]["name"] == "strict")  # fmt: skip
+    return next(
+        e for e in read_entries(made.folder) if e["detector"]["label"] == label and e["protocol"]["name"] == "strict"
+    )
 
 
 def test_detectors_with_subnets_are_scored_under_every_set(gated):
-    found = {label: replicates(read_scores(gated.folder, entry(gated, label)))
-             for label in ("subnet-mahalanobis", "first-set", "subnet-mahalanobis-random", "mahalanobis")}  # fmt: skip
+    found = {
+        label: replicates(read_scores(gated.folder, entry(gated, label)))
+        for label in ("subnet-mahalanobis", "first-set", "subnet-mahalanobis-random", "mahalanobis")
+    }
     both, one = [(0, 0), (0, 1), (1, 0), (1, 1)], [(0, 0), (0, 1)]
     without = [(NO_GATES, 0), (NO_GATES, 1)]
-    assert found == {"subnet-mahalanobis": both, "first-set": one, "subnet-mahalanobis-random": both,
-                     "mahalanobis": without}  # fmt: skip
+    assert found == {
+        "subnet-mahalanobis": both,
+        "first-set": one,
+        "subnet-mahalanobis-random": both,
+        "mahalanobis": without,
+    }
 
 
 def test_the_sets_differ_and_the_first_of_several_is_the_one_of_a_single(gated):
@@ -102,10 +109,14 @@ def test_a_cell_says_how_much_the_gates_and_the_splits_move_it(gated):
 
 def test_compare_from_scores_gives_what_the_run_wrote(gated):
     written = json.loads((gated.folder / "comparisons" / "strict.json").read_text())["comparisons"]
-    rows = next(each.rows for each in compare_detectors(gated.folder, "subnet-mahalanobis", "mahalanobis")
-                if each.title.endswith("strict"))  # fmt: skip
-    for row, record in zip([r for r in rows if r["fitted on"] == "fgsm"], [r for r in written if r["fit_on"] == "fgsm"],
-                           strict=True):  # fmt: skip
+    rows = next(
+        each.rows
+        for each in compare_detectors(gated.folder, "subnet-mahalanobis", "mahalanobis")
+        if each.title.endswith("strict")
+    )
+    for row, record in zip(
+        [r for r in rows if r["fitted on"] == "fgsm"], [r for r in written if r["fit_on"] == "fgsm"], strict=True
+    ):
         assert row["difference"].startswith(f"{100 * record['difference']:+.2f} [{100 * record['low']:+.2f}")
 
 
@@ -114,14 +125,28 @@ def frame(rng: np.random.Generator, gates: int, shift: float) -> pd.DataFrame:
     for gate in range(gates):
         for split in range(2):
             for kind, mean in (("clean", 0.0), ("adversarial", 1.0 + shift * gate)):
-                parts.append(pd.DataFrame({"gate": gate, "split": split, "fit_on": "a", "test_on": "a", "kind": kind,
-                                           "image": np.arange(80), "score": rng.normal(mean, 1, 80)}))  # fmt: skip
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "gate": gate,
+                            "split": split,
+                            "fit_on": "a",
+                            "test_on": "a",
+                            "kind": kind,
+                            "image": np.arange(80),
+                            "score": rng.normal(mean, 1, 80),
+                        }
+                    )
+                )
     return pd.concat(parts, ignore_index=True)
 
 
 def fits(gates: int, first: int = 0) -> list[dict]:
-    return [{"fit_on": "a", "gate": first + gate, "split": split, "n_fit": 9, "candidate": 0, "remark": ""}
-            for gate in range(gates) for split in range(2)]  # fmt: skip
+    return [
+        {"fit_on": "a", "gate": first + gate, "split": split, "n_fit": 9, "candidate": 0, "remark": ""}
+        for gate in range(gates)
+        for split in range(2)
+    ]
 
 
 def test_gates_that_disagree_widen_the_interval():
@@ -137,8 +162,10 @@ def test_a_detector_without_gates_meets_every_set_on_the_same_splits():
     rng = np.random.default_rng(1)
     several, one = frame(rng, 3, 1.0), frame(rng, 1, 0.0)
     one["gate"] = NO_GATES
-    first, second = (measure(scores, records, ["a"], ties="half", options=OPTIONS, seed=0)[1]
-                     for scores, records in ((several, fits(3)), (one, fits(1, NO_GATES))))  # fmt: skip
+    first, second = (
+        measure(scores, records, ["a"], ties="half", options=OPTIONS, seed=0)[1]
+        for scores, records in ((several, fits(3)), (one, fits(1, NO_GATES)))
+    )
     record = compare(first, second, [("a", "a")], ("x", "y"), OPTIONS)[0]
     rows, other = first["a", "a"].rows, second["a", "a"].rows
     by_hand = _mixed(np.concatenate([rows[2 * gate : 2 * gate + 2] - other for gate in range(3)]))
@@ -184,8 +211,11 @@ def test_what_cannot_be_compared_with_the_best_is_not_called_worse():
 def test_the_sweep_has_a_point_for_every_choice_and_attack(gated):
     found = json.loads((gated.folder / "sensitivity.json").read_text())
     assert [(p["l1"], p["attack"]) for p in found["points"]] == [
-        ("layersum", "fgsm"), ("layersum", "bim"), ("sum", "fgsm"), ("sum", "bim")
-    ]  # fmt: skip
+        ("layersum", "fgsm"),
+        ("layersum", "bim"),
+        ("sum", "fgsm"),
+        ("sum", "bim"),
+    ]
     for point in found["points"]:
         assert point["low"] <= point["difference"] <= point["high"]
         assert point["subnets"] == 20

@@ -70,8 +70,10 @@ def test_the_auroc_of_every_cell_is_scikit_learns_on_the_kept_scores(tiny: Tiny)
         scores = read_scores(tiny.folder, entry)
         for cell in entry["cells"]:
             rows = scores[(scores["fit_on"] == cell["fit_on"]) & scores["test_on"].isin([cell["test_on"], "*"])]
-            found = [roc_auc_score(part["kind"] == "adversarial", part["score"])
-                     for _, part in rows[rows["kind"] != "noise"].groupby("split")]  # fmt: skip
+            found = [
+                roc_auc_score(part["kind"] == "adversarial", part["score"])
+                for _, part in rows[rows["kind"] != "noise"].groupby("split")
+            ]
             assert cell["auroc"] == pytest.approx(np.mean(found), abs=1e-12)
 
 

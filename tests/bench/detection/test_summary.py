@@ -16,12 +16,24 @@ DETECTORS = ("kd-pu", "lid", "mahalanobis", "subnet-mahalanobis")
 
 
 def entry(detector: str, dataset: str = "cifar10", auroc: float | None = 0.9) -> dict:
-    cells = [{"fit_on": a, "test_on": b, "auroc": auroc, "low": 0.8, "high": 0.95, "remark": ""}
-             for a in ATTACKS for b in ATTACKS]  # fmt: skip
-    return {"schema": 1, "suite": {"name": "s"}, "dataset": {"name": dataset}, "seed": 0, "versions": {}, "scores": {},
-            "model": {"name": "net", "parameters": {"width": 3}}, "protocol": {"name": "strict"},
-            "detector": {"label": detector, "name": detector, "control": False},
-            "attacks": {name: {"name": name} for name in ATTACKS}, "cells": cells}  # fmt: skip
+    cells = [
+        {"fit_on": a, "test_on": b, "auroc": auroc, "low": 0.8, "high": 0.95, "remark": ""}
+        for a in ATTACKS
+        for b in ATTACKS
+    ]
+    return {
+        "schema": 1,
+        "suite": {"name": "s"},
+        "dataset": {"name": dataset},
+        "seed": 0,
+        "versions": {},
+        "scores": {},
+        "model": {"name": "net", "parameters": {"width": 3}},
+        "protocol": {"name": "strict"},
+        "detector": {"label": detector, "name": detector, "control": False},
+        "attacks": {name: {"name": name} for name in ATTACKS},
+        "cells": cells,
+    }
 
 
 @pytest.fixture
@@ -30,9 +42,20 @@ def results(tmp_path: Path) -> Path:
         path = tmp_path / "s" / "entries" / "strict" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(entry(name)))
-    rows = [{"first": "subnet-mahalanobis", "second": second, "fit_on": a, "test_on": a, "difference": 0.1, "low": 0.05,
-             "high": 0.2, "verdict": verdict} for a in ATTACKS
-            for second, verdict in (("mahalanobis", "better"), ("random", "not separable"))]  # fmt: skip
+    rows = [
+        {
+            "first": "subnet-mahalanobis",
+            "second": second,
+            "fit_on": a,
+            "test_on": a,
+            "difference": 0.1,
+            "low": 0.05,
+            "high": 0.2,
+            "verdict": verdict,
+        }
+        for a in ATTACKS
+        for second, verdict in (("mahalanobis", "better"), ("random", "not separable"))
+    ]
     (tmp_path / "s" / "comparisons").mkdir()
     (tmp_path / "s" / "comparisons" / "strict.json").write_text(json.dumps({"protocol": "strict", "comparisons": rows}))
     return tmp_path

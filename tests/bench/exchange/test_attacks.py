@@ -92,7 +92,8 @@ def test_a_run_scores_the_imported_images_and_crafts_none(made: tuple[Small, Pat
     ran = other.run()
     assert "attack fgsm" in ran.err  # its strength is put together
     assert sorted(p.name for p in (store / "adversarial").iterdir()) == sorted(
-        p.name for p in (made[0].store / "adversarial").iterdir())  # fmt: skip
+        p.name for p in (made[0].store / "adversarial").iterdir()
+    )
     scores = Path("small/scores/strict/mahalanobis.parquet")
     assert (other.output / scores).read_bytes() == (made[0].output / scores).read_bytes()
     entry = json.loads((other.output / "small/entries/strict/mahalanobis.json").read_text(encoding="utf-8"))

@@ -35,10 +35,17 @@ ATTACKS = ("fgsm", "cw")
 def entry(protocol: str, label: str, control: bool) -> dict:
     cells = [{"fit_on": a, "test_on": b, "auroc": 0.9, "low": 0.8, "high": 1.0} for a in ATTACKS for b in ATTACKS]
     return {
-        "schema": SCHEMA, "suite": {"name": "made"}, "dataset": {"name": "cifar10"}, "model": {"name": "net"},
-        "protocol": {"name": protocol}, "detector": {"label": label, "control": control},
-        "attacks": {attack: {} for attack in ATTACKS}, "seed": 0, "cells": cells, "versions": {},
-    }  # fmt: skip
+        "schema": SCHEMA,
+        "suite": {"name": "made"},
+        "dataset": {"name": "cifar10"},
+        "model": {"name": "net"},
+        "protocol": {"name": protocol},
+        "detector": {"label": label, "control": control},
+        "attacks": {attack: {} for attack in ATTACKS},
+        "seed": 0,
+        "cells": cells,
+        "versions": {},
+    }
 
 
 def scores(seed: int) -> pd.DataFrame:
@@ -49,10 +56,19 @@ def scores(seed: int) -> pd.DataFrame:
         for split in range(2):
             for fit_on in ATTACKS:
                 for test_on, kind, shift in (("*", "clean", 0), ("fgsm", "adversarial", 1), ("cw", "adversarial", 2)):
-                    frames.append(pd.DataFrame({
-                        "gate": gate, "split": split, "fit_on": fit_on, "test_on": test_on, "kind": kind,
-                        "image": np.arange(30), "score": rng.normal(shift, 1, 30),
-                    }))  # fmt: skip
+                    frames.append(
+                        pd.DataFrame(
+                            {
+                                "gate": gate,
+                                "split": split,
+                                "fit_on": fit_on,
+                                "test_on": test_on,
+                                "kind": kind,
+                                "image": np.arange(30),
+                                "score": rng.normal(shift, 1, 30),
+                            }
+                        )
+                    )
     return pd.concat(frames, ignore_index=True)
 
 
@@ -71,11 +87,21 @@ def features(seed: int = 0, count: int = 25) -> dict[str, np.ndarray]:
 
 
 POINTS = [
-    {"l1": norm, "gamma": 0.1, "position": position, "binary": True, "active": active, "attack": attack,
-     "difference": 0.1, "low": 0.05, "high": 0.15,
-     **({"random_difference": 0.02, "random_low": -0.01, "random_high": 0.04} if position == "units" else {})}
-    for attack in ATTACKS for position, norm, active in (("units", "sum", 0.4), ("late", "layersum", 0.7))
-]  # fmt: skip
+    {
+        "l1": norm,
+        "gamma": 0.1,
+        "position": position,
+        "binary": True,
+        "active": active,
+        "attack": attack,
+        "difference": 0.1,
+        "low": 0.05,
+        "high": 0.15,
+        **({"random_difference": 0.02, "random_low": -0.01, "random_high": 0.04} if position == "units" else {}),
+    }
+    for attack in ATTACKS
+    for position, norm, active in (("units", "sum", 0.4), ("late", "layersum", 0.7))
+]
 
 
 @pytest.fixture(scope="module")

@@ -91,8 +91,14 @@ class Child:
 
             torch.set_num_threads(1)
             said = Silent()
-            result = execute(load_suite(file), device=torch.device("cpu"), data_root=None,
-                             store=Store(store, "missing"), output=output, report=said)  # fmt: skip
+            result = execute(
+                load_suite(file),
+                device=torch.device("cpu"),
+                data_root=None,
+                store=Store(store, "missing"),
+                output=output,
+                report=said,
+            )
             self.report.write_text(json.dumps({"computed": result.computed, "warnings": said.warnings}))
             code = 0
         except BaseException:
@@ -158,8 +164,12 @@ def killed(folder: Path, seconds: float) -> dict[str, Any]:
 def together(folder: Path) -> dict[str, Any]:
     children = [Child(folder, "shared-store", name) for name in ("first", "second")]
     codes = [child.end()[0] for child in children]
-    return {"codes": codes, "damaged": damaged(folder / "shared-store"), "said": [child.said() for child in children],
-            "artifacts": len(artifacts(folder / "shared-store"))}  # fmt: skip
+    return {
+        "codes": codes,
+        "damaged": damaged(folder / "shared-store"),
+        "said": [child.said() for child in children],
+        "artifacts": len(artifacts(folder / "shared-store")),
+    }
 
 
 def main(folder: Path) -> None:
@@ -223,8 +233,10 @@ def test_two_runs_at_once_share_a_store_and_agree(folder: Path) -> None:
     assert found["codes"] == [0, 0]
     assert found["damaged"] == []
     assert not [warning for said in found["said"] for warning in said["warnings"]]
-    tables = [{p.name: p.read_bytes() for p in (folder / name / "killed" / "tables").iterdir()}
-              for name in ("first", "second")]  # fmt: skip
+    tables = [
+        {p.name: p.read_bytes() for p in (folder / name / "killed" / "tables").iterdir()}
+        for name in ("first", "second")
+    ]
     assert tables[0] == tables[1]  # measured seconds, too: they were measured once
     assert cells(folder, "first") == cells(folder, "calm")
 

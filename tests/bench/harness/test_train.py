@@ -166,11 +166,15 @@ FAST = SHORT.model_copy(update={"whiten": True, "dirac": True, "lookahead": True
 
 def stem_of_two(filters: int = 8) -> Classifier:
     """2x2 patches of one channel have 4 directions, so whitening takes 8 filters."""
-    net = nn.Sequential(OrderedDict(
-        stem=nn.Sequential(nn.Conv2d(1, filters, 2), nn.BatchNorm2d(filters), nn.ReLU()),
-        conv=nn.Sequential(nn.Conv2d(filters, filters, 3, padding=1), nn.BatchNorm2d(filters), nn.ReLU()),
-        pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), head=nn.Linear(filters, 10),
-    ))  # fmt: skip
+    net = nn.Sequential(
+        OrderedDict(
+            stem=nn.Sequential(nn.Conv2d(1, filters, 2), nn.BatchNorm2d(filters), nn.ReLU()),
+            conv=nn.Sequential(nn.Conv2d(filters, filters, 3, padding=1), nn.BatchNorm2d(filters), nn.ReLU()),
+            pool=nn.AdaptiveAvgPool2d(1),
+            flatten=nn.Flatten(),
+            head=nn.Linear(filters, 10),
+        )
+    )
     return Classifier(net, mean=(0.3,), std=(0.35,), taps=("conv",), gate_positions={}, classes=10, shape=(1, 8, 8))
 
 

@@ -34,8 +34,11 @@ def folder(tmp_path: Path) -> Path:
             shutil.copy(path, home / NET)
     shutil.copytree(COMMITTED / "localisation" / "no-net", home / "localisation" / "no-net")
     said = json.loads((COMMITTED / "localisation" / "claims.json").read_text(encoding="utf-8"))
-    frames = {(e["model"]["label"], e["method"]["label"], e["variant"]): read_frame(home, e)
-              for e in read_localisation(home) if e["model"]["name"]}  # fmt: skip
+    frames = {
+        (e["model"]["label"], e["method"]["label"], e["variant"]): read_frame(home, e)
+        for e in read_localisation(home)
+        if e["model"]["name"]
+    }
     said["claims"] = claims(frames, drawn_counts(said["images"], said["resamples"], 0), said["level"])
     (home / "localisation" / "claims.json").write_text(json.dumps(said), encoding="utf-8")
     return home

@@ -120,9 +120,19 @@ def test_boxes_follow_the_image_when_it_is_stretched_and_clipped():
 
 def test_boxes_that_cannot_be_used_are_named_with_their_reason_in_one_sentence():
     rows = from_inclusive(
-        np.array([[1, 1, 5, 5], [30, 4, 10, 9], [3, 4, 2, 9], [64, 0, 70, 5], [-9, -9, -1, 3], [0, np.nan, 3, 3],
-                  [-5, -5, 99, 99], [7, 7, 7, 7]])
-    )  # fmt: skip
+        np.array(
+            [
+                [1, 1, 5, 5],
+                [30, 4, 10, 9],
+                [3, 4, 2, 9],
+                [64, 0, 70, 5],
+                [-9, -9, -1, 3],
+                [0, np.nan, 3, 3],
+                [-5, -5, 99, 99],
+                [7, 7, 7, 7],
+            ]
+        )
+    )
     bad = check_boxes(rows, [(32, 64)] * 8, [f"val_{i}.JPEG" for i in range(8)])
     assert list(bad) == [1, 2, 3, 4, 5]
     assert bad[1] == "the box of val_1.JPEG (30, 4, 10, 9) is inverted"

@@ -175,8 +175,10 @@ def test_accuracy_takes_the_best_threshold_over_images_not_the_best_of_each():
 
 def test_one_of_several_true_boxes_is_enough_and_the_order_of_images_does_not_matter():
     heat = noise(3, (5, 20, 20), 2)
-    truth = [from_inclusive(np.random.default_rng(i).integers([0, 0, 10, 10], [10, 10, 20, 20], (i + 1, 4)))
-             for i in range(5)]  # fmt: skip
+    truth = [
+        from_inclusive(np.random.default_rng(i).integers([0, 0, 10, 10], [10, 10, 20, 20], (i + 1, 4)))
+        for i in range(5)
+    ]
     found = maxbox_hits(heat, truth)
     singly = [[maxbox_hits(heat[i : i + 1], [box]) for box in own] for i, own in enumerate(truth)]
     for image, own in enumerate(singly):

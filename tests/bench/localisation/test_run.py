@@ -153,7 +153,9 @@ def test_every_method_and_variant_has_an_entry_and_controls_stand_beside(digits)
     variants = ("normal", "subnet", "random-gates", "wrong-class", "random-weights")
     methods = ("saliency", "grad-cam", "smooth-grad")
     assert kinds == {("digits-cnn", m, v) for m in methods for v in variants} | {
-        ("no-net", "edges", "control"), ("no-net", "constant-box", "control")}  # fmt: skip
+        ("no-net", "edges", "control"),
+        ("no-net", "constant-box", "control"),
+    }
     assert all(entry["images"] == 30 and entry.get("heldout_images", 24) == 24 for entry in entries)
 
 
@@ -303,8 +305,9 @@ def test_imagenets_xml_gives_the_same_boxes_as_the_csv(digits, tmp_path):
             f"<annotation><object><bndbox><xmin>{left}</xmin><ymin>{top}</ymin><xmax>{right}</xmax>"
             f"<ymax>{bottom}</ymax></bndbox></object></annotation>"
         )
-    by_csv, by_xml = (annotated(root, source, "test", 24, 24)
-                      for root, source in ((digits.root, "boxes.csv"), (tmp_path, "xml")))  # fmt: skip
+    by_csv, by_xml = (
+        annotated(root, source, "test", 24, 24) for root, source in ((digits.root, "boxes.csv"), (tmp_path, "xml"))
+    )
     assert len(by_xml.boxes) == 30
     assert by_csv.content_hash == by_xml.content_hash
 
@@ -375,8 +378,11 @@ def test_a_method_that_a_net_cannot_be_given_is_a_reported_entry_and_the_others_
 
 def test_subnets_localise_by_their_own_gates(digits, tmp_path):
     """With gates of a wrong class the maps differ, and without gates they are the whole net's."""
-    frames = {e["variant"]: read_frame(digits.folder, e)["iou"] for e in read_localisation(digits.folder)
-              if e["method"]["label"] == "saliency"}  # fmt: skip
+    frames = {
+        e["variant"]: read_frame(digits.folder, e)["iou"]
+        for e in read_localisation(digits.folder)
+        if e["method"]["label"] == "saliency"
+    }
     subnets = json.loads((digits.folder / "localisation" / "subnets.json").read_text())["nets"]["digits-cnn"]
     assert min(row["active_total"] for row in subnets["report"]) < 1
     assert not frames["subnet"].equals(frames["normal"])
@@ -510,8 +516,18 @@ def test_a_strangers_method_that_fails_is_a_reported_entry(digits, tmp_path, mon
 
 
 def test_the_command_line_runs_a_localisation_suite_and_shows_its_errors(digits, capsys, monkeypatch):
-    said = call(capsys, monkeypatch, "run", digits.file, "--data-root", digits.root, "--store", digits.store,
-                "--output", digits.output)  # fmt: skip
+    said = call(
+        capsys,
+        monkeypatch,
+        "run",
+        digits.file,
+        "--data-root",
+        digits.root,
+        "--store",
+        digits.store,
+        "--output",
+        digits.output,
+    )
     assert said[0] == 0
     for word in ("wsol-digits: data, digits-cnn", "smooth-grad", "constant-box", "0 artifacts computed"):
         assert word in said[1]

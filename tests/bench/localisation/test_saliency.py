@@ -40,8 +40,15 @@ def method(name, **parameters):
 def classifier(*stages, shape=SHAPE, classes=4, seed=0, positions=None):
     """A net of these stages, named or not, all weights and BatchNorm statistics drawn, in no trivial normalisation."""
     named = OrderedDict(s if isinstance(s, tuple) else (f"s{i}", s) for i, s in enumerate(stages))
-    net = Classifier(nn.Sequential(named), mean=(0.4,) * shape[0], std=(0.3,) * shape[0], taps=(),
-                     gate_positions=positions or {}, classes=classes, shape=shape)  # fmt: skip
+    net = Classifier(
+        nn.Sequential(named),
+        mean=(0.4,) * shape[0],
+        std=(0.3,) * shape[0],
+        taps=(),
+        gate_positions=positions or {},
+        classes=classes,
+        shape=shape,
+    )
     return drawn_anew(net, seed)
 
 
@@ -71,10 +78,13 @@ def run(name, net, images, targets, *, seed=0, ids=None, **parameters):
 def small(**more):
     """Convolution, BatchNorm, ReLU; the same again behind a pool; a head."""
     stages = [
-        ("one", nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())), ("pool1", nn.MaxPool2d(2)),
+        ("one", nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())),
+        ("pool1", nn.MaxPool2d(2)),
         ("two", nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())),
-        ("pool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten()), ("head", nn.Linear(8, 4)),
-    ]  # fmt: skip
+        ("pool", nn.AdaptiveAvgPool2d(1)),
+        ("flatten", nn.Flatten()),
+        ("head", nn.Linear(8, 4)),
+    ]
     return classifier(*stages, **more)
 
 
@@ -162,8 +172,13 @@ def test_input_times_gradient_is_captums():
 
 def rectified(gated):
     """One 1x1 convolution of one channel to six, ReLU, linear: whose rules fit on a line. With its parts and a gate."""
-    own = classifier(("conv", nn.Conv2d(1, 6, 1)), ("relu", nn.ReLU(inplace=True)), ("flat", nn.Flatten()),
-                     ("head", nn.Linear(24, 4)), shape=(1, 2, 2))  # fmt: skip
+    own = classifier(
+        ("conv", nn.Conv2d(1, 6, 1)),
+        ("relu", nn.ReLU(inplace=True)),
+        ("flat", nn.Flatten()),
+        ("head", nn.Linear(24, 4)),
+        shape=(1, 2, 2),
+    )
     gate = torch.tensor([0.0, 0.3, 2.0, 1.0, 0.0, 0.7]) if gated else torch.ones(6)
     images, targets = images_of(own)
     hidden = own.net.conv((images - 0.4) / 0.3).detach()
@@ -253,9 +268,13 @@ def test_noise_belongs_to_a_seed_and_an_image():
 def residual(**more):
     return classifier(
         ("stem", nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU())),
-        ("block", BasicBlock(6, 8, 2)), ("last", BasicBlock(8, 8, 1)),
-        ("pool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten()), ("head", nn.Linear(8, 4)), **more,
-    )  # fmt: skip
+        ("block", BasicBlock(6, 8, 2)),
+        ("last", BasicBlock(8, 8, 1)),
+        ("pool", nn.AdaptiveAvgPool2d(1)),
+        ("flatten", nn.Flatten()),
+        ("head", nn.Linear(8, 4)),
+        **more,
+    )
 
 
 CASES = {
@@ -358,8 +377,13 @@ def by_hand(own, images, targets, guided):
 
 
 def with_block(block, width=8):
-    return classifier(("stem", nn.Conv2d(3, width, 3, padding=1)), ("block", block), ("pool", nn.AdaptiveAvgPool2d(2)),
-                      ("flatten", nn.Flatten()), ("head", nn.Linear(4 * width, 4)))  # fmt: skip
+    return classifier(
+        ("stem", nn.Conv2d(3, width, 3, padding=1)),
+        ("block", block),
+        ("pool", nn.AdaptiveAvgPool2d(2)),
+        ("flatten", nn.Flatten()),
+        ("head", nn.Linear(4 * width, 4)),
+    )
 
 
 BLOCKS = {
@@ -400,8 +424,13 @@ class Functional(nn.Module):
         return self.call(self.conv(x))
 
 
-CALLS = {"torch.relu": torch.relu, "F.relu": F.relu, "in place": lambda x: F.relu(x, inplace=True),
-         "Tensor.relu": lambda x: x.relu(), "Tensor.relu_": lambda x: x.relu_()}  # fmt: skip
+CALLS = {
+    "torch.relu": torch.relu,
+    "F.relu": F.relu,
+    "in place": lambda x: F.relu(x, inplace=True),
+    "Tensor.relu": lambda x: x.relu(),
+    "Tensor.relu_": lambda x: x.relu_(),
+}
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -499,8 +528,12 @@ def test_every_method_of_the_table_is_registered_and_says_where_it_comes_from():
 def test_parameters_are_the_authors_unless_they_are_given():
     assert registry.saliency.get("int-grad")().parameters["steps"] == 100
     assert method("smooth-grad", samples=3).parameters == {
-        "samples": 3, "sigma": 0.15, "magnitude": True, "inner_batch": 64, "bf16": False
-    }  # fmt: skip
+        "samples": 3,
+        "sigma": 0.15,
+        "magnitude": True,
+        "inner_batch": 64,
+        "bf16": False,
+    }
     assert registry.saliency.get("smooth-grad")().parameters["samples"] == 25
     assert method("grad-cam", layer="one").parameters["layer"] == "one"
 

@@ -47,8 +47,15 @@ def test_resnet34_has_the_taps_of_lee_2018():
 
 def test_normalisation_lives_inside():
     torch.manual_seed(0)
-    net = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3, 3)), mean=(0.5, 0.2, 0.1), std=(1.0, 2.0, 4.0), taps=(),
-                     gate_positions={}, classes=3, shape=(3, 1, 1))  # fmt: skip
+    net = Classifier(
+        nn.Sequential(nn.Flatten(), nn.Linear(3, 3)),
+        mean=(0.5, 0.2, 0.1),
+        std=(1.0, 2.0, 4.0),
+        taps=(),
+        gate_positions={},
+        classes=3,
+        shape=(3, 1, 1),
+    )
     net.net[1].weight.data = torch.eye(3)
     net.net[1].bias.data.zero_()
     logits = net(torch.tensor([1.0, 0.4, 0.9]).view(1, 3, 1, 1))

@@ -84,8 +84,11 @@ def test_a_plug_in_that_cannot_be_imported_is_named_and_the_suite_runs(
     install("raise RuntimeError('half installed')\n")
     again = Tiny(tiny.file, tmp_path / "store", tmp_path / "out")
     shutil.copytree(tiny.store, again.store)
-    with pytest.warns(UserWarning, match=r"plugin 'margin' \(subnetbench_margin:Margin\) could not be loaded and is "
-                                         "left out: RuntimeError: half installed"):  # fmt: skip
+    with pytest.warns(
+        UserWarning,
+        match=r"plugin 'margin' \(subnetbench_margin:Margin\) could not be loaded and is "
+        "left out: RuntimeError: half installed",
+    ):
         result = again.run()
     assert result.failures == []
     assert again.tables()["cells.csv"] == tiny.tables()["cells.csv"]

@@ -25,8 +25,10 @@ def laid(package: Path, site: Path) -> None:
     for module in project["tool"]["setuptools"]["py-modules"]:
         (site / f"{module}.py").write_bytes((package / f"{module}.py").read_bytes())
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
-    lines = [f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in points.items())
-             for group, points in project["project"]["entry-points"].items()]  # fmt: skip
+    lines = [
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in points.items())
+        for group, points in project["project"]["entry-points"].items()
+    ]
     (info / "entry_points.txt").write_text("\n".join(lines))
 
 
