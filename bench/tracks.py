@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from .detection.suite import Suite
-from .harness.toml import checked_suite, read_suite
+from .harness.extends import read_suite
+from .harness.toml import checked_suite
 from .localisation.suite import WsolSuite
 
 
 def load_any(source: str | Path) -> Suite | WsolSuite:
     """A suite of either track: one with a [[saliency]] table is a localisation suite."""
-    path, text, content = read_suite(source)
-    if "saliency" in content:
-        return checked_suite(WsolSuite, path, text, content)
-    return checked_suite(Suite, path, text, content)
+    read = read_suite(source)
+    if "saliency" in read.content:
+        return checked_suite(WsolSuite, read.content, read.where)
+    return checked_suite(Suite, read.content, read.where)

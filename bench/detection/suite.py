@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ..core.errors import UserError
+from ..harness.extends import read_suite
 from ..harness.suite import Name, NetSuite, Part
-from ..harness.toml import checked_suite, read_suite
+from ..harness.toml import checked_suite
 
 
 class AttackPart(Part):
@@ -127,10 +128,10 @@ class Suite(NetSuite):
 
 def load_suite(source: str | Path) -> Suite:
     """The built-in suite of that name, or the suite in that file. Raises UserError with file, line and key."""
-    path, text, content = read_suite(source)
-    if "saliency" in content:
-        raise UserError(f"{path} is a localisation suite, and this takes a suite of detectors; give one of those.")
-    return checked_suite(Suite, path, text, content)
+    read = read_suite(source)
+    if "saliency" in read.content:
+        raise UserError(f"{read.path} is a localisation suite, and this takes a suite of detectors; give one of those.")
+    return checked_suite(Suite, read.content, read.where)
 
 
 Protocol = Strict | Lee2018

@@ -263,7 +263,7 @@ def checked_entry(path: Path) -> Entry:
     try:
         _Entry.model_validate(entry)
     except ValidationError as error:
-        raise UserError(explain(error, path, "")) from None
+        raise UserError(explain(error, lambda place: str(path))) from None
     return entry
 
 

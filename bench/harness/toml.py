@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from ..core.errors import UserError
 from .suite import Form
+
+#: Keys and positions from the top of a suite, as in ``("attacks", 1, "name")``.
+Place = tuple[str | int, ...]
 
 
 def fill(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
@@ -32,41 +35,46 @@ def builtin_suites() -> dict[str, Path]:
     return {Path(str(f)).stem: Path(str(f)) for f in sorted(folder.iterdir(), key=str) if str(f).endswith(".toml")}
 
 
-def read_suite(source: str | Path) -> tuple[Path, str, dict[str, Any]]:
-    """The file of a suite, its text and what TOML makes of it. Raises UserError where there is none."""
+def suite_path(source: str | Path, folder: Path = Path(), asker: str = "") -> Path:
+    """The file of a suite: one that ships, by name, else a path from the folder. Raises UserError if there is none."""
     shipped = builtin_suites()
-    path = shipped.get(str(source), Path(source))
+    path = shipped.get(str(source), folder / source)
     if not path.is_file():
         near = difflib.get_close_matches(str(source), shipped, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(
-            f"There is no suite named {str(source)!r} and no such file.{hint} `subnetbench ls suites` lists what ships."
+            f"{f'{asker}: there' if asker else 'There'} is no suite named {str(source)!r} and no such file"
+            f"{' beside it' if asker else ''}.{hint} `subnetbench ls suites` lists what ships."
         )
+    return path
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """A file's text and what TOML makes of it."""
     try:
         text = path.read_text(encoding="utf-8")
-        return path, text, tomllib.loads(text)
+        return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not TOML: {error}. Mend that line.") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; save the suite as UTF-8.") from None
 
 
-def checked_suite(form: type[Form], path: Path, text: str, content: dict[str, Any]) -> Form:
+def checked_suite(form: type[Form], content: dict[str, Any], where: Callable[[Place], str]) -> Form:
+    """The suite in that content; ``where`` names the file and line of a place, for a mistake there."""
     for place, value in _leaves(content):
         if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
-            line = line_of(text, place)
-            key = ".".join(map(str, place))
             raise UserError(
-                f"{path}{f', line {line}' if line else ''}: {key}: {value} is neither text nor a finite "
+                f"{where(place)}: {'.'.join(map(str, place))}: {value} is neither text nor a finite "
                 "number; give one of these."
             )
     try:
         return form.model_validate(content)
     except ValidationError as error:
-        raise UserError(explain(error, path, text)) from None
+        raise UserError(explain(error, where)) from None
 
 
-def _leaves(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
     """Whatever TOML holds that is neither a table nor a list, with its place."""
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
@@ -75,11 +83,10 @@ def _leaves(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tup
         yield place, value
 
 
-def explain(error: ValidationError, path: Path | str, text: str, prefix: tuple[str | int, ...] = ()) -> str:
+def explain(error: ValidationError, where: Callable[[Place], str]) -> str:
     """The first mistake of a suite as one sentence, with the number of the others."""
     first = error.errors()[0]
-    place = (*prefix, *(part for part in first["loc"] if part not in ("strict", "lee2018")))
-    line = line_of(text, place)
+    place = tuple(part for part in first["loc"] if part not in ("strict", "lee2018"))
     key = ".".join(str(part) for part in place) or "the suite"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
@@ -91,10 +98,15 @@ def explain(error: ValidationError, path: Path | str, text: str, prefix: tuple[s
         if isinstance(given, str | int | float | bool):
             message = f"{message[:1].lower()}{message[1:]} (given: {given!r})"
     more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
-    return f"{path}{f', line {line}' if line else ''}: {key}: {message}{more}."
+    return f"{where(place)}: {key}: {message}{more}."
 
 
-def line_of(text: str, place: tuple[str | int, ...]) -> int | None:
+def file_and_line(path: Path, text: str, place: Place) -> str:
+    line = line_of(text, place)
+    return f"{path}, line {line}" if line else str(path)
+
+
+def line_of(text: str, place: Place) -> int | None:
     """The line where a key stands; of a table that misses one, the line of its header."""
     table: list[str | int] = []
     counts: dict[str, int] = {}

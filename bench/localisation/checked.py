@@ -167,7 +167,7 @@ def _look(path: Path) -> Localisation | list[Claim] | UserError:
         content = one_json(path)
         return checked_claims(content) if is_claims(path) else checked_map(path, content)
     except ValidationError as error:
-        return UserError(explain(error, path, ""))
+        return UserError(explain(error, lambda place: str(path)))
     except (KeyError, TypeError):
         return UserError("It holds no localisation entry and no claims; run its suite again.")
     except UserError as error:
