@@ -1,0 +1,175 @@
+"""What a detector must keep to, each claim a function that says what it measured or raises `Broken`."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ...detectors.contract import DetectorInfo
+from ..core.errors import UserError
+from .material import Broken, Material, agree, contents, copied, fresh, raised
+
+Claim = Callable[[Material], str]
+
+
+def views(material: Material) -> str:
+    train, test = copied(material.train), fresh(material.test)
+    before = [contents(train), contents(test)]
+    detector = material.factory()
+    detector.fit(train)
+    detector.characteristics(test)
+    for name, view, old in zip(("the training view", "the scored view"), (train, test), before, strict=True):
+        new = contents(view)
+        for part, digest in old.items():
+            if new[part] != digest:
+                raise Broken(f"{part} of {name} changed; work on a copy, all detectors share these arrays")
+    return f"{sum(map(len, before))} arrays unchanged"
+
+
+def info(material: Material) -> str:
+    stated = getattr(material.factory, "info", None)
+    if not isinstance(stated, DetectorInfo):
+        raise Broken("info is no DetectorInfo")
+    for field in ("title", "formula", "year"):
+        if not getattr(stated, field):
+            raise Broken(f"info.{field} is empty")
+    return f"{stated.title} ({stated.year})"
+
+
+def candidates(material: Material) -> str:
+    for candidate in material.factory.candidates:
+        material.factory(**candidate)
+    return f"{len(material.factory.candidates)} candidates"
+
+
+def fit_returns_self(material: Material) -> str:
+    detector = material.factory()
+    if detector.fit(material.training()) is not detector:
+        raise Broken("fit did not return the detector")
+    return ""
+
+
+def unfitted(material: Material) -> str:
+    try:
+        material.factory().characteristics(fresh(material.test))
+    except UserError:
+        return ""
+    raise Broken("characteristics before fit raised no UserError")
+
+
+def shape(material: Material) -> str:
+    scores = material.scores()
+    if not isinstance(scores, np.ndarray):
+        raise Broken(f"characteristics are {type(scores).__name__}, not an array")
+    if scores.ndim != 2 or not scores.shape[1]:
+        raise Broken(f"shape {scores.shape} is not (N, K)")
+    if len(scores) != len(material.test):
+        raise Broken(f"{len(scores)} rows for {len(material.test)} images")
+    bad = int((~np.isfinite(scores)).any(axis=1).sum())
+    if bad:
+        raise Broken(f"characteristics are not all finite: {bad} of {len(scores)} images have NaN or infinity")
+    return f"shape {scores.shape}, values from {scores.min():.3g} to {scores.max():.3g}"
+
+
+def deterministic(material: Material) -> str:
+    return agree(material.scores(), material.scores(), 0, "two fresh instances differ")
+
+
+def labels(material: Material) -> str:
+    wrong = fresh(material.test)
+    wrong.labels = (material.test.predicted + 1) % material.net.classes
+    return agree(material.scores(), material.scores(wrong), 0, "the labels of scored images matter")
+
+
+def untouched(material: Material) -> str:
+    material.scores()
+    material.before.refuse_changes()
+    return f"{len(material.before.weights)} tensors unchanged"
+
+
+def any_mode(material: Material) -> str:
+    expected = material.scores()
+    material.net.train()
+    try:
+        scores = material.scores()
+        if not material.net.training:
+            raise Broken("training mode was not given back")
+    finally:
+        material.before.restore()
+    return agree(expected, scores, 0, "a classifier left in training mode scores otherwise")
+
+
+def fit_again(material: Material) -> str:
+    detector = material.factory()
+    detector.fit(copied(material.train).subset(np.arange(len(material.train)) % 2 == 0))
+    detector.fit(material.training())
+    scores = detector.characteristics(fresh(material.test))
+    return agree(material.scores(), scores, 0, "what an earlier fit saw matters")
+
+
+def pickled(material: Material) -> str:
+    detector = material.fitted()
+    expected = detector.characteristics(fresh(material.test))
+    buffer = io.BytesIO()
+    try:
+        pickle.dump(detector, buffer)
+        copy = pickle.loads(buffer.getvalue())
+    except Exception as error:
+        raise Broken(f"a fitted detector cannot be handed to a worker process: {raised(error)}") from None
+    difference = agree(expected, copy.characteristics(fresh(material.test)), 0, "the copy scores otherwise")
+    return f"{difference}; {buffer.tell() / 1e6:.2f} MB"
+
+
+def batches(material: Material) -> str:
+    scores = material.scores(fresh(material.test, batch_size=7))
+    return agree(material.scores(), scores, material.tolerance, "the batch size matters")
+
+
+def order(material: Material) -> str:
+    index = np.random.default_rng(1).permutation(len(material.test))
+    moved = material.scores(fresh(material.test, index))
+    return agree(material.scores()[index], moved, material.tolerance, "the order of images matters")
+
+
+def alone(material: Material) -> str:
+    some = slice(0, max(1, len(material.test) // 3))
+    scores = material.scores(fresh(material.test, some))
+    return agree(material.scores()[some], scores, material.tolerance, "the other images matter")
+
+
+def memory(material: Material) -> str:
+    """No image that it scored may have a say in what it gives another, or the same image later."""
+    detector = material.fitted()
+    some = slice(len(material.test) // 2, None)
+    detector.characteristics(fresh(material.test, slice(0, len(material.test) // 2)))
+    scores = detector.characteristics(fresh(material.test, some))
+    agree(material.scores(fresh(material.test, some)), scores, material.tolerance, "images scored before matter")
+    again = detector.characteristics(fresh(material.test, some))
+    return agree(scores, again, material.tolerance, "the same images score otherwise the second time")
+
+
+#: By their names, in the order in which they are reported; `views` comes before them, since it decides on the material.
+CLAIMS: Mapping[str, Claim] = {
+    "info says where it comes from": info,
+    "every candidate can be built": candidates,
+    "fit returns the detector": fit_returns_self,
+    "scoring before fit raises a UserError": unfitted,
+    "characteristics are finite and (N, K)": shape,
+    "two fresh instances agree": deterministic,
+    "labels are not used when scoring": labels,
+    "the classifier is left as it was": untouched,
+    "evaluation mode is the detector's business": any_mode,
+    "a second fit forgets the first": fit_again,
+    "a pickled copy scores the same": pickled,
+}
+
+#: Claims that an image's score is its own business.
+INDEPENDENCE: Mapping[str, Claim] = {
+    "the batch size does not matter": batches,
+    "the order of images does not matter": order,
+    "the other images do not matter": alone,
+    "what was scored before does not matter": memory,
+}
