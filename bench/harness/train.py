@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save
 from torch import nn
 
+from ..core.arrays import Ints
 from ..core.device import has_fast_bf16
 from ..core.errors import UserError
 from ..core.files import replace_file
@@ -75,50 +76,16 @@ def train(
     With ``checkpoint``, an epoch that is done is never done again: a killed run goes on after it and ends with the
     same weights, since every epoch draws from a generator of its own.
     """
-    side = min(dataset.shape[1:])
-    if recipe.shift >= side:
-        raise UserError(
-            f"model.train.shift is {recipe.shift} and the images of {dataset.name} have {side} pixels; "
-            "give less than that."
-        )
+    _refuse_misfit(dataset, recipe)
     _begin(classifier, recipe, dataset.train)
     classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    low_precision = has_fast_bf16(device)
-    steps = len(dataset.train) // recipe.batch_size
-    if steps == 0:
-        raise UserError(
-            f"{dataset.name} has {len(dataset.train)} training images, fewer than one batch of "
-            f"{recipe.batch_size}; lower model.train.batch_size."
-        )
-    learned = [p for p in classifier.parameters() if p.requires_grad]
-    decay, plain = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    optimizer = _optimizer(classifier, recipe)
     start, seconds = _resume(checkpoint, classifier, optimizer, lambda: _begin(classifier, recipe, dataset.train))
-    slow = Lookahead(classifier) if recipe.lookahead else None
-    total = steps * recipe.epochs
+    epochs = _Epochs(classifier, dataset.train, recipe, optimizer, device, progress)
     classifier.train()
     for epoch in range(start, recipe.epochs):
         began = time.monotonic()
-        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch + 1)
-        order = torch.randperm(len(dataset.train), generator=generator).numpy()
-        for step in range(steps):
-            done = epoch * steps + step
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * one_cycle((done + 1) / total, recipe.warmup)
-            index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-            images = augment(dataset.train.tensor(index).to(device), recipe, generator)
-            images = images.contiguous(memory_format=torch.channels_last)
-            labels = torch.from_numpy(dataset.train.labels[index]).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=low_precision):
-                loss = F.cross_entropy(classifier(images), labels, label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            if slow is not None and ((done + 1) % LOOKAHEAD_EVERY == 0 or step + 1 == steps):
-                slow.pull((done + 1) / total)  # at an epoch's end too: then a checkpoint needs no second set of weights
-            if progress:
-                progress(done + 1, total, f"training, loss {loss.item():.2f}")
+        epochs.run(epoch)
         seconds += time.monotonic() - began
         if checkpoint is not None:
             _checkpoint(checkpoint, classifier, optimizer, epoch + 1, seconds)
@@ -129,10 +96,83 @@ def train(
         "test_accuracy": f"{accuracy(classifier, dataset.test):.4f}",
         "test_images": str(len(dataset.test)),
         "train_minutes": f"{seconds / 60:.2f}",
-        "precision": "bfloat16" if low_precision else "float32",
+        "precision": "bfloat16" if epochs.low_precision else "float32",
         "hardware": _hardware(device),
         "recipe": recipe.model_dump_json(),
     }
+
+
+def _refuse_misfit(dataset: Dataset, recipe: Recipe) -> None:
+    """UserError where the images are too small or too few for the recipe."""
+    side = min(dataset.shape[1:])
+    if recipe.shift >= side:
+        raise UserError(
+            f"model.train.shift is {recipe.shift} and the images of {dataset.name} have {side} pixels; "
+            "give less than that."
+        )
+    if len(dataset.train) < recipe.batch_size:
+        raise UserError(
+            f"{dataset.name} has {len(dataset.train)} training images, fewer than one batch of "
+            f"{recipe.batch_size}; lower model.train.batch_size."
+        )
+
+
+def _optimizer(classifier: Classifier, recipe: Recipe) -> torch.optim.SGD:
+    """SGD that lets weights decay, but no bias and no scale."""
+    learned = [p for p in classifier.parameters() if p.requires_grad]
+    decay, plain = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
+    groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+class _Epochs:
+    """Passes over the training images, each in an order of its own that the seed and its number determine.
+
+    Made after a checkpoint was read: the slow weights of `Lookahead` begin as what the fast ones are then.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        split: Split,
+        recipe: Recipe,
+        optimizer: torch.optim.SGD,
+        device: torch.device,
+        progress: Progress | None,
+    ) -> None:
+        self._classifier, self._split, self._recipe = classifier, split, recipe
+        self._optimizer, self._device, self._progress = optimizer, device, progress
+        self._slow = Lookahead(classifier) if recipe.lookahead else None
+        self._steps = len(split) // recipe.batch_size
+        self.low_precision = has_fast_bf16(device)
+
+    def run(self, epoch: int) -> None:
+        recipe, steps = self._recipe, self._steps
+        total = steps * recipe.epochs
+        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch + 1)
+        order = torch.randperm(len(self._split), generator=generator).numpy()
+        for step in range(steps):
+            done = epoch * steps + step + 1
+            index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+            loss = self._step(index, recipe.learning_rate * one_cycle(done / total, recipe.warmup), generator)
+            if self._slow is not None and (done % LOOKAHEAD_EVERY == 0 or step + 1 == steps):
+                self._slow.pull(done / total)  # at an epoch's end too: then a checkpoint needs no second set of weights
+            if self._progress:
+                self._progress(done, total, f"training, loss {loss.item():.2f}")
+
+    def _step(self, index: Ints, rate: float, generator: torch.Generator) -> torch.Tensor:
+        """One step on these images; returns its loss."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        images = augment(self._split.tensor(index).to(self._device), self._recipe, generator)
+        images = images.contiguous(memory_format=torch.channels_last)
+        labels = torch.from_numpy(self._split.labels[index]).to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.low_precision):
+            loss = F.cross_entropy(self._classifier(images), labels, label_smoothing=self._recipe.label_smoothing)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        return loss
 
 
 def _hardware(device: torch.device) -> str:
