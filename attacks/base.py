@@ -15,6 +15,12 @@ from ..bench.core.errors import UserError
 from ..bench.models.classifier import Classifier, evaluating
 from .contract import AttackInfo
 
+#: Passes that a gradient takes: a forward one, and a backward one that counts two.
+FORWARD_AND_BACKWARD = 3
+
+#: Steps after which most images are over the boundary, however many DeepFool is allowed.
+_USUAL_STEPS = 4
+
 
 @contextmanager
 def attacking(classifier: Classifier) -> Iterator[None]:
@@ -59,6 +65,10 @@ class Problem(ABC):
     def _reach(self) -> float | None:
         """Largest change of a pixel, where the attack has a budget."""
         return None
+
+    def passes(self, classes: int) -> float:
+        """Forward passes an image, about, on a net of so many classes: a gradient a step."""
+        return float(getattr(self, "steps", 1)) * FORWARD_AND_BACKWARD
 
     def __call__(
         self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor, *, generator: torch.Generator
@@ -138,6 +148,9 @@ class DeepFoolProblem(Problem):
         number(self, "overshoot", least=0)
         whole(self, "candidates", least=2)
 
+    def passes(self, classes: int) -> float:
+        return deepfool_passes(self.steps, min(self.candidates, classes))
+
 
 @dataclass(frozen=True, kw_only=True)
 class CWProblem(Problem):
@@ -164,6 +177,14 @@ class CWProblem(Problem):
         whole(self, "binary_search_steps", least=1)
         number(self, "initial_const", above=0)
         number(self, "confidence", least=0)
+
+    def passes(self, classes: int) -> float:
+        return super().passes(classes) * self.binary_search_steps
+
+
+def deepfool_passes(steps: int, candidates: int) -> float:
+    """Forward passes an image of DeepFool, which takes in each step a gradient of every candidate class."""
+    return float(min(steps, _USUAL_STEPS) * candidates * FORWARD_AND_BACKWARD)
 
 
 def number(

@@ -36,6 +36,10 @@ class Attack(Protocol):
     ``__call__`` returns images of the same shape, ``float32``, not necessarily successful: the harness verifies every
     one in float32. Every random draw must come from ``generator``. No image may depend on its neighbours in the batch
     unless the attack says so by ``batch_coupled = True`` (the harness then keeps the batch size fixed).
+
+    Optional: ``passes(classes: int) -> float``, about how many forward passes an image takes on a net of so many
+    classes, a backward pass counting two. The estimate of a run asks for it; without it, the estimate is one gradient
+    (three passes) for each of the parameter ``steps``, or a single one where there is no such parameter.
     """
 
     @property

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from ..bench.core.registry import register_attack
 from ..bench.models.classifier import Classifier
-from .base import BIMProblem, CWProblem, DeepFoolProblem, FGSMProblem, Problem, number, whole
+from .base import BIMProblem, CWProblem, DeepFoolProblem, FGSMProblem, Problem, deepfool_passes, number, whole
 
 #: DeepFool's step size for each net and data set, hard-coded in the released code.
 STEP_SIZES = {
@@ -93,6 +93,9 @@ class DeepFool(_Lee2018):
     def __post_init__(self) -> None:
         number(self, "step_size", above=0)
         whole(self, "steps", least=1)
+
+    def passes(self, classes: int) -> float:
+        return deepfool_passes(self.steps, classes)
 
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         found = images.clone()

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ...attacks.base import FORWARD_AND_BACKWARD
+from ...attacks.contract import Attack
 from ..core.progress import Reporter
 from ..core.store import Store
 from ..models.classifier import Classifier, evaluating
 from .run import check
 from .scoring import Stages
 from .sensitivity import variants
-from .suite import AttackPart, Suite
+from .suite import DetectorPart, Lee2018, Strict, Suite
 
 Row = dict[str, Any]
 
-#: Passes an image, in units of one forward pass; a backward pass counts two.
-_FORWARD_AND_BACKWARD = 3
 
+@dataclass(frozen=True)
+class _Cost:
+    """A row of the grid before a net was timed; ``passes`` are forward passes, a backward pass counts two."""
 
-def passes(part: AttackPart, parameters: dict[str, Any], classes: int) -> float:
-    """Rough passes an image of an attack, in forward passes; from its steps, as most images need them."""
-    steps = float(parameters.get("steps", 1))
-    if part.name == "deepfool":
-        return min(steps, 4) * min(float(parameters.get("candidates") or classes), classes) * _FORWARD_AND_BACKWARD
-    return steps * float(parameters.get("binary_search_steps", 1)) * _FORWARD_AND_BACKWARD
+    stage: str
+    what: str
+    passes: float
+    detail: str = ""
 
 
 def plan(
@@ -38,72 +41,102 @@ def plan(
     check(suite, stages)
     net = stages.blank_classifier(pretrained=False).to(device)
     images_per_second = _speed(net, device)
-    count, fitted = len(stages.test), len(stages.train_split)
-    rows: list[Row] = []
-
-    def add(stage: str, what: str, forward: float, detail: str = "") -> None:
-        minutes = forward / images_per_second / 60
-        rows.append(
-            {
-                "stage": stage,
-                "what": what,
-                "forward passes": f"{forward:,.0f}",
-                "about": _span(minutes),
-                "detail": detail,
-            }
-        )
-
-    if store.has("weights", stages.weights_inputs):
-        add("classifier", suite.model.name, 0, "in the store")
-    elif suite.model.weights is None and not suite.model.parameters.get("weights"):
-        epochs = stages.recipe.epochs
-        add(
-            "classifier",
-            suite.model.name,
-            _FORWARD_AND_BACKWARD * epochs * len(stages.dataset.train),
-            f"{epochs} epochs",
-        )
-    for part in suite.attacks:
-        parameters = stages.attacks[part.title].parameters
-        detail = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in parameters.items())
-        add(f"attack ({part.library})", part.title, count * passes(part, parameters, net.classes), detail)
-    options = stages.gate_options
-    gates = 0.0
-    if options is not None:
-        own = min(options.images_per_class or fitted, fitted // net.classes)
-        gates = 2 * own * net.classes * options.epochs * _FORWARD_AND_BACKWARD
-        add(
-            "class gates",
-            options.position,
-            options.seeds * gates,
-            f"{options.l1}, gamma {options.gamma}, {options.seeds} sets",
-        )
-    views = {protocol.name: 1 + 2 * len(suite.attacks) for protocol in suite.protocols}
-    add("features", "all detectors together", fitted + sum(views.values()) * count, "one pass an image set")
-    for protocol in suite.protocols:
-        for detector in suite.detectors:
-            found = stages.candidates(detector, protocol)
-            moved = sum(1 for c in found if c.get("magnitude"))
-            width = {"all": net.classes, "top-k": found[0].get("k", 3)}.get(str(found[0].get("classes", "")), 1)
-            subnets = width if detector.name.startswith("subnet") else 0
-            pre = (moved * max(1, subnets) + 3) * len(net.taps) if moved else 0
-            once = views[protocol.name] * count * (subnets + 0.6 * pre) + (fitted if subnets else 0)
-            add(
-                protocol.name,
-                detector.title,
-                len(stages.gate_seeds(detector)) * once,
-                f"{len(found)} candidates, {len(suite.attacks) ** 2} cells",
-            )
-    if suite.sensitivity is not None:
-        choices = len(list(variants(suite)))
-        # Two detectors a choice, on fitting images and on every view of the first protocol.
-        each = gates + 2 * (fitted + views[suite.protocols[0].name] * count)
-        add("sensitivity", suite.sensitivity.detector, choices * each, f"{choices} choices of gate training")
+    rows = [
+        {
+            "stage": cost.stage,
+            "what": cost.what,
+            "forward passes": f"{cost.passes:,.0f}",
+            "about": _span(cost.passes / images_per_second / 60),
+            "detail": cost.detail,
+        }
+        for cost in _Grid(stages, net).costs()
+    ]
     title = (
-        f"{suite.name}: {count} images attacked, {fitted} to fit on, {images_per_second:,.0f} forward passes a "
-        f"second on {device}; what is in {store.root} is not computed again"
+        f"{suite.name}: {len(stages.test)} images attacked, {len(stages.train_split)} to fit on, "
+        f"{images_per_second:,.0f} forward passes a second on {device}; what is in {store.root} is not computed again"
     )
     return title, rows
+
+
+def attack_passes(attack: Attack, classes: int) -> float:
+    """Passes an image, by the attack's own word; one that says nothing takes a gradient in each of its ``steps``."""
+    passes = getattr(attack, "passes", None)
+    if passes is not None:
+        return float(passes(classes))
+    return float(attack.parameters.get("steps", 1)) * FORWARD_AND_BACKWARD
+
+
+class _Grid:
+    """What a suite's stages cost, in their order."""
+
+    def __init__(self, stages: Stages, net: Classifier) -> None:
+        self._stages, self._suite, self._net = stages, stages.suite, net
+        self._count, self._fitted = len(stages.test), len(stages.train_split)
+        #: Sets of images that a protocol scores: the clean ones, and for each attack its own and their noise.
+        self._sets = 1 + 2 * len(self._suite.attacks)
+
+    def costs(self) -> Iterator[_Cost]:
+        yield from self._classifier()
+        yield from self._attacks()
+        yield from self._gates()
+        scored = len(self._suite.protocols) * self._sets * self._count
+        yield _Cost("features", "all detectors together", self._fitted + scored, "one pass an image set")
+        for protocol in self._suite.protocols:
+            for detector in self._suite.detectors:
+                yield self._detector(detector, protocol)
+        yield from self._sensitivity()
+
+    def _classifier(self) -> Iterator[_Cost]:
+        stages, model = self._stages, self._suite.model
+        if stages.store.has("weights", stages.weights_inputs):
+            yield _Cost("classifier", model.name, 0, "in the store")
+        elif model.weights is None and not model.parameters.get("weights"):
+            epochs = stages.recipe.epochs
+            passes = FORWARD_AND_BACKWARD * epochs * len(stages.dataset.train)
+            yield _Cost("classifier", model.name, passes, f"{epochs} epochs")
+
+    def _attacks(self) -> Iterator[_Cost]:
+        for part in self._suite.attacks:
+            attack = self._stages.attacks[part.title]
+            passes = self._count * attack_passes(attack, self._net.classes)
+            values = attack.parameters.items()
+            detail = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values)
+            yield _Cost(f"attack ({part.library})", part.title, passes, detail)
+
+    def _gates(self) -> Iterator[_Cost]:
+        options = self._stages.gate_options
+        if options is not None:
+            detail = f"{options.l1}, gamma {options.gamma}, {options.seeds} sets"
+            yield _Cost("class gates", options.position, options.seeds * self._gate_passes(), detail)
+
+    def _gate_passes(self) -> float:
+        """Of one set of gates: each class's images and as many of other classes, in every epoch."""
+        options, classes = self._stages.gate_options, self._net.classes
+        if options is None:
+            return 0
+        images = min(options.images_per_class or self._fitted, self._fitted // classes)
+        return 2 * images * classes * options.epochs * FORWARD_AND_BACKWARD
+
+    def _detector(self, part: DetectorPart, protocol: Strict | Lee2018) -> _Cost:
+        """The passes of its own, beside those that all detectors share: through subnets and for pre-processing."""
+        stages, net = self._stages, self._net
+        candidates = stages.candidates(part, protocol)
+        moved = sum(1 for candidate in candidates if candidate.get("magnitude"))
+        first = candidates[0]
+        width = {"all": net.classes, "top-k": first.get("k", 3)}.get(str(first.get("classes", "")), 1)
+        subnets = width if stages.needs_gates(part) else 0
+        moving = (moved * max(1, subnets) + 3) * len(net.taps) if moved else 0
+        once = self._sets * self._count * (subnets + 0.6 * moving) + (self._fitted if subnets else 0)
+        detail = f"{len(candidates)} candidates, {len(self._suite.attacks) ** 2} cells"
+        return _Cost(protocol.name, part.title, len(stages.gate_seeds(part)) * once, detail)
+
+    def _sensitivity(self) -> Iterator[_Cost]:
+        wanted = self._suite.sensitivity
+        if wanted is not None:
+            choices = len(list(variants(self._suite)))
+            # Two detectors a choice, on fitting images and on every image that the first protocol scores.
+            passes = self._gate_passes() + 2 * (self._fitted + self._sets * self._count)
+            yield _Cost("sensitivity", wanted.detector, choices * passes, f"{choices} choices of gate training")
 
 
 def _speed(net: Classifier, device: torch.device) -> float:
