@@ -12,7 +12,11 @@ from .net import AttributionNet
 
 @dataclass(frozen=True)
 class SaliencyInfo:
-    """Where a method comes from, and in ``notes`` where it is done otherwise than there."""
+    """Where a method comes from, and in ``notes`` where it is done otherwise than there.
+
+    ``takes_layer``: its constructor has the keyword ``layer``, the path of the module that it explains, and is given
+    the one that the suite names for its net (`gradcam_layer`).
+    """
 
     title: str
     year: int
@@ -20,6 +24,7 @@ class SaliencyInfo:
     venue: str = ""
     url: str = ""
     notes: str = ""
+    takes_layer: bool = False
 
 
 class SaliencyMethod(Protocol):

@@ -35,6 +35,7 @@ from .entry import FOLDER, SCHEMA, Entry, others, write_localisation
 from .measure import Measured, build
 from .metrics import claims, drawn_counts, measured_metrics, scores_frame
 from .pictures import MAPS, write_maps
+from .statistics import alphas_of, box_statistics
 from .suite import NetPart, SaliencyPart, Variant, WsolSuite
 from .tables import write_wsol_tables
 from .variants import GATED
@@ -230,7 +231,7 @@ class _Run:
                 self.report.warn(f"{part.title}, {saliency.title} ({variant}) could not be run: {reason}")
                 yield head | {"reason": reason, "metrics": None}, None
             else:
-                entry, frame = self.entry(head, held, found, correct, measured.alphas)
+                entry, frame = self.entry(head, held, found, correct, alphas_of(suite.localisation))
                 self.frames[part.title, saliency.title, variant] = frame
                 yield entry, frame
 
@@ -315,17 +316,17 @@ class _Run:
 
     def controls(self) -> Iterator[tuple[Entry, pd.DataFrame]]:
         """Edges of the image as a map, and the box that suits most held-out images."""
-        measured = Measured(self.nets(self.suite.models[0]), self.suite, self.suite.models[0])
+        options = self.suite.localisation
         nobody = np.zeros(len(self.test.split), bool)
         model = {"label": NO_NET, "name": "", "accuracy": None}
         found = [
-            measured.of_maps(edges(boxed.split), boxed.truth, full)
+            box_statistics(edges(boxed.split), boxed.truth, options, full=full)
             for boxed, full in ((self.heldout, False), (self.test, True))
         ]
         head = self.head(model, _control("edges", "Sobel's gradient of the grey image"), "control")
-        yield self.entry(head, (found[0], {}), (found[1], {}), nobody, measured.alphas)
+        yield self.entry(head, (found[0], {}), (found[1], {}), nobody, alphas_of(options))
         size = self.dataset.shape[1]
-        box = constant_box(self.heldout.truth, (size, size), self.suite.localisation.iou)
+        box = constant_box(self.heldout.truth, (size, size), options.iou)
         iou = best_iou(np.tile(box, (len(nobody), 1, 1)), self.test.truth)
         arrays = {"iou": iou, "usable": np.ones(len(nobody), bool)}
         held = {"iou": best_iou(np.tile(box, (len(self.heldout.split), 1, 1)), self.heldout.truth)}

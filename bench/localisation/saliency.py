@@ -152,6 +152,7 @@ class GradCam(Attribution):
         url="https://arxiv.org/abs/1610.02391",
         notes="Bilinear, align_corners off. The author sums gradients instead of taking their mean: the same map up to "
         "a constant factor.",
+        takes_layer=True,
     )
 
     def __init__(self, *, layer: str | None = None, inner_batch: int = 64, bf16: bool = False) -> None:

@@ -27,12 +27,13 @@ from subnetbench.bench.data.annotations import annotated
 from subnetbench.bench.data.folders import placed
 from subnetbench.bench.figures.draw import write_plots
 from subnetbench.bench.harness.suite import changed
-from subnetbench.bench.localisation import measure as localise
 from subnetbench.bench.localisation import run as wsol
-from subnetbench.bench.localisation import variants
+from subnetbench.bench.localisation import variants, walk
 from subnetbench.bench.localisation.contract import SaliencyInfo
 from subnetbench.bench.localisation.entry import read_frame, read_localisation
+from subnetbench.bench.localisation.measure import Measured
 from subnetbench.bench.localisation.metrics import claims, drawn_counts
+from subnetbench.bench.localisation.suite import SaliencyPart
 from subnetbench.bench.localisation.tables import recomputed, write_wsol_tables
 from subnetbench.bench.localisation.variants import redrawn, wrong_classes
 from subnetbench.bench.tracks import load_any
@@ -466,18 +467,18 @@ def test_what_a_walk_made_before_a_kill_is_kept_portion_by_portion(digits, tmp_p
     shutil.copytree(digits.store, own.store)
     for kind in ("localisation", "portion"):
         shutil.rmtree(own.store / kind)
-    monkeypatch.setattr(localise, "PORTION", 10)
+    monkeypatch.setattr(walk, "PORTION", 10)
     walked: list[int] = []
-    plain = localise.Measured._portion
+    plain = walk.Walk._made
 
-    def portion(self, methods, variant, batches, images, full):
+    def made(self, asked, portion):
         if len(walked) == 4:
             raise KeyboardInterrupt
-        if methods:
-            walked.append(sum(len(index) for _, index in batches))
-        return plain(self, methods, variant, batches, images, full)
+        if asked:
+            walked.append(sum(len(index) for _, index in portion))
+        return plain(self, asked, portion)
 
-    monkeypatch.setattr(localise.Measured, "_portion", portion)
+    monkeypatch.setattr(walk.Walk, "_made", made)
     with pytest.raises(KeyboardInterrupt):
         own.run()
     before, total = list(walked), 5 * (24 + 30)  # variants x held-out and test images
@@ -502,6 +503,31 @@ class Fragile:
         if self.raises:
             raise RuntimeError("out of memory")
         return x
+
+
+class Layered(Fragile):
+    """A third-party method that explains a layer."""
+
+    info = SaliencyInfo(title="Layered", year=2026, formula="0", takes_layer=True)
+
+    def __init__(self, *, layer: str | None = None) -> None:
+        self.layer = layer
+
+
+def test_a_nets_layer_goes_to_the_methods_that_take_one_whatever_they_are_called(digits, tmp_path, monkeypatch):
+    list(registry.saliency)
+    monkeypatch.setitem(registry.saliency._items, "layered", Layered)
+    monkeypatch.setitem(registry.saliency._items, "grad-cam", Fragile)  # takes none
+    own = digits.copy(tmp_path, SUITE.replace("{ width = 8 }", '{ width = 8 }\ngradcam_layer = "conv3"'))
+    suite = load_any(own.file)
+    measured = Measured(None, suite, suite.models[0])
+    assert measured.method(SaliencyPart(name="layered")).layer == "conv3"
+    assert measured.method(SaliencyPart(name="layered", parameters={"layer": "conv1"})).layer == "conv1"
+    assert isinstance(measured.method(SaliencyPart(name="grad-cam")), Fragile)
+
+
+def test_of_our_methods_only_grad_cam_takes_a_layer():
+    assert [name for name in registry.saliency if registry.saliency.get(name).info.takes_layer] == ["grad-cam"]
 
 
 @pytest.mark.parametrize(("raises", "words"), [("true", "RuntimeError: out of memory"), ("false", "maps of shape")])

@@ -1,0 +1,51 @@
+"""A saliency method called for a batch: its maps, or the sentence that says why there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..core import registry
+from ..core.arrays import Floats, Ints
+from ..core.errors import UserError
+from ..data.dataset import Split
+from .net import AttributionNet
+from .suite import SaliencyPart
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images ``(N, C, H, W)`` with the classes that are explained, on the device, and their ids."""
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    ids: torch.Tensor
+
+    @classmethod
+    def of(cls, split: Split, index: Ints, device: torch.device) -> Batch:
+        return cls(
+            split.tensor(index).to(device),
+            torch.from_numpy(split.labels[index]).to(device),
+            torch.from_numpy(split.ids[index]),
+        )
+
+
+def heat_of(part: SaliencyPart, method: Any, net: AttributionNet, batch: Batch, seed: int) -> Floats | str:
+    """Maps ``(N, H, W)``, or why there are none. A third-party method, as ``part`` names it, may raise anything."""
+    try:
+        heat: Floats = method(net, batch.images, batch.targets, ids=batch.ids, seed=seed).cpu().numpy()
+    except UserError as error:
+        return str(error)
+    except Exception as error:
+        if registry.saliency.is_ours(part.name):
+            raise
+        return f"raised {type(error).__name__}: {error}"
+    count, _, *size = batch.images.shape
+    if heat.shape != (count, *size):
+        return (
+            f"gave maps of shape {heat.shape} for images of {tuple(batch.images.shape)}; "
+            f"a map has shape {(count, *size)}."
+        )
+    return heat
