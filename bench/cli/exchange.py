@@ -74,7 +74,7 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
     ) -> None:
         """Pack a suite's attacked images into one file; what is not in the store is crafted first."""
         from ..core.progress import Bars
-        from ..exchange.attacks import export
+        from ..exchange.exporting import export
 
         out, console = consoles()
         with Bars(console) as bars:
@@ -103,7 +103,8 @@ def add_commands(app: typer.Typer, consoles: Consoles) -> None:
         """Put another's attacked images into the store, so that `run` scores exactly these; all or none of them."""
         from ..core.progress import Bars
         from ..exchange.archive import Archive
-        from ..exchange.attacks import default_suite, import_, read_manifest
+        from ..exchange.importing import import_
+        from ..exchange.manifest import default_suite, read_manifest
 
         out, console = consoles()
         with Archive(file) as archive, Bars(console) as bars:

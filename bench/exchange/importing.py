@@ -1,0 +1,163 @@
+"""Attacked images that another passes on: checked to the last byte, and put into the store here.
+
+What an archive may hold follows from the receiver's own suite, data and net: nothing in it is believed that was not
+compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
+from ...attacks.verify import verify
+from ..core.errors import UserError
+from ..core.hashing import canonical, hash_arrays, key_of
+from ..core.store import Arrays, Meta
+from ..detection.scoring import Stages
+from ..detection.suite import AttackPart
+from .archive import Archive
+from .manifest import Attacked, Chunk, Manifest
+
+#: A budget attack's images may leave their norm's ball by this much: rounding.
+SLACK = 1e-5
+
+
+def import_(archive: Archive, manifest: Manifest, stages: Stages) -> tuple[int, list[str]]:
+    """Put an archive's images into the store that ``stages`` walk through; returns how many and what was noticed.
+
+    Everything is read and compared once before anything is written. UserError, one sentence, where the images are of
+    another model, data set, attack or library version, are no legal images, or where the store has others of its own.
+    """
+    _same_ground(archive, manifest, stages)
+    notes: list[str] = []
+    parts = {part.title: part for part in stages.suite.attacks}
+    for stated in manifest.sets:
+        if stated.label not in parts:
+            raise UserError(
+                f"{archive.path} holds the attack {stated.label!r}, and the suite {stages.suite.name!r} has "
+                f"{', '.join(parts)}; give its suite with --suite."
+            )
+        notes += _same_attack(archive, stated, parts[stated.label], stages)
+    for stated in manifest.sets:
+        digest = hashlib.sha256()
+        for _, arrays, _ in _checked(archive, stated, parts[stated.label], stages):
+            digest.update(np.ascontiguousarray(arrays["images"], "<f4").tobytes())
+        if digest.hexdigest() != stated.images_sha256:
+            raise UserError(
+                f"{archive.path}: the images of {stated.label} are others than its manifest's sha256 says; "
+                "ask for the file again."
+            )
+    count = 0
+    for stated in manifest.sets:
+        for inputs, arrays, meta in _checked(archive, stated, parts[stated.label], stages):
+            stages.store.write("adversarial", key_of("adversarial", inputs), arrays, meta)
+            count += len(arrays["images"])
+    return count, notes
+
+
+def _same_ground(archive: Archive, manifest: Manifest, stages: Stages) -> None:
+    here, stated = stages.dataset, manifest.dataset
+    if stated.sha256 != here.content_hash:
+        raise UserError(
+            f"{archive.path} attacks images of {stated.name} {stated.sha256[:12]}, and {here.name} here is "
+            f"{here.content_hash[:12]}: another data split; give the same one with --data-root."
+        )
+    if (stated.ids_sha256, stated.count) != (hash_arrays(stages.test.ids), len(stages.test)):
+        raise UserError(
+            f"{archive.path} attacks {stated.count} images of {stated.name} that are not the {len(stages.test)} of the "
+            f"suite {stages.suite.name!r} here; give its suite with --suite."
+        )
+    if manifest.model.sha256 != stages.model_hash:
+        raise UserError(
+            f"{archive.path} attacks another model: its {manifest.model.name} is "
+            f"{manifest.model.sha256[:12]}, the suite's {stages.suite.model.name} here "
+            f"{stages.model_hash[:12]}; use the same weights (model.weights of the suite)."
+        )
+
+
+def _same_attack(archive: Archive, stated: Attacked, part: AttackPart, stages: Stages) -> list[str]:
+    """A note where only the code around the library is another version: the images are verified all the same."""
+    _, inputs = next(iter(stages.chunks(part)))
+    for name in ("attack", "library", "version", "parameters", "seed"):
+        theirs, ours = getattr(stated, name), json.loads(canonical(inputs[name]))
+        if theirs != ours:
+            raise UserError(
+                f"{archive.path}: {stated.label} was made with {name} {theirs!r}, and here it is {ours!r}; "
+                "install or set the same."
+            )
+    wanted = [(chunk.start, chunk.stop - chunk.start) for chunk, _ in stages.chunks(part)]
+    if [(chunk.first, chunk.count) for chunk in stated.chunks] != wanted:
+        raise UserError(
+            f"{archive.path}: the batches of {stated.label} are not those of the suite here "
+            f"({len(stated.chunks)} and {len(wanted)}); give its suite with --suite."
+        )
+    if stated.source != inputs["source"]:
+        return [
+            f"{stated.label} was made by another version of the code around {stated.library}; its images were "
+            "verified here."
+        ]
+    return []
+
+
+def _checked(
+    archive: Archive, stated: Attacked, part: AttackPart, stages: Stages
+) -> Iterator[tuple[Meta, Arrays, Meta]]:
+    """Store inputs, arrays and meta of each batch: legal images, verified by the receiver's own net in float32."""
+    info = stages.attacks[part.title].info
+    kept = stages.store.read("strength", key_of("strength", {"attack": stages.attack_key(part)}))
+    for chunk, (place, inputs) in zip(stated.chunks, stages.chunks(part), strict=True):
+        images = _images(archive, chunk, (chunk.count, *stages.dataset.shape))
+        clean = stages.test.tensor(place).to(stages.device)
+        labels = torch.from_numpy(stages.test.labels[place]).to(stages.device)
+        facts = verify(stages.classifier, clean, torch.from_numpy(images).to(stages.device), labels, name=stated.label)
+        if info.epsilon is not None:
+            norm = facts["linf" if info.norm == "Linf" else "l2"].max(initial=0)
+            if norm > info.epsilon + SLACK:
+                raise UserError(
+                    f"{archive.path}: {stated.label} goes {norm:.4g} far and its budget is "
+                    f"{info.epsilon:.4g}: these are not its images; ask for the file again."
+                )
+        mine = stages.store.read("adversarial", key_of("adversarial", inputs))
+        other = mine is not None and not np.array_equal(mine[0]["images"], images)
+        if other or (kept is not None and not np.allclose(kept[0]["l2"][place], facts["l2"], atol=1e-5)):
+            raise UserError(
+                f"The store {stages.store.root} has its own images of {stated.label}, and those of "
+                f"{archive.path} are others; import them into another one with --store."
+            )
+        yield inputs, {"images": images, **facts}, {"seconds": chunk.seconds, "images": chunk.count}
+
+
+def _images(archive: Archive, chunk: Chunk, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The images of one file, which may be as large as images of this shape are and a short header."""
+    most = 4 * int(np.prod(shape)) + 1024
+    if chunk.bytes > most:
+        raise UserError(
+            f"{archive.path}: {chunk.file} states {chunk.bytes} bytes, and {chunk.count} images have at "
+            f"most {most}; it is refused."
+        )
+    blob = archive.read(chunk.file, chunk.bytes)
+    if len(blob) != chunk.bytes or hashlib.sha256(blob).hexdigest() != chunk.sha256:
+        raise UserError(
+            f"{archive.path}: {chunk.file} is not what its manifest names (sha256 differs); ask for the file again."
+        )
+    try:
+        tensors = load_tensors(blob)
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"{archive.path}: {chunk.file} is no safetensors file ({error}); it is refused.") from None
+    images = tensors.get("images")
+    if set(tensors) != {"images"} or images is None or images.dtype != np.float32 or images.shape != shape:
+        held = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in tensors.items())
+        raise UserError(
+            f"{archive.path}: {chunk.file} holds {held[:120] or 'nothing'}, not float32 images of "
+            f"shape {shape}; it is refused."
+        )
+    if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
+        raise UserError(f"{archive.path}: {chunk.file} holds values outside of [0, 1]; it is refused.")
+    return images
