@@ -9,16 +9,15 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import torch
 
+from ..subnets.gated import Gated
 from ..subnets.gates import fingerprint
 from .core.arrays import Bools, ClassGates, Floats, Ints
 from .core.errors import UserError
 from .core.store import Store
+from .models.classifier import PENULTIMATE as PENULTIMATE
 from .models.classifier import Classifier, evaluating, pool
 
 T = TypeVar("T")
-
-#: The input of the classifier's last linear layer, offered beside the taps.
-PENULTIMATE = "penultimate"
 
 
 class View:
@@ -92,7 +91,7 @@ class View:
         plain way, which `subnets.compact` (class by class, cut to what is active) has to agree with.
         """
         key = ("subnet", fingerprint(gates), classes.shape, classes.tobytes())
-        return self.memo(key, lambda: self._subnet_pass(gates, classes))
+        return self.memo(key, lambda: _subnet_pass(self, gates, classes))
 
     def subset(self, index: Ints | Bools) -> View:
         """The same images in part; what this view has computed is not computed again."""
@@ -146,57 +145,50 @@ class View:
     def _pass(self) -> dict[str, Floats]:
         def stored() -> dict[str, Floats]:
             if self._store is None:
-                return self._full_pass()
+                return _full_pass(self)
             inputs = {"view": self.key, "taps": list(self.classifier.taps)}
-            return self._store.get("features", inputs, lambda: (self._full_pass(), {"images": len(self)}))[0]
+            return self._store.get("features", inputs, lambda: (_full_pass(self), {"images": len(self)}))[0]
 
         return self.memo("pass", stored)
 
-    def _full_pass(self) -> dict[str, Floats]:
-        found: dict[str, list[torch.Tensor]] = {name: [] for name in ("logits", PENULTIMATE, *self.classifier.taps)}
-        penultimate: list[torch.Tensor] = []
-        handle = self.classifier.head.register_forward_pre_hook(lambda _module, inputs: penultimate.append(inputs[0]))
-        try:
-            with torch.inference_mode(), evaluating(self.classifier):
-                for part in self.batches():
-                    x = self.images[part].to(self.device)
-                    logits, seen = self.classifier.observe(x, self.classifier.taps)
-                    self.meter.forward += len(x)
-                    found["logits"].append(logits.cpu())
-                    found[PENULTIMATE].append(penultimate.pop().flatten(1).cpu())
-                    for tap in self.classifier.taps:
-                        found[tap].append(pool(seen[tap]).cpu())
-        finally:
-            handle.remove()
-        return {name: torch.cat(parts).float().numpy() for name, parts in found.items()}
 
-    def _subnet_pass(self, gates: ClassGates, classes: Ints) -> dict[str, Floats]:
-        net, taps = self.classifier, self.classifier.taps
-        start = min(net.stage_of(path) for path in gates)
-        before = [tap for tap in taps if net.stage_of(tap) < start]
-        after = [tap for tap in taps if net.stage_of(tap) >= start]
-        stop = 1 + max((net.stage_of(tap) for tap in after), default=start)
-        k = classes.shape[1]
-        local = {path: gate.to(self.device) for path, gate in gates.items()}
-        found: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
-        # k copies of a hidden batch are alive at once: shrink the batch so that memory does not grow with k.
-        step = max(1, self.batch_size // k)
-        with torch.inference_mode(), evaluating(net):
-            for begin in range(0, max(1, len(self)), step):
-                chosen = torch.from_numpy(classes[begin : begin + step]).to(self.device)
-                x = self.images[begin : begin + step].to(self.device)
-                hidden, seen = net.observe(x, before, start=0, stop=start) if start else (x, {})
-                flat = chosen.reshape(-1)
-                copies = hidden.repeat_interleave(k, dim=0)
-                rows = {path: gate[flat] for path, gate in local.items()}
-                _, gated = net.observe(copies, after, rows, start=start, stop=stop)
-                self.meter.forward += len(copies)
-                for tap in before:
-                    found[tap].append(pool(seen[tap]).cpu().unsqueeze(1).expand(-1, k, -1))
-                for tap in after:
-                    pooled = pool(gated[tap]).cpu()
-                    found[tap].append(pooled.view(len(x), k, pooled.shape[1]))
-        return {tap: torch.cat(parts).float().numpy() for tap, parts in found.items()}
+def _full_pass(view: View) -> dict[str, Floats]:
+    net, names = view.classifier, (PENULTIMATE, *view.classifier.taps)
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in ("logits", *names)}
+    with torch.inference_mode(), evaluating(net):
+        for part in view.batches():
+            x = view.images[part].to(view.device)
+            logits, seen = net.observe(x, names)
+            view.meter.forward += len(x)
+            found["logits"].append(logits.cpu())
+            for name in names:
+                found[name].append(pool(seen[name]).cpu())
+    return {name: torch.cat(parts).float().numpy() for name, parts in found.items()}
+
+
+def _subnet_pass(view: View, gates: ClassGates, classes: Ints) -> dict[str, Floats]:
+    net, taps, k = view.classifier, view.classifier.taps, classes.shape[1]
+    local = {path: gate.to(view.device) for path, gate in gates.items()}
+    # Early, although a stage with its gate at the end could go once an image: in a batch of another size it rounds
+    # otherwise, and what a detector was given once it is to be given again.
+    gated = Gated(net, gates, taps, early=True)
+    found: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
+    # k copies of a hidden batch are alive at once: shrink the batch so that memory does not grow with k.
+    step = max(1, view.batch_size // k)
+    with torch.inference_mode(), evaluating(net):
+        for begin in range(0, max(1, len(view)), step):
+            part = slice(begin, begin + step)
+            x, chosen = view.images[part].to(view.device), torch.from_numpy(classes[part]).to(view.device)
+            rows = {path: gate[chosen.flatten()] for path, gate in local.items()}
+            hidden, before = gated.prefix(x)
+            _, after = gated.rest(hidden.repeat_interleave(k, dim=0), rows)
+            view.meter.forward += chosen.numel()
+            for tap, output in before.items():
+                found[tap].append(pool(output).cpu().unsqueeze(1).expand(-1, k, -1))
+            for tap, output in after.items():
+                pooled = pool(output).cpu()
+                found[tap].append(pooled.view(*chosen.shape, pooled.shape[1]))
+    return {tap: torch.cat(parts).float().numpy() for tap, parts in found.items()}
 
 
 class Meter:

@@ -6,7 +6,6 @@ an image (`prefix`), and a removed channel is not computed at all.
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,9 +14,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bench.core.arrays import ClassGates
-from ..bench.models.classifier import Classifier, pool
+from ..bench.models.classifier import Classifier, per_channel, pool
 from .chain import Chain, Convolution, Gate, Tap
-from .frozen import fold_batchnorm
+from .frozen import frozen_copy
+from .gated import Gated
 
 #: Pooled features of hidden images ``(N, ...)`` through one subnet: tap -> ``(N, channels)``.
 Subnet = Callable[[torch.Tensor], dict[str, torch.Tensor]]
@@ -33,61 +33,35 @@ def class_subnets(classifier: Classifier, gates: ClassGates, taps: Sequence[str]
     stop = 1 + max(classifier.stage_of(tap) for tap in taps)
     local = {path: gate.to(classifier.mean) for path, gate in gates.items() if classifier.stage_of(path) < stop}
     # No copy of what lies beyond the last tap: heads of old ImageNet nets are half a gigabyte.
-    stages = OrderedDict(list(classifier.net.named_children())[:stop])
-    net = (
-        Classifier(
-            copy.deepcopy(nn.Sequential(stages)),
-            mean=classifier.mean.flatten().tolist(),
-            std=classifier.std.flatten().tolist(),
-            taps=taps,
-            gate_positions={"gated": tuple(local)},
-            classes=classifier.classes,
-            shape=classifier.shape,
-        )
-        .to(classifier.mean)
-        .eval()
-        .requires_grad_(False)
+    up_to_tap = Classifier(
+        nn.Sequential(OrderedDict((name, classifier.net._modules[name]) for name in classifier.stages[:stop])),
+        mean=classifier.mean.flatten().tolist(),
+        std=classifier.std.flatten().tolist(),
+        taps=taps,
+        gate_positions={"gated": tuple(local)},
+        classes=classifier.classes,
+        shape=classifier.shape,
     )
     # A tapped convolution keeps its BatchNorm too: the tap lies between the two.
-    fold_batchnorm(net.net, (*local, *taps))
-    net.to(memory_format=torch.channels_last)
+    net = frozen_copy(up_to_tap, (*local, *taps)).to(classifier.mean)
     chain = Chain.of(net, local, taps)
     return GatedSubnets(net, local, taps) if chain is None else CutSubnets(net, local, chain)
 
 
 class GatedSubnets:
-    """Subnets of any net: all of it, under one row of gates."""
+    """Subnets of any net: all of it, in the two steps of `Gated`, under one row of gates."""
 
     def __init__(self, net: Classifier, gates: ClassGates, taps: Sequence[str]) -> None:
-        self._net, self._gates = net, gates
-        first = min(net.stage_of(path) for path in gates)
-        name = [name for name, _ in net.net.named_children()][first]
-        # A gate on the output of a whole stage is not inside it: then that stage belongs to the prefix too.
-        at_end = name in gates and not any(path.startswith(f"{name}.") for path in (*gates, *taps))
-        self._gate_on_prefix = name if at_end else None
-        self._tap_on_prefix = at_end and name in taps
-        self._start = first + at_end
-        self._taps = [tap for tap in taps if not at_end or tap != name]
+        self._gated, self._gates = Gated(net, gates, taps), gates
 
     def prefix(self, images: torch.Tensor) -> torch.Tensor:
         """Output of the un-gated stages, or the images themselves where the first stage is gated inside."""
-        return self._net.advance(images, 0, self._start) if self._start else images
+        return self._gated.prefix(images)[0]
 
     def of(self, label: int) -> Subnet:
         """The subnet of class ``label``, from what `prefix` gives."""
-        rows = {path: gate[label : label + 1] for path, gate in self._gates.items() if path != self._gate_on_prefix}
-
-        def subnet(hidden: torch.Tensor) -> dict[str, torch.Tensor]:
-            seen: dict[str, torch.Tensor] = {}
-            if self._gate_on_prefix is not None:
-                hidden = hidden * per_channel(self._gates[self._gate_on_prefix][label], hidden)
-                if self._tap_on_prefix:
-                    seen[self._gate_on_prefix] = hidden
-            if self._taps:
-                seen |= self._net.observe(hidden, self._taps, rows, self._start)[1]
-            return {tap: pool(output) for tap, output in seen.items()}
-
-        return subnet
+        row = {path: gate[label : label + 1] for path, gate in self._gates.items()}
+        return lambda hidden: {tap: pool(output) for tap, output in self._gated.rest(hidden, row)[1].items()}
 
 
 class CutSubnets:
@@ -156,11 +130,6 @@ def active(gate: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     kept = gate.nonzero().flatten() if bool(gate.any()) else torch.zeros(1, dtype=torch.int64, device=gate.device)
     return kept, gate[kept]
-
-
-def per_channel(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """``(channels,)`` in the shape in which it multiplies ``x`` ``(N, channels, ...)``."""
-    return values.view(-1, *(1,) * (x.ndim - 2))
 
 
 def select(kept: torch.Tensor, factor: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from ...subnets.gated import Gated
 from ..core.arrays import ClassGates, Floats, Ints
 from ..core.errors import UserError
 from ..core.files import write_bytes
@@ -90,16 +91,14 @@ def through_subnets(view: View, gates: ClassGates, classes: Ints) -> Floats:
     """Penultimate features ``(N, D)`` float32 of every image through the subnet of its class, ``classes`` ``(N,)``."""
     net = view.classifier
     local = {path: gate.to(view.device) for path, gate in gates.items()}
-    found: list[torch.Tensor] = []
-    handle = net.head.register_forward_pre_hook(lambda _module, inputs: found.append(inputs[0].flatten(1).cpu()))
-    try:
-        with torch.inference_mode(), evaluating(net):
-            for part in view.batches():
-                rows = torch.from_numpy(classes[part]).to(view.device)
-                net.observe(view.images[part].to(view.device), (), {path: gate[rows] for path, gate in local.items()})
-                view.meter.forward += len(rows)
-    finally:
-        handle.remove()
+    gated, found = Gated(net, gates, (PENULTIMATE,)), []
+    with torch.inference_mode(), evaluating(net):
+        for part in view.batches():
+            rows = torch.from_numpy(classes[part]).to(view.device)
+            hidden, _ = gated.prefix(view.images[part].to(view.device))
+            _, seen = gated.rest(hidden, {path: gate[rows] for path, gate in local.items()})
+            found.append(seen[PENULTIMATE].cpu())
+            view.meter.forward += len(rows)
     return torch.cat(found).float().numpy()
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...subnets import gated
 from ...subnets import gates as gate_code
 from ...subnets.gates import GateOptions, random_gates
 from .. import views
-from ..analysis import separation
+from ..analysis import arrays as figure_code
 from ..analysis.arrays import FEATURES, GATES, figure_arrays, gate_arrays, write_arrays
 from ..core import registry
 from ..core.arrays import Floats
@@ -26,6 +27,7 @@ from ..core.progress import Reporter
 from ..core.store import Arrays, Meta, NotStored, StoreError
 from ..core.versions import versions
 from ..harness.toml import fill
+from ..models import classifier as models
 from ..models.weights import locate
 from ..stats import inference as stats
 from ..stats import metrics
@@ -126,7 +128,7 @@ class _Run:
         inputs = {
             "views": [clean.key, moved.key],
             "gates": meta["fingerprint"],
-            "source": code_hash(separation, gate_code, views),
+            "source": code_hash(figure_code, gate_code, gated, models, views),
             "seed": self.suite.seed,
         }
         try:

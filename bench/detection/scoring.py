@@ -21,7 +21,7 @@ from ...attacks import verify as verification
 from ...attacks.contract import Attack
 from ...attacks.presets import build
 from ...attacks.verify import craft, noise_of_norm, verify
-from ...subnets import chain, compact, frozen
+from ...subnets import chain, compact, frozen, gated
 from ...subnets import gates as gates_module
 from .. import views
 from ..core import registry
@@ -44,7 +44,7 @@ from .suite import AttackPart, DetectorPart, Lee2018, Strict, Suite
 def detectors_hash() -> str:
     """Of all our detectors' files, which use one another's functions, and of those that compute what they read."""
     folder = Path(detectors.__file__ or "").parent
-    digest = hashlib.sha256(code_hash(gates_module, chain, compact, frozen, models, views).encode())
+    digest = hashlib.sha256(code_hash(gates_module, chain, compact, frozen, gated, models, views).encode())
     for path in sorted(folder.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

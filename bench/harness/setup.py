@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...subnets import calibration, frozen, learn
+from ...subnets import calibration, frozen, gated, learn
 from ...subnets import extract as extraction
 from ...subnets import gates as gates_module
 from ...subnets.extract import extract, refuse_collapsed
@@ -162,7 +162,7 @@ class Nets:
             "model": self.model_hash,
             "images": self.split_key(self.train_split),
             "options": options.model_dump(exclude={"chunk", "prefix_mib", "seeds", "allow_collapsed"}),
-            "source": code_hash(calibration, extraction, frozen, gates_module, learn, models),
+            "source": code_hash(calibration, extraction, frozen, gated, gates_module, learn, models),
         }
 
     def learned_gates(self, options: GateOptions) -> tuple[ClassGates, Meta]:

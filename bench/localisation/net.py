@@ -12,7 +12,7 @@ from torch import nn
 from ...subnets.cut import cut
 from ...subnets.frozen import fold_batchnorm
 from ..core.errors import UserError
-from ..models.classifier import Classifier
+from ..models.classifier import Classifier, per_channel
 from ..models.trace import Sketch, sketch_of
 
 Key = tuple[Any, ...]
@@ -27,7 +27,7 @@ class ChannelScale(nn.Module):
         self.register_buffer("gate", gate)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.gate.view(-1, *(1,) * (x.ndim - 2))
+        return x * per_channel(self.gate, x)
 
 
 class Rectifier(nn.Module):

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...subnets import chain, cut, frozen
 from ...subnets import gates as gate_code
 from ...subnets.gates import random_gates
 from ..core.arrays import ClassGates, Ints
 from ..core.hashing import code_hash
 from ..core.store import Meta
 from ..harness.setup import Nets
+from ..models import classifier as models
 from ..models.classifier import Classifier
 from . import net as attribution_nets
 from .net import AttributionNet, attribution_net
@@ -53,7 +55,7 @@ class Variants:
             "variant": variant,
             "gates": gates,
             "seed": self._seed,
-            "source": code_hash(attribution_nets, gate_code),
+            "source": code_hash(attribution_nets, chain, cut, frozen, gate_code, models),
         }
 
     def batches(self, variant: Variant, labels: Ints, size: int) -> list[tuple[int | None, Ints]]:

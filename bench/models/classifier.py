@@ -15,6 +15,9 @@ from ..core.errors import UserError
 
 Stats = Sequence[float]
 
+#: The input of the last linear layer, read under this name like the output of a module.
+PENULTIMATE = "penultimate"
+
 
 class Classifier(nn.Module):
     """Logits of images in ``[0, 1]``, with access to what happens inside.
@@ -51,8 +54,13 @@ class Classifier(nn.Module):
         try:
             return self.net.get_submodule(path)
         except AttributeError:
-            known = ", ".join(name for name, _ in self.net.named_children())
+            known = ", ".join(self.stages)
             raise UserError(f"The net has no module {path!r} to tap or gate; its stages are {known}.") from None
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages, in the order in which they run."""
+        return tuple(self.net._modules)  # named_children leaves out a module that comes twice
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits ``(N, classes)`` of images ``(N, C, H, W)`` in ``[0, 1]``."""
@@ -67,8 +75,10 @@ class Classifier(nn.Module):
         return x
 
     def stage_of(self, path: str) -> int:
-        """Index of the stage that holds the module ``path``."""
-        return [name for name, _ in self.net.named_children()].index(path.split(".")[0])
+        """Index of the stage that holds the module ``path`` (`PENULTIMATE`: the last linear layer)."""
+        if path == PENULTIMATE:
+            path = next(name for name, module in self.net.named_modules() if module is self.head)
+        return self.stages.index(path.split(".")[0])
 
     def observe(
         self,
@@ -79,7 +89,8 @@ class Classifier(nn.Module):
         stop: int | None = None,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Run like `advance`, multiply channels by ``gates`` (path -> ``(N or 1, channels)``), and return the last
-        output with the (gated) outputs of the modules ``paths``. Differentiable in ``x`` and ``gates``."""
+        output with the (gated) outputs of the modules ``paths``, among which may be `PENULTIMATE`, ``(N, features)``.
+        Differentiable in ``x`` and ``gates``."""
         seen: dict[str, torch.Tensor] = {}
         with self._hooks(paths, gates or {}, seen):
             out = self.advance(x, start, stop)
@@ -92,16 +103,20 @@ class Classifier(nn.Module):
         def hook_for(path: str) -> Any:
             def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
                 if path in gates:
-                    gate = gates[path]
-                    output = output * gate.view(*gate.shape, *(1,) * (output.ndim - 2))
+                    output = output * per_channel(gates[path], output)
                 if path in wanted:
                     seen[path] = output
                 return output
 
             return hook
 
+        def before_head(_module: nn.Module, inputs: Any) -> None:
+            seen[PENULTIMATE] = inputs[0].flatten(1)
+
         wanted = set(paths)
-        handles = [self.module_at(path).register_forward_hook(hook_for(path)) for path in {*paths, *gates}]
+        modules = {path: self.module_at(path) for path in (wanted - {PENULTIMATE}) | gates.keys()}
+        handles = [self.head.register_forward_pre_hook(before_head)] if PENULTIMATE in wanted else []
+        handles += [module.register_forward_hook(hook_for(path)) for path, module in modules.items()]
         try:
             yield
         finally:
@@ -156,3 +171,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def pool(activation: torch.Tensor) -> torch.Tensor:
     """Spatial mean of ``(N, C, ...)`` as ``(N, C)``; a matrix stays as it is (Lee et al. 2018, section 2.1)."""
     return activation.flatten(2).mean(2) if activation.ndim > 2 else activation
+
+
+def per_channel(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """``(channels,)`` or ``(N or 1, channels)`` in the shape in which it multiplies ``x`` ``(N, channels, ...)``."""
+    return values.view(*values.shape, *(1,) * (x.ndim - 2))

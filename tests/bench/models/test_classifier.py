@@ -8,7 +8,7 @@ import torch
 from subnetbench.bench import UserError
 from subnetbench.bench.core.registry import models
 from subnetbench.bench.models.cifar import digits_cnn
-from subnetbench.bench.models.classifier import Classifier, evaluating, pool
+from subnetbench.bench.models.classifier import PENULTIMATE, Classifier, evaluating, per_channel, pool
 from subnetbench.bench.models.weights import load_weights, save_weights
 from torch import nn
 
@@ -94,7 +94,16 @@ def test_observing_leaves_no_hook_behind_even_where_it_fails(net):
     with pytest.raises(RuntimeError):
         net.observe(IMAGES, net.taps, {"conv1": torch.zeros(1, 3)})  # 3 gates for 8 channels
     assert torch.equal(net(IMAGES), plain)
-    assert not any(module._forward_hooks for module in net.modules())
+    with pytest.raises(UserError, match="no module 'conv9'"):
+        net.observe(IMAGES, ("conv1", PENULTIMATE, "conv9"))
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+def test_penultimate_features_are_read_under_gates_too(net):
+    for gates in ({}, gates_of(net, 0.7)):
+        logits, seen = net.observe(IMAGES, ("conv4", PENULTIMATE), gates)
+        assert torch.equal(net.head(seen[PENULTIMATE]), logits)
+    assert net.stage_of(PENULTIMATE) == 6
 
 
 @pytest.mark.parametrize("start", [1, 2, 3, 6])
@@ -109,6 +118,16 @@ def test_stages_are_found_for_nested_paths():
     net = models.get("resnet18")(width=4)
     assert net.stage_of("stem") == 0
     assert net.stage_of("layer2.1") == 2
+
+
+def test_a_module_that_comes_twice_is_two_stages():
+    relu = nn.ReLU()
+    layers = nn.Sequential(nn.Conv2d(1, 2, 1), relu, nn.Conv2d(2, 2, 1), relu, nn.Flatten(), nn.Linear(8, 3))
+    net = Classifier(layers, mean=(0,), std=(1,), taps=("2",), gate_positions={}, classes=3, shape=(1, 2, 2))
+    assert net.stages == ("0", "1", "2", "3", "4", "5")
+    images = torch.rand(2, 1, 2, 2)
+    assert torch.equal(net.advance(images, stop=1 + net.stage_of("2")), net.observe(images, ("2",))[1]["2"])
+    assert net.stage_of(PENULTIMATE) == 5
 
 
 def test_gradients_reach_images_and_gates(net):
@@ -212,3 +231,12 @@ def test_pool_is_the_spatial_mean_and_leaves_matrices():
     x = torch.rand(2, 3, 4, 5)
     assert torch.allclose(pool(x), x.mean((2, 3)))
     assert torch.equal(pool(x[:, :, 0, 0]), x[:, :, 0, 0])
+
+
+def test_factors_multiply_channels_of_all_images_or_of_each():
+    x = torch.rand(4, 3, 2, 5)
+    for values in (torch.rand(3), torch.rand(1, 3), torch.rand(4, 3)):
+        expected = torch.einsum("nchw,nc->nchw", x, values.expand(4, 3))
+        assert torch.equal(x * per_channel(values, x), expected)
+        matrix = x[:, :, 0, 0]
+        assert torch.equal(matrix * per_channel(values, matrix), expected[:, :, 0, 0])
