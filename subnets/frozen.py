@@ -103,8 +103,8 @@ def fold_batchnorm(net: nn.Module, gated: Sequence[str] = ()) -> None:
     for prefix, parent in list(net.named_modules()):
         if not isinstance(parent, nn.Sequential):
             continue
-        children = list(parent.named_children())
-        for (name, conv), (after, norm) in pairwise(children):
+        # Not named_children: it leaves out a ReLU that comes twice, and what it lies between would look adjacent.
+        for (name, conv), (after, norm) in pairwise(list(parent._modules.items())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 if (f"{prefix}.{name}" if prefix else name) in gated or norm.running_mean is None:
                     continue

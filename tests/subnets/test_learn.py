@@ -14,6 +14,7 @@ from subnetbench.subnets.calibration import Calibration, fit_calibration
 from subnetbench.subnets.frozen import GatedNet, Images
 from subnetbench.subnets.gates import GateOptions, identity_gates
 from subnetbench.subnets.learn import Epoch, choose_epoch, epoch_batches, gate_loss, l1_norm, learn
+from torch import nn
 
 OPTIONS = GateOptions(batch_size=16, gamma=0.1, epochs=2)
 
@@ -116,6 +117,17 @@ def test_the_frozen_copy_computes_what_the_classifier_computes(paths: tuple[str,
     )
     assert net.content_hash() == before
     assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_a_batchnorm_behind_a_relu_that_comes_twice_is_not_folded() -> None:
+    torch.manual_seed(0)
+    relu, norm = nn.ReLU(), nn.BatchNorm2d(4)
+    layers = nn.Sequential(nn.Conv2d(1, 4, 1), relu, nn.Conv2d(4, 4, 1), relu, norm, nn.Flatten(), nn.Linear(16, 3))
+    net = Classifier(layers, mean=(0,), std=(1,), taps=(), gate_positions={}, classes=3, shape=(1, 2, 2)).eval()
+    norm.running_mean = torch.rand(4)
+    images = torch.rand(5, 1, 2, 2)
+    frozen = GatedNet(net, ("4",))
+    assert torch.allclose(frozen.logits(frozen.prefix(images)), net(images), atol=1e-6)
 
 
 def test_gradients_of_the_loss_are_right(net64: Classifier, images: Split) -> None:
