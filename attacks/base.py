@@ -48,6 +48,7 @@ class Problem(ABC):
     library: ClassVar[str]
     distribution: ClassVar[str]
     batch_coupled: ClassVar[bool] = False
+    batch_size: ClassVar[int | None] = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -59,7 +60,18 @@ class Problem(ABC):
             installed = version(self.distribution)
         except PackageNotFoundError:  # a checkout that was never installed
             installed = "unknown"
-        return AttackInfo(self.title, self.year, self.threat, self.norm, self.library, installed, self.url, self._reach)
+        return AttackInfo(
+            self.title,
+            self.year,
+            self.threat,
+            self.norm,
+            self.library,
+            installed,
+            self.url,
+            self._reach,
+            self.batch_coupled,
+            self.batch_size,
+        )
 
     @property
     def _reach(self) -> float | None:

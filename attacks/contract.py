@@ -16,7 +16,8 @@ class AttackInfo:
     """An attack's paper and threat model.
 
     ``minimum-norm`` attacks count as successful at any norm; ``budget`` attacks stay within ``epsilon`` (pixel units)
-    of ``norm``. ``library`` and ``version`` say whose code ran.
+    of ``norm``. ``library`` and ``version`` say whose code ran. ``batch_coupled``: images depend on their
+    neighbours in the batch; ``batch_size``: the attack wants batches of just this size, whatever a suite says.
     """
 
     title: str
@@ -27,6 +28,8 @@ class AttackInfo:
     version: str
     url: str = ""
     epsilon: float | None = None
+    batch_coupled: bool = False
+    batch_size: int | None = None
 
 
 @runtime_checkable
@@ -35,7 +38,7 @@ class Attack(Protocol):
 
     ``__call__`` returns images of the same shape, ``float32``, not necessarily successful: the harness verifies every
     one in float32. Every random draw must come from ``generator``. No image may depend on its neighbours in the batch
-    unless the attack says so by ``batch_coupled = True`` (the harness then keeps the batch size fixed).
+    unless ``info.batch_coupled`` says so.
 
     Optional: ``passes(classes: int) -> float``, about how many forward passes an image takes on a net of so many
     classes, a backward pass counting two. The estimate of a run asks for it; without it, the estimate is one gradient

@@ -8,7 +8,6 @@ all else follows them. Lengths below are said to be in pixel units ([0, 1]) or i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -145,7 +144,7 @@ class CW(_Lee2018):
     threat = "minimum-norm"
     norm = "L2"
     batch_coupled = True
-    batch_size: ClassVar[int] = 200
+    batch_size = 200
 
     steps: int = 100
     step_size: float = 0.01

@@ -34,15 +34,14 @@ def craft(
     """What ``attack`` makes of ``images`` ``(N, C, H, W)``: legal images in [0, 1], on the images' device.
 
     Each batch has a generator of its own, seeded by ``seed`` and the batch's place. ``first`` is the place of
-    ``images[0]`` in the whole set, so that any part can be made alone. A batch-coupled attack's own ``batch_size``
-    overrides the one given. Anything that an attack raises, and a result of wrong shape,
+    ``images[0]`` in the whole set, so that any part can be made alone. An attack's own ``info.batch_size`` overrides
+    the one given. Anything that an attack raises, and a result of wrong shape,
     dtype or range, is a UserError that names the attack; an image with NaN is replaced by the clean one, with a
     warning, and so can only fail.
     """
     name = name or type(attack).__name__
     targets = torch.as_tensor(labels)
-    if getattr(attack, "batch_coupled", False):
-        batch_size = getattr(attack, "batch_size", batch_size)
+    batch_size = attack.info.batch_size or batch_size
     device = next(classifier.parameters()).device
     made = []
     for begin in range(0, len(images), batch_size):

@@ -1,46 +1,98 @@
-"""The public face of SubnetBench: run a suite, read results, register a detector, an attack, a model or a data set."""
+"""The public face of SubnetBench: run a suite, read and compare results, register what is new, check a detector.
+
+Nothing heavy is imported before it is asked for.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "bench":
     # A second copy of this package would hold a second, empty registry.
     raise ImportError("import subnetbench.bench, not bench: the folder is mapped into the namespace subnetbench")
 
-from ..attacks.contract import Attack, AttackInfo
-from ..detectors.contract import Detector, DetectorInfo
-from .core.errors import UserError
-from .core.registry import register_attack, register_dataset, register_detector, register_model
-
 if TYPE_CHECKING:
-    import pandas as pd
+    from ..attacks.contract import Attack, AttackInfo
+    from ..detectors.contract import Detector, DetectorInfo
+    from .core.arrays import ClassGates
+    from .core.errors import UserError
+    from .core.registry import (
+        register_attack,
+        register_dataset,
+        register_detector,
+        register_model,
+        register_saliency,
+    )
+    from .data.dataset import Dataset, Split
+    from .detection.compare import paired as compare
+    from .localisation.contract import SaliencyInfo
+    from .models.classifier import Classifier
+    from .plugin.trial import check_detector
+    from .runner import run
+    from .tracks import load_results
+    from .views import View
+
+#: Every public name with the module that defines it; `compare` is called otherwise there.
+_HOMES = {
+    "run": ".runner",
+    "load_results": ".tracks",
+    "compare": ".detection.compare",
+    "register_detector": ".core.registry",
+    "register_attack": ".core.registry",
+    "register_model": ".core.registry",
+    "register_dataset": ".core.registry",
+    "register_saliency": ".core.registry",
+    "Detector": "..detectors.contract",
+    "DetectorInfo": "..detectors.contract",
+    "Attack": "..attacks.contract",
+    "AttackInfo": "..attacks.contract",
+    "SaliencyInfo": ".localisation.contract",
+    "View": ".views",
+    "Classifier": ".models.classifier",
+    "ClassGates": ".core.arrays",
+    "Dataset": ".data.dataset",
+    "Split": ".data.dataset",
+    "UserError": ".core.errors",
+    "check_detector": ".plugin.trial",
+}
 
 __all__ = [
     "Attack",
     "AttackInfo",
+    "ClassGates",
+    "Classifier",
+    "Dataset",
     "Detector",
     "DetectorInfo",
+    "SaliencyInfo",
+    "Split",
     "UserError",
+    "View",
+    "__version__",
+    "check_detector",
+    "compare",
     "load_results",
     "register_attack",
     "register_dataset",
     "register_detector",
     "register_model",
+    "register_saliency",
     "run",
 ]
 
-
-def run(suite: Any = "digits", **options: Any) -> pd.DataFrame:
-    """Run a suite and return one row a cell. Options: limit, device, seed, data_root, store, when, output."""
-    from .runner import run as run_suite  # heavy imports only when something runs
-
-    return run_suite(suite, **options)
+__version__: str
 
 
-def load_results(folder: str | Path) -> pd.DataFrame:
-    """One row a cell of all entries below a results folder."""
-    from .detection.entry import read_entries, tidy
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
 
-    return tidy(read_entries(Path(folder)))
+        return version("subnetbench")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), "paired" if name == "compare" else name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

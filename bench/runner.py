@@ -1,42 +1,45 @@
-"""Expands a suite into its cells, walks them through the store and writes entries, scores and tables."""
+"""The one loop: a suite of either track is checked, run entry by entry, written, and made into tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import torch
 
 from .core.device import choose_device
 from .core.errors import UserError
 from .core.files import write_json
-from .core.progress import Reporter, Silent
 from .core.store import NotStored, Store, When, default_store
-from .detection.entry import Entry, tidy
-from .detection.override import override
-from .detection.run import _Run, check
-from .detection.scoring import Stages
-from .detection.sensitivity import variants
-from .detection.suite import Suite, load_suite
-from .detection.tables import write_tables
+from .harness.context import Context
+from .harness.entry import Entry, remove_others
+from .harness.suite import AnySuite
+from .harness.tables import write_tables
+from .harness.track import Track
+from .tracks import load_suite, track_of
 
 
-@dataclass
+@dataclass(frozen=True)
 class Result:
-    """What a run made: the tidy frame, where things were written, and what could not be run."""
+    """What a run made: its entries, where they were written, what could not be run, and how much was in the store."""
 
-    frame: pd.DataFrame
+    track: Track
     folder: Path
-    entries: list[Entry]
-    failures: list[str] = field(default_factory=list)
-    computed: int = 0
-    reused: int = 0
+    entries: Sequence[Entry]
+    failures: Sequence[str]
+    computed: int
+    reused: int
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a figure."""
+        return self.track.tables.frame(self.entries)
 
 
 def run(
-    suite: str | Path | Suite = "digits",
+    suite: str | Path | AnySuite = "digits",
     *,
     limit: int | None = None,
     device: str = "auto",
@@ -48,78 +51,46 @@ def run(
     when: When = "missing",
     output: str | Path = "subnetbench-results",
 ) -> pd.DataFrame:
-    """Run a suite and return one row a cell: detector, protocol, fit_on, test_on, auroc, low, high, n, ...
+    """Run a suite of any track and return its figures as a frame, one row each.
 
-    ``suite`` is a built-in suite's name, a TOML file or a `Suite`. Entries, scores and tables are written below
-    ``output``. Raises UserError for whatever the caller can mend.
+    ``suite`` is a built-in suite's name, a TOML file or a suite. ``limit`` takes so many test images, ``seed`` stands
+    in for the suite's; ``classes`` (names, one text of them, or a file) chooses classes of an image folder and
+    ``detectors`` adds registered detectors with their defaults, both in suites of detectors alone. ``device`` is auto,
+    cpu, cuda, cuda:1, ...; ``data_root`` the folder with ``<data set>.npz``, torchvision's files or images; ``store``
+    the folder of artifacts (default: the user's cache). ``when``: "missing" computes what the store lacks, "always"
+    everything, "never" leaves absent results out, "cached" ends at the first. Entries, scores and tables are written
+    below ``output/<suite>``.
+
+    Detection: fit_on, test_on, auroc, low, high, n, ... a cell. Localisation: net, method, variant, metric, value, low,
+    high. Raises UserError, one sentence, for a mistake in what was given.
     """
-    chosen = suite if isinstance(suite, Suite) else load_suite(suite)
-    return execute(
-        override(chosen, limit=limit, seed=seed, classes=classes, detectors=detectors),
-        device=choose_device(device),
-        data_root=None if data_root is None else Path(data_root),
-        store=Store(Path(store) if store else default_store(), when),
-        output=Path(output),
-    ).frame
+    chosen = suite if isinstance(suite, AnySuite) else load_suite(suite)
+    chosen = chosen.overridden(limit=limit, seed=seed, classes=classes, detectors=detectors)
+    where = Store(Path(store) if store else default_store(), when)
+    context = Context(where, choose_device(device), None if data_root is None else Path(data_root))
+    return execute(chosen, context, Path(output)).frame
 
 
-def execute(
-    suite: Suite,
-    *,
-    device: torch.device,
-    data_root: Path | None,
-    store: Store,
-    output: Path,
-    report: Reporter | None = None,
-    debug: bool = False,
-) -> Result:
-    """Run a checked suite. A detector that fails is a reported cell; a mistake in the suite ends the run."""
-    report = report or Silent()
-    store.warn = report.warn
-    stages = Stages(suite, store, device=device, data_root=data_root, report=report)
-    check(suite, stages)
-    folder = output / suite.name
-    report.overall(2 + len(suite.attacks) + len(suite.detectors) * len(suite.protocols))
+def execute(suite: AnySuite, context: Context, output: Path) -> Result:
+    """Run a suite into ``output/<suite>``: entries as they are made, then what lies beside them, then tables.
+
+    What fails alone (a detector, a method) is an entry with its reason; a mistake in the suite ends the run.
+    """
+    track, folder = track_of(suite), output / suite.name
+    running = track.run(suite, context)
+    running.check()
+    entries: list[Any] = []
     try:
-        report.step(f"{suite.name}: classifier")
-        _ = stages.classifier
-        stages.check_gates()
-        for _, variant in variants(suite):
-            stages.classifier.gated_paths(str((variant.subnets or {})["position"]))
-        for attack in suite.attacks:
-            report.step(f"{suite.name}: attack {attack.title}")
-            stages.strength(attack)
-        report.step(f"{suite.name}: class gates")
-        gates = [meta for _, meta in stages.gates]
+        for entry, scores in running.made():
+            entries.append(entry.write(folder, scores))
     except NotStored as missing:
+        store = context.store
         raise UserError(
             f"The store {store.root} lacks {missing} of this suite, and --when {store.when} computes nothing; "
             "run once with --when missing."
         ) from None
-    run = _Run(stages, folder, report, debug)
-    entries: list[Entry] = []
-    for protocol in suite.protocols:
-        entries += run.protocol(protocol)
-    (folder / "subnets.json").unlink(missing_ok=True)
-    if gates and stages.gate_options is not None:
-        said = {"suite": suite.name, "seed": suite.seed, "options": stages.gate_options.model_dump(), "sets": gates}
-        write_json(folder / "subnets.json", said)
     write_json(folder / "suite.json", suite.model_dump(mode="json"))
-    run.figures()
-    run.sensitivity()
-    _remove_others(folder, entries)
-    write_tables(folder)
-    return Result(tidy(entries), folder, entries, run.failures, store.computed, store.reused)
-
-
-def _remove_others(folder: Path, entries: Sequence[Entry]) -> None:
-    """Entries that an earlier form of this suite left behind would stand in tables as if this run had made them."""
-    ours = {(entry["protocol"]["name"], entry["detector"]["label"]) for entry in entries}
-    protocols = {protocol for protocol, _ in ours}
-    for kind in ("entries", "scores"):
-        for path in (folder / kind).glob("*/*.*"):
-            if (path.parent.name, path.stem) not in ours:
-                path.unlink(missing_ok=True)
-    for path in (folder / "comparisons").glob("*.json"):
-        if path.stem not in protocols:
-            path.unlink(missing_ok=True)
+    running.finish(folder)
+    remove_others(folder, entries, track.folders)
+    write_tables(folder, track.tables.report(folder))
+    return Result(track, folder, entries, running.failures, context.store.computed, context.store.reused)

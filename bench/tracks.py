@@ -1,18 +1,58 @@
-"""The tracks by name: a third one is a folder of known names and one line here."""
+"""The tracks by name: a third one is a folder of modules with known names (`harness.track`) and one line here."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .detection.suite import Suite
+import pandas as pd
+
+from .core.errors import UserError
+from .harness.entry import read_entries
 from .harness.extends import read_suite
+from .harness.suite import AnySuite
 from .harness.toml import checked_suite
-from .localisation.suite import WsolSuite
+from .harness.track import Track
+
+TRACKS = {
+    track.name: track
+    for track in (
+        Track("detection", ("detectors", "attacks", "protocols"), home="entries", folders=("entries", "scores")),
+        Track("localisation", ("saliency", "models"), home="localisation", folders=("localisation",)),
+    )
+}
 
 
-def load_any(source: str | Path) -> Suite | WsolSuite:
-    """A suite of either track: one with a [[saliency]] table is a localisation suite."""
-    read = read_suite(source)
-    if "saliency" in read.content:
-        return checked_suite(WsolSuite, read.content, read.where)
-    return checked_suite(Suite, read.content, read.where)
+def load_suite(source: str | Path) -> AnySuite:
+    """The built-in suite of that name, or the suite in that file. Raises UserError with file, line and key."""
+    by_table = {table: track for track in TRACKS.values() for table in track.tables_of_suite}
+    read = read_suite(source, {table: track.name for table, track in by_table.items()})
+    track = next((track for table, track in by_table.items() if table in read.content), TRACKS["detection"])
+    return checked_suite(track.form, read.content, read.where)
+
+
+def load_results(folder: str | Path) -> pd.DataFrame:
+    """All entries at or below a results folder, of whatever track, as one frame.
+
+    Of the detection track one row a cell: suite, dataset, model, protocol, detector, control, fit_on, test_on, seen,
+    auroc, low, high (in [0, 1]), n, ... Of the localisation track one row a metric: suite, dataset, net, method,
+    variant, alpha, images, metric, value, low, high. Raises UserError where there is no entry or one is damaged.
+    """
+    frames = [
+        track.tables.frame(read_entries(track.entry, place))
+        for track in TRACKS.values()
+        for place in track.folders_below(Path(folder))
+    ]
+    if not frames:
+        raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
+    return pd.concat(frames, ignore_index=True)
+
+
+def track_of(suite: AnySuite) -> Track:
+    """The track that a suite is of."""
+    return next(track for track in TRACKS.values() if isinstance(suite, track.form))
+
+
+def track_of_file(path: Path) -> Track | None:
+    """The track whose home an entry's file lies in; None where it lies in none."""
+    homes = {track.home: track for track in TRACKS.values()}
+    return next((homes[parent.name] for parent in path.parents if parent.name in homes), None)

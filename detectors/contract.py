@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from ..bench.core.arrays import Floats
@@ -18,7 +18,14 @@ Need = Literal["clean", "adversarial", "gradient", "dropout", "subnets"]
 
 @dataclass(frozen=True)
 class DetectorInfo:
-    """Where a detector comes from and what it needs. ``control`` marks a baseline, not a proposal."""
+    """Where a detector comes from, what it needs, and what the harness has to know of how it works.
+
+    ``control`` marks a baseline, not a proposal. ``needs`` also decides what it is charged for in an estimate.
+    ``draws_gates``: it draws class gates of its own from a parameter ``gate_seed``, which the harness raises for every
+    set of gates. ``coupled_by``: parameters with which an image's scores depend on the other images of its view; the
+    detector is then shown whole batches of the images that a protocol keeps, with their clean versions as ``parents``.
+    ``protocol_parameters``: parameters that a protocol fixes, by the protocol's name.
+    """
 
     title: str
     formula: str
@@ -27,6 +34,13 @@ class DetectorInfo:
     venue: str = ""
     url: str = ""
     control: bool = False
+    draws_gates: bool = False
+    coupled_by: Mapping[str, Any] = field(default_factory=dict)
+    protocol_parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def is_coupled(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether with these parameters an image's scores depend on the other images of its view."""
+        return bool(self.coupled_by) and all(parameters.get(name) == v for name, v in self.coupled_by.items())
 
 
 @runtime_checkable
@@ -37,6 +51,7 @@ class Detector(Protocol):
     labels to ``(N, K)`` floats, higher = more adversarial; no other image of the view may matter. ``candidates`` are
     parameter values among which the protocol may choose on its fitting part (k of LID, m of Mahalanobis, the bandwidth
     of KD); each is merged into the constructor's keywords, and an empty tuple means that there is nothing to choose.
+    A fitted detector may have a text ``notes``, which tables show beside its costs.
     """
 
     info: ClassVar[DetectorInfo]

@@ -111,6 +111,7 @@ class IdentitySubnetMahalanobis(SubnetMahalanobis):
         formula="subnet-mahalanobis with every gate 1",
         needs=("clean", "gradient"),
         control=True,
+        draws_gates=False,
     )
 
     def __init__(

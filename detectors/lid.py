@@ -55,10 +55,10 @@ class Lid:
         needs=("clean",),
         venue="ICLR",
         url="https://arxiv.org/abs/1801.02613",
+        coupled_by={"reference": "parents"},
+        protocol_parameters={"lee2018": {"reference": "parents"}},
     )
     candidates: ClassVar[Sequence[Mapping[str, Any]]] = tuple({"k": k} for k in range(10, 100, 10))
-    #: What a protocol asks for where the user says nothing else.
-    protocol_parameters: ClassVar[Mapping[str, Mapping[str, Any]]] = {"lee2018": {"reference": "parents"}}
 
     def __init__(
         self,
@@ -75,8 +75,6 @@ class Lid:
         if k >= batch_size:
             raise UserError(f"lid: k is {k} and batch_size {batch_size}; k must be below batch_size.")
         self.k, self.batch_size, self.seed, self.taps = k, batch_size, seed, taps
-        #: Whether an image's score depends on the images beside it: the harness then keeps order and parents.
-        self.coupled = reference == "parents"
         self._references: dict[str, Floats] | None = None
 
     def fit(self, train: View) -> Self:

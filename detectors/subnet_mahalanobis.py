@@ -179,6 +179,7 @@ class SubnetMahalanobis:
         needs=("clean", "gradient", "subnets"),
         venue="arXiv",
         url="https://arxiv.org/abs/1910.02673",
+        draws_gates=True,
     )
     candidates: ClassVar[Sequence[Mapping[str, Any]]] = tuple({"magnitude": m} for m in MAGNITUDES)
 

@@ -10,13 +10,12 @@ import hashlib
 from collections.abc import Mapping
 from typing import Literal, Self
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..bench.core.arrays import ClassGates, Floats
-from ..bench.core.errors import UserError
 from ..bench.models.classifier import Classifier
+from .stored import PREFIX, checked_gates
 
 
 class GateOptions(BaseModel):
@@ -101,10 +100,6 @@ def total_active_fraction(gates: ClassGates, threshold: float = 0.0) -> Floats:
     return (torch.cat(list(gates.values()), 1) > threshold).double().mean(1).cpu().numpy()
 
 
-#: What an array's name starts with when gates lie among other arrays.
-PREFIX = "gates/"
-
-
 def gates_to_arrays(gates: ClassGates) -> dict[str, Floats]:
     """Flat named float32 arrays, ``gates/<path>``, for a store."""
     return {PREFIX + path: gate.detach().cpu().float().contiguous().numpy() for path, gate in gates.items()}
@@ -115,18 +110,7 @@ def gates_from_arrays(arrays: Mapping[str, Floats]) -> ClassGates:
 
     Raises UserError where an array's shape or values are not those of gates.
     """
-    gates = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
-    if not gates:
-        raise UserError(f"There are no gates among the arrays; their names must start with {PREFIX!r}.")
-    for path, array in gates.items():
-        if array.ndim != 2 or not np.isfinite(array).all() or (array < 0).any():
-            raise UserError(
-                f"The gates of {path!r} are no gates: they must be finite, at least 0 and of shape "
-                f"(classes, channels), not {array.shape}."
-            )
-    if len({len(array) for array in gates.values()}) > 1:
-        raise UserError(f"The gates of {', '.join(gates)} differ in their number of classes; they are not of one net.")
-    return {path: torch.from_numpy(np.array(array, np.float32)) for path, array in gates.items()}
+    return {path: torch.from_numpy(array) for path, array in checked_gates(arrays).items()}
 
 
 def fingerprint(gates: ClassGates) -> str:

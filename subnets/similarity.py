@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import torch
 
-from ..bench.core.arrays import ClassGates, Floats
+from ..bench.core.arrays import Floats
+
+if TYPE_CHECKING:
+    import torch  # for its name alone: tables read gates without it
+
+#: Gates as tensors on the CPU, or as the arrays of a file.
+Gates: TypeAlias = "Mapping[str, torch.Tensor] | Mapping[str, Floats]"
 
 
-def representation(gates: ClassGates) -> Floats:
+def representation(gates: Gates) -> Floats:
     """One row a class: its gates of all paths, one after the other, ``(classes, channels of all paths)``."""
-    return torch.cat(list(gates.values()), 1).detach().cpu().double().numpy()
+    return np.concatenate([np.asarray(gate, np.float64) for gate in gates.values()], axis=1)
 
 
-def class_distances(gates: ClassGates, metric: Literal["cosine", "jaccard"] = "cosine") -> Floats:
+def class_distances(gates: Gates, metric: Literal["cosine", "jaccard"] = "cosine") -> Floats:
     """Distances ``(classes, classes)`` in [0, 1]: symmetric, 0 on the diagonal.
 
     ``cosine``: ``1 - a.b / (|a| |b|)`` of the gates' values. ``jaccard``: ``1 - |A and B| / |A or B|`` of the sets of

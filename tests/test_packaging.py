@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -30,22 +31,28 @@ def installed() -> importlib.metadata.Distribution:
 
 def folder_of(package: str) -> Path:
     """Where a package lies in the tree: its own line of package-dir, or a room below one that has a line."""
-    top = next(name for name in PACKAGE_DIR if package == name or package.startswith(f"{name}."))
+    top = max((name for name in PACKAGE_DIR if package == name or package.startswith(f"{name}.")), key=len)
     return ROOT / PACKAGE_DIR[top] / Path(*package.removeprefix(top).strip(".").split("."))
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def contents(folder: Path, elsewhere: Sequence[Path] = ()) -> dict[str, bytes]:
+    """Every file of a package but those below the folders that come from elsewhere in the tree."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and not path.name.startswith(".")
+        and not any(other in path.parents for other in elsewhere)
     }
 
 
 @pytest.mark.parametrize(("package", "folder"), PACKAGE_DIR.items())
 def test_the_wheel_has_the_folders_files_and_no_others(installed, package, folder):
+    home = Path(str(installed.locate_file(package.replace(".", "/"))))
+    inside = [name.removeprefix(f"{package}.") for name in PACKAGE_DIR if name.startswith(f"{package}.")]
     ours = contents(ROOT / folder)
-    theirs = contents(Path(str(installed.locate_file(package.replace(".", "/")))))
+    theirs = contents(home, [home / Path(*name.split(".")) for name in inside])
     assert theirs.keys() == ours.keys(), (
         "list new folders and kinds of files in pyproject.toml; files that are gone linger in build/: remove it"
     )
@@ -82,3 +89,15 @@ def test_a_folder_is_not_imported_by_its_bare_name():
     run = subprocess.run([sys.executable, "-c", "import bench"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode != 0
     assert "import subnetbench.bench, not bench" in run.stderr
+
+
+def test_a_checkout_does_not_hide_what_is_installed(installed):
+    """Python looks in the current folder first, where a folder has the package's name and not its content."""
+    code = "import subnetbench.bench; print(subnetbench.bench.__file__)"
+    for words in (["-c", code], ["-m", "subnetbench", "--version"]):
+        run = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        if words[0] == "-c":
+            assert Path(run.stdout.strip()).samefile(str(installed.locate_file("subnetbench/bench/__init__.py")))
+        else:
+            assert run.stdout == f"subnetbench {installed.version}\n"

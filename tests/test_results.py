@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from subnetbench.bench.core.arrays import EVERY
-from subnetbench.bench.detection.cells import with_shared
-from subnetbench.bench.detection.compare import replicates
-from subnetbench.bench.detection.entry import read_entries, read_scores
-from subnetbench.bench.detection.summary import write_summary
-from subnetbench.bench.detection.tables import write_tables
+from subnetbench.bench.detection import tables as detection_tables
+from subnetbench.bench.detection.entry import read_entries, read_scores, replicates
+from subnetbench.bench.detection.summary import summary
 from subnetbench.bench.figures.features import check_data
+from subnetbench.bench.harness.scores import read_frame
+from subnetbench.bench.harness.tables import write_tables
 from subnetbench.bench.harness.toml import builtin_suites
-from subnetbench.bench.localisation.entry import read_frame, read_localisation
-from subnetbench.bench.localisation.tables import recomputed, write_wsol_tables
+from subnetbench.bench.localisation import entry as maps
+from subnetbench.bench.localisation import tables as localisation_tables
 from subnetbench.bench.stats.metrics import auroc
-from subnetbench.bench.tracks import load_any
+from subnetbench.bench.tracks import load_suite
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.glob("*/entries"))
@@ -26,26 +27,27 @@ LOCATED = sorted(path.parent for path in RESULTS.glob("*/localisation"))
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_committed_tables_are_what_committed_entries_give(folder):
-    write_tables(folder, check=True)
+    write_tables(folder, detection_tables.report(folder), check=True)
     check_data(folder)
 
 
 def test_the_page_of_all_suites_is_what_they_give():
-    write_summary(RESULTS, FOLDERS, check=True)
+    write_tables(RESULTS, summary(FOLDERS), check=True)
 
 
 @pytest.mark.parametrize("folder", LOCATED, ids=lambda path: path.name)
 def test_committed_localisation_tables_are_what_committed_entries_give(folder):
-    write_wsol_tables(folder, check=True)
+    write_tables(folder, localisation_tables.report(folder), check=True)
 
 
 @pytest.mark.parametrize("folder", LOCATED, ids=lambda path: path.name)
 def test_a_committed_localisation_error_is_that_of_its_images(folder):
     """One entry of each net by its own images; the intervals from the same draws."""
-    for entry in {e["model"]["label"]: e for e in read_localisation(folder) if e.get("metrics")}.values():
-        assert recomputed(folder, entry) == entry["metrics"]
+    for entry in {e.model.label: e for e in maps.read_entries(folder) if e.metrics}.values():
+        stated = {name: metric.model_dump() for name, metric in entry.metrics.items()}
+        assert localisation_tables.recomputed(folder, entry) == stated
         frame = read_frame(folder, entry)
-        assert entry["metrics"]["error"]["value"] == pytest.approx((frame["iou"] < 0.5).mean(), abs=1e-6)
+        assert stated["error"]["value"] == pytest.approx((frame["iou"] < 0.5).mean(), abs=1e-6)
 
 
 @pytest.mark.parametrize("folder", FOLDERS + LOCATED, ids=lambda path: path.name)
@@ -55,28 +57,26 @@ def test_committed_results_come_from_the_suite_that_ships(folder):
 
     ran = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
     assert folder.name in builtin_suites()
-    assert ran == load_any(folder.name).model_dump(mode="json")
+    assert ran == load_suite(folder.name).model_dump(mode="json")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_a_committed_figure_is_the_mean_over_replicates_of_its_scores(folder):
     """One detector a suite, by the plain AUROC: the strict protocol's first seen cell."""
-    entry = next(
-        e
-        for e in read_entries(folder)
-        if e["detector"]["label"] == "subnet-mahalanobis" and e["protocol"]["name"] == "strict"
-    )
+    entry = next(e for e in read_entries(folder) if e.label == "subnet-mahalanobis" and e.protocol_name == "strict")
     scores = read_scores(folder, entry)
-    attack = next(iter(entry["attacks"]))
-    found = []
+    attack = next(iter(entry.attacks))
+    values = []
     for gate, split in replicates(scores):
         mine = scores[(scores["gate"] == gate) & (scores["split"] == split) & (scores["fit_on"] == attack)]
-        rows = with_shared(mine[mine["test_on"] == attack], mine[mine["test_on"] == EVERY])
-        assert rows is not None
+        rows, shared = mine[mine["test_on"] == attack], mine[mine["test_on"] == EVERY]
+        assert not rows.empty
+        if not (rows["kind"] == "clean").any():
+            rows = pd.concat([rows, shared])
         sides = (rows.loc[rows["kind"] == kind, "score"].to_numpy() for kind in ("adversarial", "clean"))
-        found.append(auroc(*sides))
-    stated = next(c for c in entry["cells"] if c["fit_on"] == c["test_on"] == attack)["auroc"]
-    assert sum(found) / len(found) == pytest.approx(stated, abs=1e-12)
+        values.append(auroc(*sides))
+    stated = entry.by_pair()[attack, attack].auroc
+    assert sum(values) / len(values) == pytest.approx(stated, abs=1e-12)
 
 
 @pytest.mark.parametrize("page", [RESULTS / "FINDINGS.md", RESULTS.parent / "README.md"], ids=lambda path: path.name)

@@ -13,9 +13,9 @@ from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from ...subnets.gates import gates_from_arrays
 from ...subnets.similarity import class_distances
-from ..core.arrays import ClassGates, Float64, Floats, Ints
+from ...subnets.stored import checked_gates
+from ..core.arrays import Float64, Floats, Ints
 from ..core.errors import UserError
 from .arrays import GATES, read_arrays
 from .class_names import class_names, superclasses
@@ -23,11 +23,11 @@ from .class_names import class_names, superclasses
 PERMUTATIONS = 9_999
 
 
-def read_gates(folder: Path) -> tuple[ClassGates, str]:
+def read_gates(folder: Path) -> tuple[dict[str, Floats], str]:
     """The class gates behind figure 3 and the name of their data set."""
     arrays, metadata = read_arrays(folder / GATES)
     try:
-        return gates_from_arrays(arrays), metadata["dataset"]
+        return checked_gates(arrays), metadata["dataset"]
     except UserError as error:
         raise UserError(f"{folder / GATES}: {error}") from None
 

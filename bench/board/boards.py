@@ -14,11 +14,14 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..core.errors import UserError
+from ..core.files import read_json, sentence
 from ..core.hashing import canonical
-from ..detection.cells import Pair, column_title, columns_of
-from ..detection.entry import Entry, net_of
-from ..harness.entry import Checked, LeftOut, one_json, read_checked
-from ..localisation.checked import Track, read_track
+from ..detection.cells import column_title, columns_of
+from ..detection.entry import Cell, Entry
+from ..detection.scores import examine
+from ..detection.suite import Pair
+from ..harness.entry import Checked, LeftOut, read_checked
+from .maps import Maps, read_maps
 
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
 
@@ -45,8 +48,8 @@ def web_address(url: str) -> str | None:
 class Row:
     """One detector on one board."""
 
-    checked: Checked
-    cells: Mapping[Pair, dict[str, Any]]
+    checked: Checked[Entry]
+    cells: Mapping[Pair, Cell]
     worst: Pair | None
     why_unranked: str
     highest_fpr: Pair | None
@@ -57,16 +60,16 @@ class Row:
 
     @property
     def label(self) -> str:
-        return str(self.entry["detector"]["label"])
+        return self.entry.label
 
     @property
     def control(self) -> bool:
-        return bool(self.entry["detector"]["control"])
+        return self.entry.detector.control
 
     @property
     def milliseconds(self) -> float | None:
-        seconds = self.entry["cost"].get("seconds_per_image")
-        return None if seconds is None else 1000 * float(seconds)
+        seconds = self.entry.cost.seconds_per_image
+        return None if seconds is None else 1000 * seconds
 
     @cached_property
     def needs(self) -> list[str]:
@@ -74,7 +77,7 @@ class Row:
 
     def fpr_range(self, pair: Pair) -> tuple[float, float] | None:
         """The lowest and the highest replicate, where there are several."""
-        rates = self.checked.found.fpr95[pair]
+        rates = self.checked.measured.fpr95[pair]
         return (min(rates), max(rates)) if len(rates) > 1 else None
 
 
@@ -99,16 +102,16 @@ class Board:
 
     @property
     def level(self) -> float:
-        return float(self.rows[0].entry["statistics"]["level"])
+        return self.rows[0].entry.statistics.level
 
     @cached_property
     def remarks(self) -> dict[str, int]:
         """What is said of cells with a value, numbered in the order of the table."""
         said = (
-            row.cells[pair]["remark"]
+            row.cells[pair].remark
             for row in self.rows
             for pair in self.columns
-            if pair in row.cells and row.cells[pair]["auroc"] is not None
+            if pair in row.cells and row.cells[pair].auroc is not None
         )
         return {text: number for number, text in enumerate(dict.fromkeys(t for t in said if t), start=1)}
 
@@ -117,9 +120,9 @@ class Board:
 class Results:
     """All that pages are made of."""
 
-    entries: list[Checked]
+    entries: list[Checked[Entry]]
     boards: list[Board]
-    track: Track
+    track: Maps
     left_out: list[LeftOut]
 
 
@@ -128,8 +131,8 @@ def read_results(folder: Path) -> Results:
 
     UserError where there is no such folder, where nothing in it is an entry, or where every entry is refused.
     """
-    entries, refused = read_checked(folder)
-    track, more = read_track(folder)
+    entries, refused = read_checked(Entry, folder, examine)
+    track, more = read_maps(folder)
     made, without = boards(entries)
     left_out = [*refused, *more, *without]
     if entries or track.entries:
@@ -146,23 +149,23 @@ def needs_of(entry: Entry) -> list[str]:
     (A detector with several characteristics states only what it needs itself; its combiner needs adversarial images.)
     """
     by_test: dict[str, set[float]] = {}
-    for cell in entry["cells"]:
-        if cell["auroc"] is not None:
-            by_test.setdefault(cell["test_on"], set()).add(cell["auroc"])
+    for cell in entry.cells:
+        if cell.auroc is not None:
+            by_test.setdefault(cell.test_on, set()).add(cell.auroc)
     learned = any(len(values) > 1 for values in by_test.values())
-    return list(dict.fromkeys([*entry["detector"]["needs"], *(["adversarial"] if learned else [])]))
+    return list(dict.fromkeys([*entry.detector.needs, *(["adversarial"] if learned else [])]))
 
 
-def boards(entries: Sequence[Checked]) -> tuple[list[Board], list[LeftOut]]:
+def boards(entries: Sequence[Checked[Entry]]) -> tuple[list[Board], list[LeftOut]]:
     """Every board, and comparisons that could not be read."""
-    groups: dict[tuple[str, ...], list[Checked]] = {}
+    groups: dict[tuple[str, ...], list[Checked[Entry]]] = {}
     for checked in entries:
         groups.setdefault(_place(checked.entry), []).append(checked)
     refused: dict[str, LeftOut] = {}
     made, taken = [], set()
     for key, own in sorted(groups.items()):
         head = own[0].entry
-        name = f"{head['suite']['name']}--{head['protocol']['name']}"
+        name = f"{head.suite.name}--{head.protocol_name}"
         # The same suite on another machine trains another net: a board of its own, whose name says which.
         unique = name if name not in taken else f"{name}--{hashlib.sha256(repr(key).encode()).hexdigest()[:8]}"
         taken.add(name)
@@ -174,38 +177,38 @@ def boards(entries: Sequence[Checked]) -> tuple[list[Board], list[LeftOut]]:
 def _place(entry: Entry) -> tuple[str, ...]:
     """What must agree in one table: data, net, suite, protocol and the adversarial images themselves."""
     attacks = [
-        [label, *(a[k] for k in ("name", "library", "preset", "parameters", "clean_correct", "successes"))]
-        for label, a in entry["attacks"].items()
+        [label, a.name, a.library, a.preset, a.parameters, a.clean_correct, a.successes]
+        for label, a in entry.attacks.items()
     ]
     return (
-        entry["dataset"]["name"],
-        net_of(entry),
-        entry["suite"]["name"],
-        entry["protocol"]["name"],
-        entry["dataset"]["sha256"],
-        entry["model"]["sha256"],
+        entry.dataset.name,
+        entry.net,
+        entry.suite.name,
+        entry.protocol_name,
+        entry.dataset.sha256,
+        entry.model.sha256,
         canonical(attacks),
     )
 
 
-def _board(name: str, own: Sequence[Checked], refused: dict[str, LeftOut]) -> Board:
+def _board(name: str, own: Sequence[Checked[Entry]], refused: dict[str, LeftOut]) -> Board:
     head = own[0].entry
-    columns = tuple(columns_of(list(head["attacks"])))
-    cells = [{(c["fit_on"], c["test_on"]): c for c in each.entry["cells"]} for each in own]
-    able = {pair for found in cells for pair, cell in found.items() if cell["auroc"] is not None}
+    columns = tuple(columns_of(list(head.attacks)))
+    cells = [each.entry.by_pair() for each in own]
+    able = {pair for found in cells for pair, cell in found.items() if cell.auroc is not None}
     ranked = tuple(pair for pair in columns if pair in able)
     rows = [_row(each, found, ranked) for each, found in zip(own, cells, strict=True)]
-    rows.sort(key=lambda row: (-row.cells[row.worst]["auroc"] if row.worst else 1.0, row.label))
+    rows.sort(key=lambda row: (-(row.cells[row.worst].auroc or 0.0) if row.worst else 1.0, row.label))
     marks, notes = _marks(own, rows, columns, refused)
     nobody = [column_title(pair) for pair in columns if pair not in able]
     if nobody:
         notes.append(f"No detector has a value for {', '.join(nobody)}; the worst case is over the other columns.")
     return Board(
         name,
-        head["suite"]["name"],
-        head["dataset"]["name"],
-        net_of(head),
-        head["protocol"]["name"],
+        head.suite.name,
+        head.dataset.name,
+        head.net,
+        head.protocol_name,
         columns,
         ranked,
         tuple(rows),
@@ -214,13 +217,13 @@ def _board(name: str, own: Sequence[Checked], refused: dict[str, LeftOut]) -> Bo
     )
 
 
-def _row(checked: Checked, cells: Mapping[Pair, dict[str, Any]], ranked: Sequence[Pair]) -> Row:
-    missing = [pair for pair in ranked if pair not in cells or cells[pair]["auroc"] is None]
+def _row(checked: Checked[Entry], cells: Mapping[Pair, Cell], ranked: Sequence[Pair]) -> Row:
+    missing = [pair for pair in ranked if pair not in cells or cells[pair].auroc is None]
     if missing or not ranked:
         why = f"no value for {', '.join(column_title(pair) for pair in missing)}" if missing else "no value at all"
         return Row(checked, cells, None, why, None)
-    worst = min(ranked, key=lambda pair: float(cells[pair]["auroc"]))
-    highest = max(ranked, key=lambda pair: float(cells[pair]["fpr95"]))
+    worst = min(ranked, key=lambda pair: cells[pair].auroc or 0.0)
+    highest = max(ranked, key=lambda pair: cells[pair].fpr95 or 0.0)
     return Row(checked, cells, worst, "", highest)
 
 
@@ -237,26 +240,24 @@ _BESTS = TypeAdapter(list[_Best])
 
 
 def _marks(
-    own: Sequence[Checked], rows: Sequence[Row], columns: Sequence[Pair], refused: dict[str, LeftOut]
+    own: Sequence[Checked[Entry]], rows: Sequence[Row], columns: Sequence[Pair], refused: dict[str, LeftOut]
 ) -> tuple[dict[Pair, frozenset[str]], list[str]]:
     """Who shares the mark of the best of each column, from the comparisons that the suite wrote, and what is amiss."""
     bests: list[_Best] = []
     for folder in dict.fromkeys(each.folder for each in own):
-        protocol = own[0].entry["protocol"]["name"]
+        protocol = own[0].entry.protocol_name
         path = folder / "comparisons" / f"{protocol}.json"
         try:
             bests += _read_bests(path)
         except UserError as error:
             home = Path(next(each.file for each in own if each.folder == folder)).parents[2]
             file = (home / "comparisons" / path.name).as_posix()
-            refused[file] = LeftOut(file, str(error))
+            refused[file] = LeftOut(file, sentence(error, path, file))
     marks: dict[Pair, frozenset[str]] = {}
     stale: list[str] = []
     for pair in columns:
         values = {
-            row.label: row.cells[pair]["auroc"]
-            for row in rows
-            if pair in row.cells and row.cells[pair]["auroc"] is not None
+            row.label: value for row in rows if pair in row.cells and (value := row.cells[pair].auroc) is not None
         }
         stated = [b for b in bests if (b.fit_on, b.test_on) == pair]
         if not values or not bests:
@@ -278,11 +279,11 @@ def _marks(
 def _read_bests(path: Path) -> list[_Best]:
     if not path.is_file():
         return []
-    content = one_json(path)
+    content = read_json(path)
     try:
         return _BESTS.validate_python(content["best"])
     except (ValidationError, KeyError, TypeError):
-        raise UserError("It holds no comparisons; run its suite again.") from None
+        raise UserError(f"{path} holds no comparisons; run its suite again.") from None
 
 
 def by_detector(all_boards: Sequence[Board]) -> dict[str, list[tuple[Board, Row]]]:
@@ -297,7 +298,7 @@ def by_detector(all_boards: Sequence[Board]) -> dict[str, list[tuple[Board, Row]
 def by_attack(all_boards: Sequence[Board]) -> dict[str, list[Board]]:
     found: dict[str, list[Board]] = {}
     for board in all_boards:
-        for label in board.rows[0].entry["attacks"]:
+        for label in board.rows[0].entry.attacks:
             found.setdefault(label, []).append(board)
     return dict(sorted(found.items()))
 
@@ -306,7 +307,7 @@ def papers(rows: Sequence[tuple[Board, Row]]) -> Iterator[dict[str, Any]]:
     """What entries say of where a detector comes from: once where they agree."""
     seen = set()
     for _, row in rows:
-        info = {key: row.entry["detector"].get(key, "") for key in ("name", "title", "year", "url", "formula", "notes")}
+        info = {key: getattr(row.entry.detector, key) for key in ("name", "title", "year", "url", "formula", "notes")}
         if canonical(info) not in seen:
             seen.add(canonical(info))
             yield info

@@ -102,7 +102,7 @@ def _board_files(board: Board) -> Iterator[tuple[str, bytes]]:
 
 
 def _json(row: Row) -> str:
-    return json.dumps(row.entry, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(row.entry.written(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _lines(names: Iterable[str]) -> bytes:

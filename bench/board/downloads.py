@@ -9,8 +9,9 @@ from io import BytesIO
 import pandas as pd
 
 from ..core.files import csv_text
-from ..detection.cells import Pair, column_title
-from ..detection.entry import tidy
+from ..detection.cells import column_title
+from ..detection.entry import Entry, tidy
+from ..detection.suite import Pair
 from ..harness.entry import Checked
 from ..harness.tables import percent
 from .boards import Board, Row
@@ -41,7 +42,7 @@ _TIDY = (
 _NUMBERS = _TIDY[9:20]
 
 
-def tidy_frame(entries: Sequence[Checked]) -> pd.DataFrame:
+def tidy_frame(entries: Sequence[Checked[Entry]]) -> pd.DataFrame:
     """One row a cell of every entry; AUROC and its kin in [0, 1]."""
     frame = tidy([each.entry for each in entries]).reindex(columns=list(_TIDY))
     return frame.astype(dict.fromkeys(_NUMBERS, "float64"))
@@ -66,21 +67,21 @@ def board_frame(board: Board) -> pd.DataFrame:
         for pair in board.columns:
             for name, title in (("auroc", ""), ("low", " low"), ("high", " high")):
                 made[f"{column_title(pair)}{title}"] = _value(row, pair, name)
-        detector = row.entry["detector"]
+        detector = row.entry.detector
         made |= {
             "highest FPR at 95% TPR": _value(row, row.highest_fpr, "fpr95"),
             "ms an image": row.milliseconds,
             "needs": " ".join(row.needs),
-            "paper": detector["title"],
-            "year": detector["year"],
-            "url": detector.get("url", ""),
+            "paper": detector.title,
+            "year": detector.year,
+            "url": detector.url,
         }
         rows.append(made)
     return pd.DataFrame(rows)
 
 
 def _value(row: Row, pair: Pair | None, name: str) -> float | None:
-    return None if pair is None or pair not in row.cells else row.cells[pair][name]
+    return None if pair is None or pair not in row.cells else getattr(row.cells[pair], name)
 
 
 def sheet(frame: pd.DataFrame) -> str:
@@ -106,7 +107,7 @@ def shown_rows(board: Board) -> tuple[list[str], list[list[str]]]:
                 percent(_value(row, row.highest_fpr, "fpr95")),
                 "–" if row.milliseconds is None else f"{row.milliseconds:.2f}",
                 ", ".join(row.needs),
-                str(row.entry["detector"]["year"]),
+                str(row.entry.detector.year),
             ]
         )
     return heads, rows
@@ -114,9 +115,9 @@ def shown_rows(board: Board) -> tuple[list[str], list[list[str]]]:
 
 def _shown(row: Row, pair: Pair) -> str:
     cell = row.cells.get(pair)
-    if cell is None or cell["auroc"] is None:
+    if cell is None or cell.auroc is None:
         return "–"
-    return f"{percent(cell['auroc'])} [{percent(cell['low'])}, {percent(cell['high'])}]"
+    return f"{percent(cell.auroc)} [{percent(cell.low)}, {percent(cell.high)}]"
 
 
 def markdown(board: Board) -> str:

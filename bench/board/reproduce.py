@@ -13,10 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..core.errors import UserError
-from ..detection.suite import DetectorPart, Suite, load_suite
-from ..harness.entry import one_json
+from ..core.files import read_json
+from ..detection.suite import DetectorPart, Suite
 from ..harness.suite import NAME
 from ..harness.toml import builtin_suites
+from ..tracks import load_suite
 from .boards import Board
 
 
@@ -53,7 +54,7 @@ def read_suite_file(folder: Path) -> Suite | None:
     if not path.is_file():
         return None
     try:
-        return Suite.model_validate(one_json(path))
+        return Suite.model_validate(read_json(path))
     except (UserError, ValidationError):
         return None
 
@@ -63,6 +64,8 @@ def command(suite: Suite) -> str | None:
     if suite.name not in builtin_suites():
         return None
     shipped = load_suite(suite.name)
+    if not isinstance(shipped, Suite):
+        return None
     own = suite.detectors[len(shipped.detectors) :]
     changed = {"limit": suite.limit, "seed": suite.seed, "detectors": [*shipped.detectors, *own]}
     if shipped.model_copy(update=changed) != suite or any(part != DetectorPart(name=part.name) for part in own):

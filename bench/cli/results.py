@@ -1,45 +1,115 @@
-"""The command that makes a site of results."""
+"""Commands that read results: tables, figures, a comparison of two detectors, the leaderboard's site."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from ..core.errors import UserError
+from . import console
+from .options import RESULTS, ResultsArgument
 
 
-def add_commands(app: typer.Typer, consoles: Callable[[], tuple[Console, Console]]) -> None:
-    """Put ``leaderboard`` on the command line."""
+def tables(
+    folder: ResultsArgument = RESULTS,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail where a table is not what entries give.")
+    ] = False,
+) -> None:
+    """Rewrite every table from stored entries."""
+    from ..detection.summary import summary
+    from ..figures.features import check_data
+    from ..harness.tables import write_tables
+    from ..tracks import TRACKS
 
-    @app.command()
-    def leaderboard(
-        folder: Annotated[Path, typer.Argument(help="A results folder, or one that holds several.")] = Path(
-            "subnetbench-results"
-        ),
-        out_folder: Annotated[
-            Path | None, typer.Option("--out", help="The site's folder; default, without --single: site.")
-        ] = None,
-        single: Annotated[
-            Path | None, typer.Option("--single", help="One self-contained page, to attach to a mail.")
-        ] = None,
-    ) -> None:
-        """Make a static site of results, which opens from disk.
+    if not folder.is_dir():
+        raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
+    places = {name: track.folders_below(folder) for name, track in TRACKS.items()}
+    if not any(places.values()):
+        raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
+    for name, track in TRACKS.items():
+        for place in places[name]:
+            _report(place, write_tables(place, track.tables.report(place), check), check)
+            if check:
+                check_data(place)
+    suites = places["detection"]
+    if suites and folder not in suites:
+        _report(folder, write_tables(folder, summary(suites), check), check)
 
-        An entry that is damaged, or whose scores do not give what it states, is named and left out, and the rest is
-        built: the exit code is 0 then, and 2 only where nothing can be shown.
-        """
-        from ..board.build import write_single, write_site
 
-        out, console = consoles()
-        built = [write_site(folder, out_folder or Path("site"))] if out_folder or not single else []
-        built += [write_single(folder, single)] if single else []
-        for each_left in built[0].left_out:
-            console.print(str(each_left), style="yellow", markup=False, highlight=False, soft_wrap=True)
-        left = len(built[0].left_out)
-        if left:
-            console.print(f"{left} {'file was' if left == 1 else 'files were'} left out.", style="yellow")
-        for each in built:
-            on = f"{each.boards} {'board' if each.boards == 1 else 'boards'}"
-            out.print(f"{each.start}: {each.entries} entries on {on}", markup=False, highlight=False, soft_wrap=True)
+def _report(folder: Path, written: list[Path], check: bool) -> None:
+    console.out.print(
+        f"{folder}: {len(written)} tables {'are what their entries give' if check else 'written'}", soft_wrap=True
+    )
+
+
+def plot(
+    folder: ResultsArgument = RESULTS,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", help="Some of roc,histograms,figure2,figure3,figure4,sensitivity; default: all."),
+    ] = None,
+    formats: Annotated[str | None, typer.Option("--format", help="png, svg or both, with a comma.")] = None,
+) -> None:
+    """Draw figures from stored entries into FOLDER/figures."""
+    from ..figures.draw import write_plots
+
+    written = write_plots(folder, only, formats, console.note)
+    for place in dict.fromkeys(path.parent for path in written):
+        count = sum(path.parent == place for path in written)
+        console.out.print(f"{place}: {count} pictures written", markup=False, soft_wrap=True)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A detector's label.")],
+    second: Annotated[str, typer.Argument(help="Another one's.")],
+    folder: Annotated[Path, typer.Option("--results", help="A suite's results folder.")] = RESULTS / "digits",
+    picture: Annotated[
+        Path | None, typer.Option("--plot", help="Also draw both ROC curves of every attack into this .png or .svg.")
+    ] = None,
+) -> None:
+    """Paired differences of two detectors, cell by cell, from their stored scores, and both ROC curves."""
+    from ..detection.compare import compare_detectors
+    from ..figures.pair import plot as draw
+    from ..figures.pair import plot_format, terminal_picture
+
+    if picture is not None:
+        plot_format(picture)
+    protocols = compare_detectors(folder, first, second)
+    for compared in protocols:
+        console.print_table(compared.title, compared.rows)
+    if console.out.encoding.lower().startswith("utf"):  # dots of Braille
+        for compared in protocols:
+            console.out.print(terminal_picture(compared), markup=False, highlight=False, no_wrap=True, crop=False)
+    if picture is not None:
+        console.plain(f"Picture   {draw(protocols, picture)}")
+
+
+def leaderboard(
+    folder: ResultsArgument = RESULTS,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="The site's folder; default, without --single: site.")
+    ] = None,
+    single: Annotated[
+        Path | None, typer.Option("--single", help="One self-contained page, to attach to a mail.")
+    ] = None,
+) -> None:
+    """Make a static site of results, which opens from disk.
+
+    An entry that is damaged, or whose scores do not give what it states, is named and left out, and the rest is
+    built: the exit code is 0 then, and 2 only where nothing can be shown.
+    """
+    from ..board.build import write_single, write_site
+
+    built = [write_site(folder, out_folder or Path("site"))] if out_folder or not single else []
+    built += [write_single(folder, single)] if single else []
+    for left_out in built[0].left_out:
+        console.note(str(left_out))
+    count = len(built[0].left_out)
+    if count:
+        console.err.print(f"{count} {'file was' if count == 1 else 'files were'} left out.", style="yellow")
+    for site in built:
+        on = f"{site.boards} {'board' if site.boards == 1 else 'boards'}"
+        console.plain(f"{site.start}: {site.entries} entries on {on}")

@@ -1,110 +1,88 @@
-"""What the command line shows of a localisation run."""
+"""Commands that take a suite: run it, or only check it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import torch
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from ..core.errors import UserError
 from ..core.progress import Bars
-from ..core.store import Store
-from ..harness.suite import changed
-from ..localisation import run as wsol
-from ..localisation.entry import Entry
-from ..localisation.suite import WsolSuite
+from . import console
+from .options import (
+    RESULTS,
+    ClassesOption,
+    LimitOption,
+    SeedOption,
+    SuiteArgument,
+    Surroundings,
+    When,
+    with_surroundings,
+)
 
 
-def run_wsol(
-    suite: WsolSuite,
-    *,
-    limit: int | None,
-    seed: int | None,
-    classes: str | None,
-    device: torch.device,
-    data_root: Path | None,
-    store: Store,
-    output: Path,
-    dry_run: bool,
-    console: Console,
-    out: Console,
+@with_surroundings
+def run(
+    here: Surroundings,
+    suite: SuiteArgument = "digits",
+    limit: LimitOption = None,
+    seed: SeedOption = None,
+    classes: ClassesOption = None,
+    detector: Annotated[
+        list[str] | None, typer.Option("--detector", help="A registered detector beside the suite's own; repeatable.")
+    ] = None,
+    when: Annotated[
+        When,
+        typer.Option(
+            help="missing: compute what is absent; always: all anew; never: leave absent cells out; "
+            "cached: end at the first absent one."
+        ),
+    ] = When.missing,
+    output: Annotated[Path, typer.Option("--output", help="Results go to OUTPUT/<suite>.")] = RESULTS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and an estimate of its cost.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a plug-in that raises.")] = False,
 ) -> None:
-    """Run a localisation suite and print its tables; with ``dry_run`` only what it would do."""
-    if classes is not None:
-        raise UserError(
-            "--classes goes with suites of detectors; a localisation suite lists its classes in "
-            "dataset.parameters.classes."
-        )
-    chosen = changed(suite, limit=limit, seed=seed)
-    if dry_run:
-        wsol.check(chosen)
-        out.print(grid(chosen))
-        return
-    with Bars(console) as bars:
-        result = wsol.execute(chosen, device=device, data_root=data_root, store=store, output=output, report=bars)
-    for table in error_tables(result.entries):
-        out.print(table)
-    out.print(
-        "Localisation error in percent (GT-known class, IoU >= .5), ± half the width of its 95% interval over images. "
-        "* has constant or undefined maps, which count as misses. Lower is better."
-    )
-    folder = result.folder
-    out.print(
-        f"\n{result.computed} artifacts computed, {result.reused} read from {store.root}\n"
-        f"Report    {folder / 'tables' / 'report.md'}\nTables    {folder / 'tables'} (CSV and Markdown)\n"
-        f"Entries   {folder / 'localisation'} (with one row an image, parquet)",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-    )
+    """Run a suite: from images to tables. What is in the store is not computed again."""
+    from ..runner import execute
+    from ..tracks import load_suite, track_of
+
+    chosen = load_suite(suite).overridden(limit=limit, seed=seed, classes=classes, detectors=detector or ())
+    with Bars(console.err) as bars:
+        context = here.context(bars, when=when, debug=debug)
+        if dry_run:
+            running = track_of(chosen).run(chosen, context)
+            running.check()
+            console.print_table(*running.estimate())
+            return
+        result = execute(chosen, context, output)
+    terminal, folder = result.track.terminal, result.folder
+    for table in terminal.shown(result.entries, folder):
+        console.out.print(table)
+    console.out.print(terminal.LEGEND)
+    console.plain(f"\n{result.computed} artifacts computed, {result.reused} read from {context.store.root}")
+    places = (("Report", "tables/report.md", ""), ("Tables", "tables", " (CSV and Markdown)"), *terminal.FILES)
+    for name, place, remark in places:
+        console.plain(f"{name:<10}{folder / place}{remark}")
     if result.failures:
-        console.print(f"\n{len(result.failures)} maps could not be made:", style="yellow")
+        console.note(f"\n{len(result.failures)} {terminal.FAILURES} could not be run:")
         for failure in result.failures:
-            console.print(f"  {failure}", markup=False, highlight=False, soft_wrap=True)
+            console.plain(f"  {failure}", console.err)
         raise typer.Exit(1)
 
 
-def grid(suite: WsolSuite) -> Table:
-    """What a run would do."""
-    table = Table(title=f"{suite.name}: {suite.limit or 'all'} test images, seed {suite.seed}")
-    for name in ("net", "weights", "methods", "of"):
-        table.add_column(name, overflow="fold")
-    for part in suite.models:
-        weights = part.weights or "trained first"
-        table.add_row(
-            part.title, weights, ", ".join(s.title for s in suite.saliency), ", ".join(suite.localisation.variants)
-        )
-    return table
+def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-in suite.")]) -> None:
+    """Check a suite file without running it."""
+    import tempfile
 
+    from ..core.progress import Silent
+    from ..tracks import load_suite, track_of
 
-def error_tables(entries: list[Entry]) -> Iterable[Table]:
-    """One table a net: methods by variants; the last one holds the controls without a net."""
-    for net in dict.fromkeys(entry["model"]["label"] for entry in entries):
-        own = [entry for entry in entries if entry["model"]["label"] == net]
-        head = own[0]
-        named = head["model"]["accuracy"]
-        about = f"{head['suite']['name']}: {head['dataset']['name']}, {net}"
-        title = net if named is None else f"{about} ({named:.1%} right)"
-        table = Table(title=title)
-        table.add_column("method", no_wrap=True)
-        variants = list(dict.fromkeys(entry["variant"] for entry in own))
-        for variant in variants:
-            table.add_column(variant, justify="right", no_wrap=True)
-        for method in dict.fromkeys(entry["method"]["label"] for entry in own):
-            cells = {e["variant"]: e for e in own if e["method"]["label"] == method}
-            table.add_row(escape(method), *(_shown(cells.get(variant)) for variant in variants))
-        yield table
-
-
-def _shown(entry: dict[str, Any] | None) -> str:
-    if entry is None or not entry.get("metrics"):
-        return "–"
-    error = entry["metrics"]["error"]
-    mark = "*" if entry["unusable_maps"] else ""
-    return f"{100 * error['value']:.1f}{mark}±{50 * (error['high'] - error['low']):.1f}"
+    suite = load_suite(file)
+    report = Silent()
+    with tempfile.TemporaryDirectory() as folder:
+        context = Surroundings("cpu", None, Path(folder)).context(report)
+        track_of(suite).run(suite, context).check()
+    for warning in report.warnings:
+        console.note(warning)
+    console.out.print(f"{escape(file)} is a valid suite: {suite.size()}.")

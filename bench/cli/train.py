@@ -1,58 +1,109 @@
-"""Training one net of a suite from the command line, and publishing its weights."""
+"""The command that trains a suite's nets, and publishes their weights."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
-from rich.console import Console
+import typer
 
 from ..core.errors import UserError
 from ..core.progress import Bars
-from ..core.store import Store
-from ..harness.setup import Nets
-from ..harness.suite import NetSuite
-from ..harness.train import accuracy
-from ..models.weights import publish, save_weights, to_half
+from . import console
+from .options import SeedOption, Surroundings, with_surroundings
+
+if TYPE_CHECKING:
+    from ..harness.setup import Setup
+    from ..harness.suite import NetSuite
 
 
-def train_net(
-    suite: NetSuite,
-    store: Store,
-    *,
-    device: torch.device,
-    data_root: Path | None,
-    out_file: Path | None,
-    ship: Path | None,
-    name: str | None,
-    command: str,
-    console: Console,
-    out: Console,
+@with_surroundings
+def train(
+    here: Surroundings,
+    suite: Annotated[str, typer.Argument(help="Train the classifier of this suite.")] = "digits",
+    net: Annotated[str | None, typer.Option("--net", help="Only this one of a suite that has several.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Also write the weights to this .safetensors file.")
+    ] = None,
+    ship: Annotated[
+        Path | None,
+        typer.Option("--ship", help="Also publish the weights as float16, with their card, into this folder."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--as", help="Publish under this name instead of <data set>/<net>.")
+    ] = None,
+    seed: SeedOption = None,
 ) -> None:
-    """Train into the store and say what came out; also write the weights to a file, also publish them as float16.
+    """Train a suite's nets into the store; an interrupted training goes on after its last epoch."""
+    from ..tracks import load_suite
 
-    They are published under ``name``, or the data set's and the net's.
-    """
+    nets = _chosen(suite, load_suite(suite).overridden(seed=seed).nets(), net)
+    if out_file is not None and len(nets) > 1:
+        raise UserError(f"{suite} has {len(nets)} nets and --out names one file; choose one with --net.")
+    if name is not None and (len(nets) > 1 or not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name)):
+        raise UserError(f"--as {name} must name the weights of one net as <data set>/<net>, in letters, digits, . _ -.")
+    command = f"subnetbench train {suite}" + (f" --ship {ship}" if ship else "") + (f" --as {name}" if name else "")
+    command += f" --seed {seed}" if seed is not None else ""
+    for chosen in nets:
+        setup = _trained(chosen, here)
+        if out_file is not None:
+            _write(setup, out_file)
+        _report(setup)
+        if ship is not None:
+            _publish(setup, name, command, ship)
+
+
+def _chosen(suite: str, nets: dict[str, NetSuite], label: str | None) -> list[NetSuite]:
+    """All nets of a suite, or the one of that label."""
+    if label is None:
+        return list(nets.values())
+    if len(nets) == 1:
+        raise UserError(f"{suite} has one net; --net goes with suites that have several.")
+    if label not in nets:
+        raise UserError(f"{suite} has no net labelled {label!r}; it has {', '.join(nets)}.")
+    return [nets[label]]
+
+
+def _trained(suite: NetSuite, here: Surroundings) -> Setup:
+    """The suite's data and net, trained whatever weights the suite names."""
+    from ..harness.setup import Setup
+
     chosen = suite.model_copy(update={"model": suite.model.model_copy(update={"weights": None})})
-    model = chosen.model
-    with Bars(console) as bars:
-        store.warn = bars.warn
-        nets = Nets(chosen, store, device=device, data_root=data_root, report=bars)
-        net = nets.classifier
-    meta = nets.weights_meta | {"model": model.name, "dataset_sha256": nets.dataset.content_hash}
-    if out_file is not None:
-        try:
-            out_file.parent.mkdir(parents=True, exist_ok=True)
-            save_weights(net, out_file, {k: str(v) for k, v in meta.items()})
-        except OSError as error:
-            raise UserError(f"{out_file} cannot be written ({error.strerror or error}); give another --out.") from None
-    out.print(f"{model.name}: {nets.clean_accuracy:.2%} of {len(nets.dataset.test)} test images right.")
-    for key, value in meta.items():
-        out.print(f"  {key} {value}", markup=False, highlight=False, soft_wrap=True)
-    if ship is None:
-        return
-    dataset = nets.dataset
+    with Bars(console.err) as bars:
+        setup = Setup(chosen, here.context(bars))
+        _ = setup.trained
+    return setup
+
+
+def _facts(setup: Setup) -> dict[str, Any]:
+    facts = setup.trained.weights
+    return facts | {"model": setup.suite.model.name, "dataset_sha256": setup.dataset.content_hash}
+
+
+def _write(setup: Setup, path: Path) -> None:
+    from ..models.weights import save_weights
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_weights(setup.trained.net, path, {k: str(v) for k, v in _facts(setup).items()})
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error}); give another --out.") from None
+
+
+def _report(setup: Setup) -> None:
+    model, test = setup.suite.model, setup.dataset.test
+    console.out.print(f"{model.name}: {setup.trained.accuracy:.2%} of {len(test)} test images right.")
+    for key, value in _facts(setup).items():
+        console.plain(f"  {key} {value}")
+
+
+def _publish(setup: Setup, name: str | None, command: str, folder: Path) -> None:
+    """Round the weights to float16 and publish them with their card, under the name or the data set's and the net's."""
+    from ..harness.train import accuracy
+    from ..models.weights import publish, to_half
+
+    net, dataset, model, facts = setup.trained.net, setup.dataset, setup.suite.model, _facts(setup)
     to_half(net)
     card: dict[str, Any] = {
         "data": dataset.name + (f" ({dataset.note})" if dataset.note else ""),
@@ -62,14 +113,15 @@ def train_net(
         "train_images": len(dataset.train),
         "model": model.name,
         "parameters": model.parameters,
-        **{key: meta[key] for key in ("recipe", "train_minutes", "precision", "hardware") if key in meta},
+        **{key: facts[key] for key in ("recipe", "train_minutes", "precision", "hardware") if key in facts},
         "command": command,
     }
     try:
-        path = publish(net, name or f"{dataset.name}/{net_name(model.name, model.parameters)}", card, ship)
+        path = publish(net, name or f"{dataset.name}/{net_name(model.name, model.parameters)}", card, folder)
     except OSError as error:
-        raise UserError(f"{ship} cannot be written ({error.strerror or error}); give another --ship.") from None
-    out.print(f"{path}: float16, {card['test_accuracy']} of {card['test_images']} test images right.", soft_wrap=True)
+        raise UserError(f"{folder} cannot be written ({error.strerror or error}); give another --ship.") from None
+    right = f"{card['test_accuracy']} of {card['test_images']} test images right."
+    console.out.print(f"{path}: float16, {right}", soft_wrap=True)
 
 
 def net_name(name: str, parameters: dict[str, Any]) -> str:

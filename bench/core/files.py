@@ -50,12 +50,43 @@ def write_bytes(path: Path, blob: bytes) -> None:
         ) from None
 
 
+#: A larger file is none of a run's JSON files, and is refused unread.
+MOST_BYTES = 16 << 20
+
+
 def read_json(path: Path) -> Any:
-    """What a run wrote; one sentence where it is damaged, by a merge, say."""
+    """The content of a JSON file that anybody may have written. UserError, one sentence, where there is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); run its suite again.") from None
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise UserError(f"{path} has {size >> 20} MiB, more than any that a run writes; it is refused unread.")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); correct its permissions or run its suite again."
+        ) from None
+    except RecursionError:
+        raise UserError(f"{path} is nested deeper than any that a run writes; run its suite again.") from None
+    except UnicodeEncodeError:  # half a surrogate pair is JSON and no text
+        raise UserError(f"{path} holds characters that are no text; run its suite again.") from None
+    except ValueError as error:
+        if str(error).startswith("Out of range float"):
+            raise UserError(f"{path} holds NaN or an infinite number; run its suite again.") from None
+        raise UserError(f"{path} cannot be read ({str(error)[:120]}); run its suite again.") from None
+    return content
+
+
+def sentence(error: UserError, path: Path, file: str) -> str:
+    """The error message with the file's short name in place of its path, and not longer than a reader bears."""
+    text = printable(str(error)).replace(printable(str(path)), file).removeprefix(f"{file}: ")
+    text = f"It {text.removeprefix(f'{file} ')}" if text.startswith(f"{file} ") else text
+    return text if len(text) <= 400 else f"{text[:400]} ..."
+
+
+def printable(text: str) -> str:
+    """Half surrogates (names of files that are no UTF-8) cannot be written to a page."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def csv_text(frame: pd.DataFrame) -> str:

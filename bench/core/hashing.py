@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,19 +45,39 @@ def hash_arrays(*arrays: npt.NDArray[Any]) -> str:
 
 
 def code_hash(*modules: ModuleType) -> str:
-    """Of the modules that define a stage: what an earlier version of it computed is computed again."""
-    return hashlib.sha256(b"".join(Path(module.__file__ or "").read_bytes() for module in modules)).hexdigest()[:16]
+    """Of the modules that define a stage: an edit computes it again, an edit of comments or docstrings does not."""
+    parts = [syntax(Path(module.__file__ or "").read_bytes()) for module in modules]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def source_hash(thing: object) -> str:
     """Of the files that define a plug-in and its bases: its results are not taken for those of an edited version."""
-    digest = hashlib.sha256()
+    parts = []
     for cls in (thing if inspect.isclass(thing) else type(thing)).__mro__[:-1]:  # all but object
         try:
-            digest.update(Path(inspect.getsourcefile(cls) or "").read_bytes())
+            parts.append(syntax(Path(inspect.getsourcefile(cls) or "").read_bytes()))
         except (OSError, TypeError):
-            digest.update(cls.__qualname__.encode())
-    return digest.hexdigest()[:16]
+            parts.append(cls.__qualname__)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)
+def syntax(source: bytes) -> str:
+    """A module's syntax tree as text, without comments, layout and docstrings; source that does not parse as it is."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return source.decode("utf-8", "replace")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return ast.dump(tree)
 
 
 def digest(path: Path) -> str:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from ..core.errors import UserError
-from ..harness.audit import Audit, Line, own_words, place, without_traceback
-from ..harness.entry import checked_entry
-from .cells import Pair, measure
-from .entry import Entry, read_scores, replicates
+from ..harness.audit import Audit, Line, settings
+from .cells import measure
+from .compare import measuring
+from .entry import Entry, replicates
 from .scores import examine
-from .suite import Lee2018, ProtocolPart, Statistics, Strict, Suite
+from .suite import PROTOCOL, Pair, Statistics, Suite
 
 #: How far a recomputed figure may be from the stated one: both are float64 sums, in another order.
 TOLERANCE = 1e-9
@@ -27,21 +26,25 @@ TOLERANCE = 1e-9
 _NOT_IN_SCORES = ("n_fit", "candidates", "remark")
 
 
-def audited(path: Path, file: str, more: Callable[[Audit], list[Line]]) -> Audit:
-    """Everything that can be said of one entry; ``more`` looks at what is not in the entry and its scores."""
-    audit = Audit(file, path)
-    with without_traceback(audit):
-        entry = checked_entry(path)
-        audit.lines.append(Line("form", "match", f"schema {entry['schema']}, {len(entry['cells'])} cells"))
-        audit.lines.append(place(audit, f"{entry['protocol']['name']}/{entry['detector']['label']}.json"))
-        examine(audit.root, entry)
-        scores = read_scores(audit.root, entry)
-        audit.lines.append(Line("scores", "match", f"sha256 {entry['scores']['sha256'][:12]}, {len(scores)} rows"))
-        audit.lines += [_rows(entry, scores), _figures(entry, scores), *own_words(entry)]
-        audit.entry, audit.scores = entry, scores
-    if audit.entry is not None:
-        audit.lines += more(audit)
-    return audit
+__all__ = ["beside", "examine", "look", "look_beside"]
+
+
+def beside(root: Path) -> list[Path]:
+    """None: comparisons are made of entries."""
+    return []
+
+
+def look_beside(audit: Audit, suite: Suite | str) -> Iterator[Line]:
+    yield from ()
+
+
+def look(entry: Entry, scores: pd.DataFrame | None, root: Path, suite: Suite | str) -> Iterator[Line]:
+    """Rows, figures and settings of one entry."""
+    examine(root, entry)
+    assert scores is not None  # an entry without scores does not pass
+    yield _rows(entry, scores)
+    yield _figures(entry, scores)
+    yield _suite_line(entry, suite)
 
 
 # -- figures from scores ----------------------------------------------------------------------------------------------
@@ -52,7 +55,7 @@ def _rows(entry: Entry, scores: pd.DataFrame) -> Line:
     twice = int(scores.duplicated(keys).sum())
     if twice:
         return Line("images", "mismatch", f"{twice} rows score an image a second time in the same place")
-    most = entry["dataset"]["attacked_images"]
+    most = entry.dataset.attacked_images
     outside = int(((scores["image"] < 0) | (scores["image"] >= most)).sum())
     if outside:
         return Line("images", "mismatch", f"{outside} rows are of images that are none of the {most} attacked")
@@ -61,25 +64,16 @@ def _rows(entry: Entry, scores: pd.DataFrame) -> Line:
 
 def _figures(entry: Entry, scores: pd.DataFrame) -> Line:
     """Metrics and intervals of all cells, by the functions that a run measures with."""
-    attacks, lee = list(entry["attacks"]), entry["protocol"]["name"] == "lee2018"
-    stated = {(cell["fit_on"], cell["test_on"]): cell for cell in entry["cells"]}
+    attacks, stated = list(entry.attacks), entry.by_pair()
     missing = [pair for pair in product(attacks, attacks) if pair not in stated]
     if missing:
         return Line("figures", "mismatch", f"the cell {_arrow(missing[0])} is missing")
-    cells, _ = measure(
-        scores,
-        _fits(entry, scores),
-        attacks,
-        ties=entry["protocol"]["ties"],
-        options=Statistics(**entry["statistics"]),
-        seed=entry["seed"],
-        lee=lee,
-    )
+    cells, _ = measure(scores, _fits(entry, scores), attacks, measuring(entry))
     wrong: list[str] = []
     count = 0
     for cell in cells:
         pair = cell["fit_on"], cell["test_on"]
-        for name, value in stated[pair].items():
+        for name, value in stated[pair].model_dump(exclude_unset=True).items():
             if name in _NOT_IN_SCORES or name not in cell:
                 continue
             count += 1
@@ -93,21 +87,21 @@ def _figures(entry: Entry, scores: pd.DataFrame) -> Line:
 def _fits(entry: Entry, scores: pd.DataFrame) -> list[dict[str, Any]]:
     """The record of each fit, gate by gate and split by split as a run makes them."""
     gates = sorted({gate for gate, _ in replicates(scores)})
-    splits = range(int(entry["protocol"].get("splits", 1)))
+    splits = range(int(entry.protocol.get("splits", 1)))
     places = [(gate, split) for gate in gates for split in splits]
     records = []
-    for cell in entry["cells"]:
-        if not cell["seen"] or not cell["n_fit"]:
+    for cell in entry.cells:
+        if not cell.seen or not cell.n_fit:
             continue  # one that could not be run has no fits
-        if len(cell["n_fit"]) != len(places) or len(cell["candidates"]) != len(places):
+        if len(cell.n_fit) != len(places) or len(cell.candidates) != len(places):
             raise UserError(
-                f"The cell {_arrow((cell['fit_on'], cell['test_on']))} tells of {len(cell['n_fit'])} fits, "
+                f"The cell {_arrow((cell.fit_on, cell.test_on))} tells of {len(cell.n_fit)} fits, "
                 f"and its protocol and scores of {len(places)}; run the suite again."
             )
-        for (gate, split), fitted, candidate in zip(places, cell["n_fit"], cell["candidates"], strict=True):
+        for (gate, split), fitted, candidate in zip(places, cell.n_fit, cell.candidates, strict=True):
             records.append(
                 {
-                    "fit_on": cell["fit_on"],
+                    "fit_on": cell.fit_on,
                     "gate": gate,
                     "split": split,
                     "n_fit": fitted,
@@ -132,35 +126,26 @@ def _arrow(pair: Pair) -> str:
     return f"{pair[0]} -> {pair[1]}"
 
 
-def suite_of(root: Path, entry: Entry) -> tuple[Suite | None, list[Line]]:
-    """The suite that lies beside the entries, and whether the entry is one of its cells."""
+def _suite_line(entry: Entry, suite: Suite | str) -> Line:
+    """Whether the entry is one of the cells of the suite beside it."""
+    if isinstance(suite, str):
+        return Line("suite", "not checked", suite)
     try:
-        suite = Suite.model_validate(json.loads((root / "suite.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:  # ValidationError is a ValueError
-        what = "is no suite" if isinstance(error, ValidationError) else "cannot be read"
-        return None, [Line("suite", "not checked", f"suite.json beside the entries {what}")]
-    form: TypeAdapter[Strict | Lee2018] = TypeAdapter(ProtocolPart)
-    try:
-        protocol = form.validate_python(entry["protocol"])
-        statistics = Statistics(**entry["statistics"])
+        protocol = PROTOCOL.validate_python(entry.protocol)
+        statistics = Statistics(resamples=entry.statistics.resamples, level=entry.statistics.level)
     except ValidationError as error:
-        return None, [Line("suite", "mismatch", f"its protocol is none of ours ({error.errors()[0]['msg']})")]
-    claims: Mapping[str, tuple[Any, Any]] = {
-        "suite.name": (entry["suite"]["name"], suite.name),
-        "suite.limit": (entry["suite"].get("limit"), suite.limit),
-        "seed": (entry["seed"], suite.seed),
-        "dataset.name": (entry["dataset"]["name"], suite.dataset.name),
-        "model.name": (entry["model"]["name"], suite.model.name),
-        "model.parameters": (entry["model"]["parameters"], suite.model.parameters),
+        return Line("suite", "mismatch", f"its protocol is none of ours ({error.errors()[0]['msg']})")
+    detectors = {part.title: part.name for part in suite.detectors}
+    known: dict[str, tuple[Any, Any]] = {
+        "suite.name": (entry.suite.name, suite.name),
+        "suite.limit": (entry.suite.limit, suite.limit),
+        "seed": (entry.seed, suite.seed),
+        "dataset.name": (entry.dataset.name, suite.dataset.name),
+        "model.name": (entry.model.name, suite.model.name),
+        "model.parameters": (entry.model.parameters, suite.model.parameters),
         "protocol": (protocol, next((p for p in suite.protocols if p.name == protocol.name), None)),
         "statistics": (statistics, suite.statistics.model_copy(update={"comparisons": []})),
-        "attacks": (list(entry["attacks"]), [part.title for part in suite.attacks]),
-        "detector.name": (
-            entry["detector"]["name"],
-            next((p.name for p in suite.detectors if p.title == entry["detector"]["label"]), None),
-        ),
+        "attacks": (list(entry.attacks), [part.title for part in suite.attacks]),
+        "detector.name": (entry.detector.name, detectors.get(entry.label)),
     }
-    wrong = [name for name, (stated, own) in claims.items() if stated != own]
-    if wrong:
-        return None, [Line("suite", "mismatch", f"{', '.join(wrong)} differ from suite.json beside the entries")]
-    return suite, [Line("suite", "match", f"{suite.name}, {len(claims)} settings as in suite.json")]
+    return settings(suite, known)

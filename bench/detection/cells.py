@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..core.arrays import EVERY, Floats
+from ..core.arrays import Floats
 from ..stats.inference import bootstrap_auroc, holm, interval, paired_p, pool_splits, resample_counts, verdict
-from ..stats.metrics import Ties, lee_metrics, summary
-from .suite import Statistics
-
-Pair = tuple[str, str]
+from ..stats.metrics import Ties, summary
+from .scores import Place, by_kind, rows_of_frame
+from .suite import AnyProtocol, Pair, Statistics
 
 #: The place in a run's sets of gates of a detector that uses none.
 NO_GATES = -1
@@ -46,100 +45,128 @@ def _counts(seed: int, split: int, units: int, resamples: int) -> npt.NDArray[np
     return resample_counts(units, resamples, np.random.default_rng((seed, split, units, 13)))
 
 
-def _bootstrap(
-    positive: pd.DataFrame, negative: pd.DataFrame, split: int, ties: Ties, options: Statistics, seed: int
-) -> Floats:
-    images = np.union1d(positive["image"], negative["image"])
-    counts = _counts(seed, split, len(images), options.resamples)
-    units = [np.searchsorted(images, side["image"]).astype(np.int64) for side in (positive, negative)]
-    return bootstrap_auroc(
-        positive["score"].to_numpy(), units[0], negative["score"].to_numpy(), units[1], counts, ties=ties
-    )
-
-
 def _mixed(samples: Floats) -> Floats:
     """The interval's samples: a mixture of the replicates, the same mixture for every detector."""
     return pool_splits(list(samples), np.random.default_rng(17)) if len(samples) > 1 else samples[0]
 
 
+@dataclass(frozen=True)
+class _Replicate:
+    """One repetition of a cell: its metrics, and bootstrap samples of its AUROC and of that on mere noise."""
+
+    place: Place
+    metrics: dict[str, float]
+    samples: Floats
+    noise: float | None
+    noise_samples: Floats | None
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How cells are measured: ties, intervals, the seed of their resamples, and a protocol's further metrics."""
+
+    ties: Ties
+    options: Statistics
+    seed: int
+    further: Callable[[Floats, Floats], dict[str, float]] | None = None
+
+    @classmethod
+    def of(cls, protocol: AnyProtocol, options: Statistics, seed: int) -> Measuring:
+        return cls(protocol.ties, options, seed, protocol.further_metrics)
+
+
 def measure(
-    scores: pd.DataFrame,
-    fits: Sequence[Mapping[str, Any]],
-    attacks: Sequence[str],
-    *,
-    ties: Ties,
-    options: Statistics,
-    seed: int,
-    lee: bool = False,
+    scores: pd.DataFrame, fits: Sequence[Mapping[str, Any]], attacks: Sequence[str], how: Measuring
 ) -> tuple[list[dict[str, Any]], Samples]:
     """One record for each fit-on x test-on pair, a cell that could not be run included with its reason."""
-    if "gate" not in scores:
-        scores = scores.assign(gate=0)
-    groups = (
-        dict(tuple(scores.groupby(["fit_on", "test_on", "gate", "split"], sort=False, observed=True)))
-        if len(scores)
-        else {}
-    )
+    columns = scores["image"].to_numpy(), scores["score"].to_numpy()
+    groups = {key: (columns[0][rows], columns[1][rows]) for key, rows in rows_of_frame(scores).items()}
     cells: list[dict[str, Any]] = []
     samples: Samples = {}
-    for fit_on, test_on in product(attacks, attacks):
-        records = [record for record in fits if record["fit_on"] == fit_on]
-        found: list[dict[str, float]] = []
-        drawn: list[Floats] = []
-        noise: list[float] = []
-        noise_drawn: list[Floats] = []
-        evaluated: list[int] = []
-        places: list[tuple[int, int]] = []
-        for record in records:
-            gate, split = int(record.get("gate", 0)), int(record["split"])
-            own = groups.get((fit_on, test_on, gate, split))
-            rows = with_shared(own, groups.get((fit_on, EVERY, gate, split)))
-            kinds = {} if rows is None else dict(iter(rows.groupby("kind", sort=False, observed=True)))
-            positive = kinds.get("adversarial")
-            evaluated.append(0 if positive is None else len(positive))
-            if positive is None or positive.empty:
-                continue
-            negative = pd.concat([kinds[kind] for kind in ("clean", "noisy") if kind in kinds])
-            sides = positive["score"].to_numpy(), negative["score"].to_numpy()
-            found.append(summary(*sides, ties=ties))
-            places.append((gate, split))
-            if lee:
-                found[-1] |= {f"lee_{name}": value for name, value in lee_metrics(*sides).items()}
-            drawn.append(_bootstrap(positive, negative, split, ties, options, seed))
-            if "noise" in kinds:
-                noise.append(summary(kinds["noise"]["score"].to_numpy(), sides[1], ties=ties)["auroc"])
-                if fit_on == test_on:
-                    noise_drawn.append(_bootstrap(kinds["noise"], negative, split, ties, options, seed))
-        cell: dict[str, Any] = {
-            "fit_on": fit_on,
-            "test_on": test_on,
-            "seen": fit_on == test_on,
-            "n_fit": [int(record["n_fit"]) for record in records],
-            "n": evaluated,
-            "candidates": [int(record["candidate"]) for record in records],
-            "remark": _remark(records, evaluated),
-        }
-        names = found[0] if found else {"auroc": 0.0, "aupr": 0.0, "fpr95": 0.0, "accuracy": 0.0}
-        cell |= {name: float(np.mean([f[name] for f in found])) if found else None for name in names}
-        if drawn:
-            samples[fit_on, test_on] = Replicates(tuple(places), np.array([f["auroc"] for f in found]), np.stack(drawn))
-        cell["low"], cell["high"] = interval(_mixed(np.stack(drawn)), options.level) if drawn else (None, None)
-        ran = pd.DataFrame(places, columns=["gate", "split"]).assign(auroc=[f["auroc"] for f in found])
-        for name in ("split", "gate"):
-            means = ran.groupby(name)["auroc"].mean()
-            cell[f"{name}_sd"] = float(means.std()) if len(means) > 1 else None
-        cell["noise_auroc"] = float(np.mean(noise)) if noise else None
-        if noise_drawn:
-            cell["noise_low"], cell["noise_high"] = interval(_mixed(np.stack(noise_drawn)), options.level)
-        cells.append(cell)
+    for pair in product(attacks, attacks):
+        records = [record for record in fits if record["fit_on"] == pair[0]]
+        places = [(int(record.get("gate", 0)), int(record["split"])) for record in records]
+        kinds = [by_kind(groups, pair, place) for place in places]
+        replicates = [_replicate(pair, place, by, how) for place, by in zip(places, kinds, strict=True) if by]
+        evaluated = [len(by["adversarial"][0]) if by else 0 for by in kinds]
+        cells.append(_cell_of(pair, records, evaluated, replicates, how.options))
+        if replicates:
+            values = np.array([replicate.metrics["auroc"] for replicate in replicates])
+            rows = np.stack([replicate.samples for replicate in replicates])
+            samples[pair] = Replicates(tuple(replicate.place for replicate in replicates), values, rows)
     return cells, samples
 
 
-def with_shared(own: pd.DataFrame | None, shared: pd.DataFrame | None) -> pd.DataFrame | None:
-    """A column's rows, with the clean images that it shares with others where it has none of its own."""
-    if own is None or shared is None or (own["kind"] == "clean").any():
-        return own
-    return pd.concat([own, shared])
+#: Images with their scores.
+_Side = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+
+def _replicate(pair: Pair, place: Place, kinds: Mapping[str, _Side], how: Measuring) -> _Replicate:
+    positive = kinds["adversarial"]
+    clean: list[_Side] = [kinds[kind] for kind in ("clean", "noisy") if kind in kinds]
+    negative = np.concatenate([images for images, _ in clean]), np.concatenate([scores for _, scores in clean])
+    metrics = summary(positive[1], negative[1], ties=how.ties)
+    metrics |= how.further(positive[1], negative[1]) if how.further else {}
+    samples = _bootstrap(positive, negative, place[1], how)
+    if "noise" not in kinds:
+        return _Replicate(place, metrics, samples, None, None)
+    noise = summary(kinds["noise"][1], negative[1], ties=how.ties)["auroc"]
+    drawn = _bootstrap(kinds["noise"], negative, place[1], how) if pair[0] == pair[1] else None
+    return _Replicate(place, metrics, samples, noise, drawn)
+
+
+def _bootstrap(positive: _Side, negative: _Side, split: int, how: Measuring) -> Floats:
+    images = np.union1d(positive[0], negative[0])
+    counts = _counts(how.seed, split, len(images), how.options.resamples)
+    units = [np.searchsorted(images, side[0]).astype(np.int64) for side in (positive, negative)]
+    return bootstrap_auroc(positive[1], units[0], negative[1], units[1], counts, ties=how.ties)
+
+
+def _cell_of(
+    pair: Pair,
+    records: Sequence[Mapping[str, Any]],
+    evaluated: Sequence[int],
+    replicates: Sequence[_Replicate],
+    options: Statistics,
+) -> dict[str, Any]:
+    cell: dict[str, Any] = {
+        "fit_on": pair[0],
+        "test_on": pair[1],
+        "seen": pair[0] == pair[1],
+        "n_fit": [int(record["n_fit"]) for record in records],
+        "n": list(evaluated),
+        "candidates": [int(record["candidate"]) for record in records],
+        "remark": _remark(records, evaluated),
+    }
+    if not replicates:
+        return cell | dict.fromkeys(NOTHING)
+    cell |= {n: float(np.mean([r.metrics[n] for r in replicates])) for n in replicates[0].metrics}
+    cell["low"], cell["high"] = interval(_mixed(np.stack([r.samples for r in replicates])), options.level)
+    for name, of in (("split", 1), ("gate", 0)):
+        cell[f"{name}_sd"] = _deviation([r.place[of] for r in replicates], [r.metrics["auroc"] for r in replicates])
+    noise = [r.noise for r in replicates if r.noise is not None]
+    cell["noise_auroc"] = float(np.mean(noise)) if noise else None
+    drawn = [r.noise_samples for r in replicates if r.noise_samples is not None]
+    if drawn:
+        cell["noise_low"], cell["noise_high"] = interval(_mixed(np.stack(drawn)), options.level)
+    return cell
+
+
+#: Figures that a cell without a replicate has none of, in their order.
+NOTHING = ("auroc", "aupr", "fpr95", "accuracy", "low", "high", "split_sd", "gate_sd", "noise_auroc")
+
+
+def empty_cell(pair: Pair, reason: str) -> dict[str, Any]:
+    """A cell of a detector that could not be run."""
+    nothing = {name: None for name in NOTHING if name != "gate_sd"}
+    head = {"fit_on": pair[0], "test_on": pair[1], "seen": pair[0] == pair[1]}
+    return head | {"n_fit": [], "n": [], "candidates": [], "remark": reason} | nothing
+
+
+def _deviation(groups: Sequence[int], values: Sequence[float]) -> float | None:
+    """Standard deviation of the groups' means; None where there is one."""
+    means = pd.Series(values).groupby(list(groups)).mean()
+    return float(means.std()) if len(means) > 1 else None
 
 
 def _remark(records: Sequence[Mapping[str, Any]], evaluated: Sequence[int]) -> str:

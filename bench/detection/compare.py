@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from ..core.arrays import Float64
 from ..core.errors import UserError
-from .cells import Pair, Samples, adjust, compare, measure
+from .cells import Measuring, Samples, adjust, compare, measure
 from .entry import Entry, read_entries, read_scores, replicates
+from .protocol import fit_record
 from .scores import mean_roc, seen_sides
-from .suite import Statistics
+from .suite import PROTOCOL, Pair, Statistics
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Compared:
 
     @property
     def attacks(self) -> list[str]:
-        return [attack for attack in self.entries[0]["attacks"] if attack in self.entries[1]["attacks"]]
+        return [attack for attack in self.entries[0].attacks if attack in self.entries[1].attacks]
 
     @property
     def furthest(self) -> str:
@@ -67,6 +69,17 @@ class Compared:
         return first, second
 
 
+def paired(first: str, second: str, results: str | Path = "subnetbench-results/digits") -> pd.DataFrame:
+    """Paired differences of two detectors of a results folder, cell by cell, from their stored scores.
+
+    One row a protocol and cell: fit_on, test_on, the ``difference`` of AUROCs in [-1, 1] (first minus second) with its
+    interval ``low``, ``high``, ``p`` and, after Holm's correction over a protocol, ``p_holm`` and the ``verdict``.
+    Raises UserError where one of the labels has no entry.
+    """
+    compared = compare_detectors(Path(results), first, second)
+    return pd.DataFrame([{"protocol": c.protocol, **record} for c in compared for record in c.records])
+
+
 def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
     """For each protocol the cells of both, their scores beside them.
 
@@ -75,48 +88,56 @@ def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
     if first == second:
         raise UserError(f"{first!r} was given twice, and a detector does not differ from itself; name another one.")
     entries = read_entries(folder)
-    suites = sorted({entry["suite"]["name"] for entry in entries})
+    suites = sorted({entry.suite.name for entry in entries})
     if len(suites) > 1:
         raise UserError(
             f"{folder} holds several suites ({', '.join(suites)}); give the folder of one of them with --results."
         )
-    labels = sorted({entry["detector"]["label"] for entry in entries})
+    labels = sorted({entry.label for entry in entries})
     for label in (first, second):
         if label not in labels:
             raise UserError(f"There is no entry for {label!r} under {folder}; there are {', '.join(labels)}.")
     return [
         _compared(folder, entries, protocol, (first, second))
-        for protocol in dict.fromkeys(entry["protocol"]["name"] for entry in entries)
+        for protocol in dict.fromkeys(entry.protocol_name for entry in entries)
     ]
+
+
+def measuring(entry: Entry) -> Measuring:
+    """How an entry's cells were measured; a protocol of another package has no further metrics."""
+    options = Statistics(resamples=entry.statistics.resamples, level=entry.statistics.level)
+    try:
+        return Measuring.of(PROTOCOL.validate_python(entry.protocol), options, entry.seed)
+    except ValidationError:
+        return Measuring(entry.ties, options, entry.seed)
 
 
 def _compared(folder: Path, entries: list[Entry], protocol: str, labels: tuple[str, str]) -> Compared:
     pair = (_entry(entries, protocol, labels[0]), _entry(entries, protocol, labels[1]))
-    options = Statistics(**pair[0]["statistics"])
-    attacks = list(pair[0]["attacks"])
+    attacks = list(pair[0].attacks)
     samples: list[Samples] = []
     values: list[dict[Pair, float]] = []
     frames: list[pd.DataFrame] = []
+    how = measuring(pair[0])
     for entry in pair:
         scores = read_scores(folder, entry)
         fits = [
-            {"fit_on": c["fit_on"], "gate": gate, "split": split, "n_fit": 0, "candidate": 0, "remark": ""}
-            for c in entry["cells"]
-            if c["seen"]
+            fit_record(split, c.fit_on, 0) | {"gate": gate}
+            for c in entry.cells
+            if c.seen
             for gate, split in replicates(scores)
         ]
-        ties = entry["protocol"]["ties"]
-        cells, drawn = measure(scores, fits, attacks, ties=ties, options=options, seed=entry["seed"])
+        cells, drawn = measure(scores, fits, attacks, replace(measuring(entry), options=how.options))
         frames.append(scores)
         samples.append(drawn)
         values.append({(c["fit_on"], c["test_on"]): c["auroc"] for c in cells if c["auroc"] is not None})
     pairs = [(fit_on, test_on) for fit_on in attacks for test_on in attacks]
-    records = adjust(compare(samples[0], samples[1], pairs, labels, options))
+    records = adjust(compare(samples[0], samples[1], pairs, labels, how.options))
     return Compared(protocol, labels, pair, (frames[0], frames[1]), (values[0], values[1]), records)
 
 
 def _entry(entries: list[Entry], protocol: str, label: str) -> Entry:
     for entry in entries:
-        if entry["protocol"]["name"] == protocol and entry["detector"]["label"] == label:
+        if entry.protocol_name == protocol and entry.label == label:
             return entry
     raise UserError(f"There is no entry for {label!r} under protocol {protocol}; run its suite again.")

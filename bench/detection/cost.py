@@ -9,9 +9,9 @@ import pandas as pd
 
 from ..harness.tables import percent
 from .entry import Entry
-from .rows import _head, _sorted
+from .rows import head_of, sorted_frame
 
-NOTE = (
+TIME_NOTE = (
     "Of the machine that made the entries. What several stages need (features of clean images, say) is counted in the "
     "first that asked for it. Memory is all that the process held at its highest."
 )
@@ -20,14 +20,14 @@ NOTE = (
 def timing(entries: Sequence[Entry]) -> pd.DataFrame:
     """One row a stage of each suite, and its sum without the training of the net, which weights that ship save."""
     rows: list[dict[str, str]] = []
-    for suite in dict.fromkeys(entry["suite"]["name"] for entry in entries):
-        own = [entry for entry in entries if entry["suite"]["name"] == suite]
+    for suite in dict.fromkeys(entry.suite.name for entry in entries):
+        own = [entry for entry in entries if entry.suite.name == suite]
         stages = list(_stages(own))
-        if not any(entry["cost"].get("seconds") for entry in own):
+        if not any(entry.cost.seconds for entry in own):
             continue  # of a version that did not tell
         total = sum(seconds for _, seconds, _ in stages)
         peaks = [peak for _, _, peak in stages if peak]
-        minutes = (own[0]["model"].get("weights") or {}).get("train_minutes")
+        minutes = (own[0].model.weights or {}).get("train_minutes")
         if minutes:
             rows.append(_row(suite, "train the net (not in the sum)", 60 * float(minutes), None))
         rows += [_row(suite, *stage) for stage in stages]
@@ -36,25 +36,25 @@ def timing(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def _stages(entries: Sequence[Entry]) -> Iterator[tuple[str, float, float | None]]:
-    for title, attack in entries[0]["attacks"].items():
-        yield f"attack {attack['images']} images with {title}", attack["seconds_per_image"] * attack["images"], None
-    sets = {one["fingerprint"]: one for entry in entries for one in (entry["subnets"] or {}).get("sets", ())}
+    for title, attack in entries[0].attacks.items():
+        yield f"attack {attack.images} images with {title}", attack.seconds_per_image * attack.images, None
+    sets = {one.fingerprint: one for entry in entries if entry.subnets for one in entry.subnets.sets}
     if sets:
-        peaks = [one["peak_mb"] for one in sets.values() if one.get("peak_mb")]
+        peaks = [one.peak_mb for one in sets.values() if one.peak_mb]
         count = f"{len(sets)} sets" if len(sets) > 1 else "one set"
-        yield f"learn {count} of gates", sum(one["seconds"] for one in sets.values()), max(peaks, default=None)
+        yield f"learn {count} of gates", sum(one.seconds for one in sets.values()), max(peaks, default=None)
     for entry in entries:
-        cost = entry["cost"]
-        if "seconds" in cost:
-            title = f"score, fit and evaluate {entry['detector']['label']}, {entry['protocol']['name']}"
-            yield title, cost["seconds"], cost.get("peak_mb")
+        cost = entry.cost
+        if cost.seconds is not None:
+            title = f"score, fit and evaluate {entry.label}, {entry.protocol_name}"
+            yield title, cost.seconds, cost.peak_mb
 
 
 def _row(suite: str, stage: str, seconds: float, peak: Any) -> dict[str, str]:
     return {"suite": suite, "stage": stage, "seconds": f"{seconds:.1f}", "peak MB": f"{peak:.0f}" if peak else ""}
 
 
-_STRENGTH_NOTE = (
+STRENGTH_NOTE = (
     "Success: share of the correctly named images that the attack turns, re-verified in float32. Norms and margin "
     "(largest other logit minus the true one): medians over successes, pixels in [0, 1]. 8-bit: share of successes "
     "that survive rounding to 8 bits."
@@ -64,24 +64,24 @@ _STRENGTH_NOTE = (
 def strength(entries: Sequence[Entry]) -> pd.DataFrame:
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in entries:
-        for label, a in entry["attacks"].items():
+        for label, a in entry.attacks.items():
             parameters = ", ".join(
-                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in a["parameters"].items()
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in a.parameters.items()
             )
-            rows[entry["suite"]["name"], label] = {
-                "dataset": entry["dataset"]["name"],
-                "net": entry["model"]["name"],
+            rows[entry.suite.name, label] = {
+                "dataset": entry.dataset.name,
+                "net": entry.model.name,
                 "attack": label,
-                "library": f"{a['library']} {a['version']}",
+                "library": f"{a.library} {a.version}",
                 "parameters": parameters,
-                "threat": a["threat"],
-                "n": str(a["clean_correct"]),
-                "success %": percent(a["successes"] / a["clean_correct"] if a["clean_correct"] else None),
-                "L2": _short(a["l2_median"]),
-                "Linf": _short(a["linf_median"]),
-                "margin": _short(a["margin_median"]),
-                "8-bit %": percent(a["survives_8bit"]),
-                "ms an image": f"{1000 * a['seconds_per_image']:.1f}",
+                "threat": a.threat,
+                "n": str(a.clean_correct),
+                "success %": percent(a.successes / a.clean_correct if a.clean_correct else None),
+                "L2": _short(a.l2_median),
+                "Linf": _short(a.linf_median),
+                "margin": _short(a.margin_median),
+                "8-bit %": percent(a.survives_8bit),
+                "ms an image": f"{1000 * a.seconds_per_image:.1f}",
             }
     return pd.DataFrame(rows.values())
 
@@ -90,7 +90,7 @@ def _short(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
-_COST_NOTE = (
+COST_NOTE = (
     "For each image scored, beyond the one pass through the net that all detectors share: milliseconds, forward and "
     "backward passes, all candidates together. Times are of the machine that made the entries."
 )
@@ -99,17 +99,17 @@ _COST_NOTE = (
 def cost(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
-        c = entry["cost"]
-        if "seconds_per_image" not in c:
+        c = entry.cost
+        if c.seconds_per_image is None:
             continue
         rows.append(
-            _head(entry)
+            head_of(entry)
             | {
-                "candidates": str(c["candidates"]),
-                "ms an image": f"{1000 * c['seconds_per_image']:.2f}",
-                "forward": f"{c['forward_per_image']:.1f}",
-                "backward": f"{c['backward_per_image']:.1f}",
-                "notes": entry["detector"]["notes"],
+                "candidates": str(c.candidates),
+                "ms an image": f"{1000 * c.seconds_per_image:.2f}",
+                "forward": f"{c.forward_per_image:.1f}",
+                "backward": f"{c.backward_per_image:.1f}",
+                "notes": entry.detector.notes,
             }
         )
-    return _sorted(rows)
+    return sorted_frame(rows)

@@ -1,19 +1,127 @@
-"""What an entry says of its attacks."""
+"""An entry of a run: everything that the figures of one detector under one protocol rest on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 
-def _empty_cell(fit_on: str, test_on: str, reason: str) -> dict[str, Any]:
-    nothing = dict.fromkeys(("auroc", "aupr", "fpr95", "accuracy", "low", "high", "split_sd", "noise_auroc"))
-    return {
-        "fit_on": fit_on,
-        "test_on": test_on,
-        "seen": fit_on == test_on,
-        "n_fit": [],
-        "n": [],
-        "candidates": [],
-        "remark": reason,
-        **nothing,
-    }
+from ..core import registry
+from ..core.store import Meta
+from ..core.versions import versions
+from ..harness.entry import SCHEMA, SuiteNote
+from .attacked import Attacked
+from .entry import (
+    AttackNote,
+    Cell,
+    CostNote,
+    DetectorNote,
+    Entry,
+    GatesNote,
+    ImagesNote,
+    ModelNote,
+    StatisticsNote,
+    SubnetsNote,
+)
+from .scoring import Scoring
+from .suite import AnyProtocol, AttackPart, DetectorPart
+
+
+class Describer:
+    """Entries of one suite; the attacks, which all of them share, are described once."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self._scoring = scoring
+        self._attacks: dict[str, AttackNote] = {}
+
+    def entry(self, part: DetectorPart, protocol: AnyProtocol, cells: Sequence[dict[str, Any]], cost: Meta) -> Entry:
+        scoring, suite = self._scoring, self._scoring.suite
+        setup, trained = scoring.setup, scoring.setup.trained
+        dataset = setup.dataset
+        if not self._attacks:
+            self._attacks = {p.title: describe_attack(scoring.attacked, p) for p in suite.attacks}
+        return Entry(
+            schema_=SCHEMA,
+            suite=SuiteNote(name=suite.name, title=suite.title, limit=suite.limit),
+            dataset=ImagesNote(
+                name=suite.dataset.name,
+                note=dataset.note,
+                sha256=dataset.content_hash,
+                train_images=len(setup.train_split),
+                attacked_images=len(setup.test),
+            ),
+            model=ModelNote(
+                name=suite.model.name,
+                parameters=suite.model.parameters,
+                sha256=trained.sha256,
+                accuracy=trained.accuracy,
+                weights=trained.weights,
+            ),
+            protocol=protocol.model_dump(),
+            detector=self._detector(part, protocol, str(cost.get("notes", ""))),
+            attacks=self._attacks,
+            subnets=self._subnets(part),
+            seed=suite.seed,
+            statistics=StatisticsNote(resamples=suite.statistics.resamples, level=suite.statistics.level),
+            cells=[Cell(**cell) for cell in cells],
+            cost=CostNote(**{name: value for name, value in cost.items() if name != "notes"}),
+            versions=dict(versions()),
+        )
+
+    def _detector(self, part: DetectorPart, protocol: AnyProtocol, notes: str) -> DetectorNote:
+        info = registry.detectors.get(part.name).info
+        return DetectorNote(
+            label=part.title,
+            name=part.name,
+            control=info.control,
+            title=info.title,
+            year=info.year,
+            url=info.url,
+            needs=list(info.needs),
+            formula=info.formula,
+            candidates=self._scoring.candidates(part, protocol),
+            notes=notes,
+        )
+
+    def _subnets(self, part: DetectorPart) -> SubnetsNote | None:
+        """The sets of gates that an entry rests on; None for a detector without subnets."""
+        scoring = self._scoring
+        if not scoring.needs_gates(part):
+            return None
+        options = scoring.gates.options
+        sets = [scoring.gates.sets[place] for place in scoring.gate_places(part)]
+        notes = [
+            GatesNote(seed=s.seed, fingerprint=s.fingerprint, seconds=s.meta["seconds"], peak_mb=s.meta.get("peak_mb"))
+            for s in sets
+        ]
+        return SubnetsNote(options=options.model_dump() if options else {}, sets=notes)
+
+
+def describe_attack(attacked: Attacked, part: AttackPart) -> AttackNote:
+    """The attack's configuration and what verification in float32 found."""
+    attack, facts = attacked.attacks[part.title], attacked.strength(part)
+    correct = facts["clean_correct"].astype(bool)
+    good = facts["success"].astype(bool) & correct
+
+    def median(name: str) -> float | None:
+        return float(np.median(facts[name][good])) if good.any() else None
+
+    return AttackNote(
+        name=part.name,
+        library=attack.info.library,
+        version=attack.info.version,
+        preset=part.preset,
+        parameters=attack.parameters,
+        threat=attack.info.threat,
+        norm=attack.info.norm,
+        images=len(correct),
+        images_sha256=attacked.images_sha256(part),
+        clean_correct=int(correct.sum()),
+        successes=int(good.sum()),
+        seconds_per_image=attacked.seconds(part),
+        l2_median=median("l2"),
+        linf_median=median("linf"),
+        margin_median=median("margin"),
+        survives_8bit=float(facts["survives_8bit"][good].mean()) if good.any() else None,
+    )

@@ -1,107 +1,262 @@
-"""Results on disk: a reviewable JSON a detector and protocol, with the scores of every image beside it."""
+"""The detection track's entry: one detector under one protocol, and the scores of every image beside it."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import pandas as pd
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from ..core.errors import UserError
-from ..core.files import read_json, write_bytes, write_json
-
-SCHEMA = 1
-Entry = dict[str, Any]
-
-_REQUIRED = (
-    "schema",
-    "suite",
-    "protocol",
-    "dataset",
-    "model",
-    "detector",
-    "attacks",
-    "seed",
-    "cells",
-    "versions",
-    "scores",
-)
+from ..harness import entry as entries_of
+from ..harness.entry import Count, DatasetNote, Form, Positive, Share, Shown
+from ..harness.scores import read_frame
+from ..stats.metrics import Ties
+from .suite import Pair
 
 
-#: Columns of a cell that a reader looks for first.
-_FIRST = ("fit_on", "test_on", "seen", "auroc", "low", "high")
+class ImagesNote(DatasetNote):
+    train_images: Count
+    attacked_images: Count
 
 
-def write_entry(folder: Path, entry: Entry, scores: pd.DataFrame) -> Path:
-    """``entries/<protocol>/<label>.json`` and ``scores/<protocol>/<label>.parquet``, tied by a sha256."""
-    protocol, label = entry["protocol"]["name"], entry["detector"]["label"]
-    blob = _parquet(scores)
-    table: Path = folder / "scores" / protocol / f"{label}.parquet"
-    write_bytes(table, blob)
-    entry["scores"] = {"file": table.relative_to(folder).as_posix(), "sha256": hashlib.sha256(blob).hexdigest()}
-    path: Path = folder / "entries" / protocol / f"{label}.json"
-    write_json(path, entry)
-    return path
+class ModelNote(Form):
+    name: Shown
+    parameters: dict[str, Any]
+    sha256: str
+    accuracy: Share
+    weights: dict[str, Any] | None = None
 
 
-def _parquet(scores: pd.DataFrame) -> bytes:
-    """No value changes: float32 is taken where it holds every score exactly."""
-    types: dict[str, Any] = {"fit_on": "category", "test_on": "category", "kind": "category"}
-    if (scores["score"].astype("float32").astype("float64") == scores["score"]).all():
-        types["score"] = "float32"
-    plain = [name for name in scores.columns if name != "score"]
-    blob: bytes = scores.astype(types).to_parquet(
-        None, index=False, compression="zstd", use_dictionary=plain, column_encoding={"score": "BYTE_STREAM_SPLIT"}
+class DetectorNote(Form):
+    label: Shown
+    name: Shown
+    control: bool
+    title: str
+    year: int = Field(ge=1900, le=2200)
+    url: str = ""
+    needs: list[Shown]
+    formula: str
+    candidates: list[dict[str, Any]] = Field(default_factory=list)
+    notes: str = ""
+
+
+class AttackNote(Form):
+    """An attack's configuration and what verification in float32 found; norms in pixels, medians over successes."""
+
+    name: Shown
+    library: str
+    version: str
+    preset: str
+    parameters: dict[str, Any]
+    threat: str
+    norm: str
+    images: Count = 0
+    images_sha256: str | None = None
+    clean_correct: Count
+    successes: Count
+    seconds_per_image: Positive
+    l2_median: Positive | None
+    linf_median: Positive | None
+    margin_median: float | None
+    survives_8bit: Share | None
+
+    @model_validator(mode="after")
+    def _possible(self) -> AttackNote:
+        if self.successes > self.clean_correct:
+            raise ValueError(f"{self.successes} successes on {self.clean_correct} images cannot be")
+        return self
+
+
+class GatesNote(Form):
+    """One of the sets of gates that an entry rests on."""
+
+    seed: int
+    fingerprint: str
+    seconds: float
+    peak_mb: float | None = None
+
+
+class SubnetsNote(Form):
+    options: dict[str, Any]
+    sets: list[GatesNote] = Field(default_factory=list)
+
+
+class StatisticsNote(Form):
+    resamples: Count = 0
+    level: float = Field(gt=0, lt=1)
+
+
+class Cell(Form):
+    """One fit-on x test-on pair; figures are means over replicates, None where it could not be run."""
+
+    accuracy: Share | None = None
+    aupr: Share | None = None
+    auroc: Share | None
+    candidates: list[int] = Field(default_factory=list)
+    fit_on: str
+    fpr95: Share | None
+    gate_sd: Positive | None = None
+    high: Share | None
+    lee_auin: float | None = None
+    lee_auout: float | None = None
+    lee_auroc: float | None = None
+    lee_dtacc: float | None = None
+    lee_tnr95: float | None = None
+    low: Share | None
+    n: list[Count]
+    n_fit: list[Count]
+    noise_auroc: Share | None = None
+    noise_high: Share | None = None
+    noise_low: Share | None = None
+    remark: str
+    seen: bool
+    split_sd: Positive | None = None
+    test_on: str
+
+    @property
+    def pair(self) -> Pair:
+        return self.fit_on, self.test_on
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Cell:
+        if self.seen != (self.fit_on == self.test_on):
+            raise ValueError(f"seen cannot be {str(self.seen).lower()} here")
+        if len({self.auroc is None, self.low is None, self.high is None, self.fpr95 is None}) > 1:
+            raise ValueError("auroc, low, high and fpr95 stand or lack together")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"the interval from {self.low} to {self.high} is upside down")
+        return self
+
+
+class CostNote(Form):
+    """An image's mean cost in seconds and passes, and the seconds and highest memory of all."""
+
+    backward_per_image: float | None = None
+    candidates: int | None = None
+    forward_per_image: float | None = None
+    peak_mb: float | None = None
+    seconds: float | None = None
+    seconds_per_image: Positive | None = None
+
+
+_NAME: TypeAdapter[str] = TypeAdapter(Shown)
+
+
+def _protocol(options: dict[str, Any]) -> dict[str, Any]:
+    if options.get("ties") not in ("half", "pessimistic"):
+        raise ValueError("ties must be half or pessimistic")
+    _NAME.validate_python(options.get("name"))
+    return options
+
+
+class Entry(entries_of.Entry):
+    """One detector under one protocol on one suite's attacks."""
+
+    home: ClassVar[str] = "entries"
+    written_order: ClassVar[tuple[str, ...]] = (
+        *("suite", "dataset", "model", "protocol", "detector", "attacks", "subnets", "seed", "statistics", "cells"),
+        *("cost", "versions", "scores", "supersedes"),
     )
-    return blob
 
+    dataset: ImagesNote
+    model: ModelNote
+    protocol: Annotated[dict[str, Any], AfterValidator(_protocol)]
+    detector: DetectorNote
+    attacks: dict[Shown, AttackNote] = Field(min_length=1)
+    subnets: SubnetsNote | None = None
+    statistics: StatisticsNote
+    cells: list[Cell] = Field(min_length=1)
+    cost: CostNote
 
-def read_entry(path: Path) -> Entry:
-    entry = read_json(path)
-    if not isinstance(entry, dict) or any(key not in entry for key in _REQUIRED):
-        raise UserError(f"{path} is no entry: it lacks some of {', '.join(_REQUIRED)}; run its suite again.")
-    if entry["schema"] != SCHEMA:
-        raise UserError(
-            f"The entry {path} has schema {entry['schema']}, this version reads {SCHEMA}; run its suite again."
+    @model_validator(mode="after")
+    def _cells_are_of_attacks(self) -> Entry:
+        pairs = [cell.pair for cell in self.cells]
+        for pair in pairs:
+            if not set(pair) <= self.attacks.keys():
+                raise ValueError(f"a cell names the attacks {pair}, which the entry does not describe")
+        twice = {pair for pair in pairs if pairs.count(pair) > 1} if len(set(pairs)) < len(pairs) else set()
+        if twice:
+            raise ValueError(f"the cell {min(twice)} stands there twice")
+        return self
+
+    @property
+    def protocol_name(self) -> str:
+        return str(self.protocol["name"])
+
+    @property
+    def ties(self) -> Ties:
+        ties: Ties = self.protocol["ties"]
+        return ties
+
+    @property
+    def label(self) -> str:
+        return self.detector.label
+
+    @property
+    def place(self) -> str:
+        return f"{self.protocol_name}/{self.label}"
+
+    @property
+    def scores_file(self) -> str:
+        return f"scores/{self.place}.parquet"
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return self.suite.name, self.protocol_name, self.label
+
+    @property
+    def title(self) -> str:
+        return f"{self.label!r} of suite {self.suite.name!r}, protocol {self.protocol_name!r},"
+
+    @property
+    def net(self) -> str:
+        """The model's name with its parameters, which tell two nets of one family apart."""
+        shown = [f"{key}={value}" for key, value in sorted(self.model.parameters.items()) if key != "weights"]
+        return f"{self.model.name} ({', '.join(shown)})" if shown else self.model.name
+
+    def by_pair(self) -> dict[Pair, Cell]:
+        return {cell.pair: cell for cell in self.cells}
+
+    @classmethod
+    def packed(cls, scores: pd.DataFrame) -> bytes:
+        """No value changes: float32 is taken where it holds every score exactly."""
+        types: dict[str, Any] = {"fit_on": "category", "test_on": "category", "kind": "category"}
+        if (scores["score"].astype("float32").astype("float64") == scores["score"]).all():
+            types["score"] = "float32"
+        plain = [name for name in scores.columns if name != "score"]
+        blob: bytes = scores.astype(types).to_parquet(
+            None, index=False, compression="zstd", use_dictionary=plain, column_encoding={"score": "BYTE_STREAM_SPLIT"}
         )
-    return entry
+        return blob
+
+    @classmethod
+    def unpacked(cls, scores: pd.DataFrame) -> pd.DataFrame:
+        """Plain columns; scores of before there were sets of gates are of the first."""
+        if "gate" not in scores:
+            scores = scores.assign(gate=0)[["gate", *scores.columns]]
+        return scores.astype({"fit_on": "str", "test_on": "str", "kind": "str", "score": "float64"})
 
 
 def read_entries(folder: Path) -> list[Entry]:
-    """All entries under a results folder, whatever depth, in a fixed order."""
-    if not folder.is_dir():
-        raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
-    paths = sorted(p for p in folder.rglob("*.json") if "entries" in p.relative_to(folder).parts[:-1])
-    if not paths:
-        raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
-    return [read_entry(path) | {"path": path} for path in paths]
+    """All detection entries below a results folder, whatever depth, in a fixed order."""
+    return entries_of.read_entries(Entry, folder)
 
 
 def read_scores(folder: Path, entry: Entry) -> pd.DataFrame:
     """The scores that an entry names; their sha256 must be the one it states."""
-    path = folder / entry["scores"]["file"]
-    if folder.resolve() not in path.resolve().parents:
-        raise UserError(
-            f"The entry for {entry['detector']['label']!r} names scores outside of {folder}; it is refused."
-        )
-    try:
-        blob = path.read_bytes()
-    except OSError:
-        raise UserError(f"The scores {path} are missing; run the suite {entry['suite']['name']!r} again.") from None
-    if hashlib.sha256(blob).hexdigest() != entry["scores"]["sha256"]:
-        raise UserError(f"The scores {path} are not those of their entry (sha256 differs); run the suite again.")
-    frame: pd.DataFrame = pd.read_parquet(path)
-    if "gate" not in frame:
-        frame.insert(0, "gate", 0)
-    return frame.astype({"fit_on": "str", "test_on": "str", "kind": "str", "score": "float64"})
+    return entry.unpacked(read_frame(folder, entry))
 
 
 def replicates(scores: pd.DataFrame) -> list[tuple[int, int]]:
     """(set of gates, split) of every repetition in a frame of scores, in order."""
-    found = scores[["gate", "split"]].drop_duplicates().sort_values(["gate", "split"])
-    return [(int(gate), int(split)) for gate, split in found.itertuples(index=False)]
+    places = scores[["gate", "split"]].drop_duplicates().sort_values(["gate", "split"])
+    return [(int(gate), int(split)) for gate, split in places.itertuples(index=False)]
+
+
+#: Columns of a cell that a reader looks for first.
+_FIRST = ("fit_on", "test_on", "seen", "auroc", "low", "high")
 
 
 def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
@@ -109,27 +264,22 @@ def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
         head = {
-            "suite": entry["suite"]["name"],
-            "dataset": entry["dataset"]["name"],
-            "model": entry["model"]["name"],
-            "protocol": entry["protocol"]["name"],
-            "detector": entry["detector"]["label"],
-            "control": entry["detector"]["control"],
+            "suite": entry.suite.name,
+            "dataset": entry.dataset.name,
+            "model": entry.model.name,
+            "protocol": entry.protocol_name,
+            "detector": entry.label,
+            "control": entry.detector.control,
         }
-        for cell in entry["cells"]:
-            n_fit, n = (_mean(cell[name]) for name in ("n_fit", "n"))
-            first = {name: cell[name] for name in _FIRST}
-            rest = {k: v for k, v in sorted(cell.items()) if k not in (*_FIRST, "n_fit", "n", "candidates", "remark")}
-            rows.append(head | first | {"n_fit": n_fit, "n": n} | rest | {"remark": cell["remark"]})
+        for cell in entry.cells:
+            figures = cell.model_dump(exclude_unset=True)
+            first = {name: figures.pop(name) for name in _FIRST}
+            counts = {name: _mean(figures.pop(name)) for name in ("n_fit", "n")}
+            remark = figures.pop("remark")
+            figures.pop("candidates", None)
+            rows.append(head | first | counts | dict(sorted(figures.items())) | {"remark": remark})
     return pd.DataFrame(rows)
 
 
 def _mean(counts: Sequence[int]) -> float:
     return sum(counts) / len(counts) if counts else 0.0
-
-
-def net_of(entry: Entry) -> str:
-    """The model's name with its parameters, which tell two nets of one family apart."""
-    model = entry["model"]
-    shown = [f"{key}={value}" for key, value in sorted(model["parameters"].items()) if key != "weights"]
-    return f"{model['name']} ({', '.join(shown)})" if shown else str(model["name"])

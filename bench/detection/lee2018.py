@@ -4,14 +4,117 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
+from threadpoolctl import threadpool_limits
 
 from ..core.arrays import Floats, Ints
-from ..stats.metrics import auroc
-from .protocol import Characteristics, Kind, Material, Outcome, _Rows
-from .suite import Lee2018
+from ..core.errors import UserError
+from ..stats.metrics import auroc, lee_metrics
+from .protocol import Kind, Material, Outcome, Protocol, Rows, Table, fit_record
+
+#: Trap 15: the order of the three thirds. Trap 2: noisy images are negatives.
+TARGET: dict[Kind, int] = {"adversarial": 1, "clean": 0, "noisy": 0}
+
+
+class Lee2018(Protocol):
+    """As the code of Lee et al. 2018 does it, unshuffled, leaks included; see the protocol's documentation."""
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("clean", "adversarial", "noisy")
+
+    name: Literal["lee2018"] = "lee2018"
+    fit_share: float = Field(0.1, gt=0, lt=1)
+    batch_size: int = Field(100, ge=2, description="the last incomplete batch of kept images is dropped")
+    noise_sigma: dict[str, float] = Field(
+        {"fgsm": 0.25 / 4, "bim": 0.13 / 2, "deepfool": 0.25 / 4, "cw": 0.05 / 2},
+        description="standard deviation of the noise in normalised units; default: ResNet-34 on CIFAR-10",
+    )
+    folds: int = Field(3, ge=2)
+    minimum_fit: int = Field(500, ge=2)
+    ties: Literal["half", "pessimistic"] = "pessimistic"
+
+    def able(self, material: Material) -> list[str]:
+        return [attack for attack in material.attacks if len(self.kept(material, attack))]
+
+    def kept(self, material: Material, attack: str) -> Ints:
+        """Indices of Lee's triples: clean right, noisy right, adversarial wrong; whole batches, file order."""
+        keep = np.flatnonzero(material.clean_correct & material.noisy_correct[attack] & material.success[attack])
+        return keep[: len(keep) // self.batch_size * self.batch_size]
+
+    def sigma(self, label: str, attack: str) -> float:
+        name = label if label in self.noise_sigma else attack
+        if name not in self.noise_sigma:
+            raise UserError(
+                f"protocols.lee2018.noise_sigma has no value for the attack {label!r}; add one (normalised units)."
+            )
+        return self.noise_sigma[name]
+
+    def further_metrics(self, positive: Floats, negative: Floats) -> dict[str, float]:
+        return {f"lee_{name}": value for name, value in lee_metrics(positive, negative).items()}
+
+    def evaluate(self, material: Material, table: Table, seed: int) -> Outcome:
+        rows = Rows()
+        fits: list[dict[str, Any]] = []
+        with threadpool_limits(1):  # regressions on a few columns: threads would only wait for each other
+            for attack in material.attacks:
+                kept = self.kept(material, attack)
+                fitting = kept[: int(self.fit_share * len(kept))]
+                record = fit_record(0, attack, len(fitting) // 2)
+                fits.append(record)
+                score = self._fit(table, attack, kept, fitting, record)
+                if score is not None:
+                    self._score(rows, attack, score, record["candidate"], material, table, fitting)
+        return Outcome(rows.frame(), fits)
+
+    def _fit(
+        self, table: Table, attack: str, kept: Ints, fitting: Ints, record: dict[str, Any]
+    ) -> Callable[[Floats], Floats] | None:
+        """Fit every candidate on the first half, choose on the second; None where there are too few images."""
+        train, tune = fitting[: len(fitting) // 2], fitting[len(fitting) // 2 :]
+        if len(train) < self.folds or len(tune) == 0:
+            record["remark"] = (
+                f"{len(kept)} triples were kept, too few to fit on the first {self.fit_share:.0%} of them"
+            )
+            return None
+        if len(train) < self.minimum_fit:
+            record["remark"] = f"fitted on {len(train)} successful adversarials, fewer than {self.minimum_fit}"
+        models = [lee_regression(*_stacked(table, c, train, attack), self.folds) for c in range(table.candidates)]
+        if len(models) > 1:
+            # Trap 17: chosen on the fitted attack. Trap 18: ties count against; the first of equals wins.
+            quality = []
+            for candidate, model in enumerate(models):
+                values, is_adversarial = _stacked(table, candidate, tune, attack)
+                scores = model(values)
+                quality.append(auroc(scores[is_adversarial == 1], scores[is_adversarial == 0], ties=self.ties))
+            record["candidate"] = int(np.argmax(quality))
+        chosen: Callable[[Floats], Floats] = models[record["candidate"]]
+        return chosen
+
+    def _score(
+        self,
+        rows: Rows,
+        fit_on: str,
+        score: Callable[[Floats], Floats],
+        candidate: int,
+        material: Material,
+        table: Table,
+        fitting: Ints,
+    ) -> None:
+        """Score every attack's images behind its first tenth, without those that fitted and tuned."""
+        for test_on in material.attacks:
+            kept = self.kept(material, test_on)
+            images = np.setdiff1d(kept[int(self.fit_share * len(kept)) :], fitting)
+            if len(images) == 0:
+                continue
+            for kind in TARGET:
+                rows.add(0, fit_on, test_on, kind, images, score(table.of(candidate, kind, test_on)[images]))
+
+
+def _stacked(table: Table, candidate: int, images: Ints, attack: str) -> tuple[Floats, Ints]:
+    values = np.concatenate([table.of(candidate, kind, attack)[images] for kind in TARGET])
+    return values, np.repeat(list(TARGET.values()), len(images))
 
 
 def lee_regression(values: Floats, target: Ints, folds: int) -> Callable[[Floats], Floats]:
@@ -23,48 +126,3 @@ def lee_regression(values: Floats, target: Ints, folds: int) -> Callable[[Floats
         model = LogisticRegressionCV(Cs=10, cv=folds, max_iter=100, scoring="accuracy")
         model.fit(values, target)
     return lambda x: np.asarray(model.predict_proba(x)[:, 1], np.float64)
-
-
-def _lee2018(options: Lee2018, material: Material, characteristics: Characteristics, candidates: int) -> Outcome:
-    rows, fits = _Rows(), []
-    kinds: tuple[Kind, ...] = ("adversarial", "clean", "noisy")  # trap 15: the order of the three thirds
-    target = {"adversarial": 1, "clean": 0, "noisy": 0}  # trap 2: noisy images are negatives
-
-    def stacked(candidate: int, images: Ints, attack: str) -> tuple[Floats, Ints]:
-        values = np.concatenate([characteristics(candidate, kind, attack)[images] for kind in kinds])
-        return values, np.repeat([target[kind] for kind in kinds], len(images))
-
-    for fit_on in material.attacks:
-        kept = material.kept(fit_on, options)
-        first = int(options.fit_share * len(kept))
-        train, tune = kept[: first // 2], kept[first // 2 : first]
-        record: dict[str, Any] = {"split": 0, "fit_on": fit_on, "n_fit": len(train), "candidate": 0, "remark": ""}
-        fits.append(record)
-        if len(train) < options.folds or len(tune) == 0:
-            record["remark"] = (
-                f"{len(kept)} triples were kept, too few to fit on the first {options.fit_share:.0%} of them"
-            )
-            continue
-        if len(train) < options.minimum_fit:
-            record["remark"] = f"fitted on {len(train)} successful adversarials, fewer than {options.minimum_fit}"
-        models = [lee_regression(*stacked(c, train, fit_on), options.folds) for c in range(candidates)]
-        chosen = 0
-        if (
-            candidates > 1
-        ):  # trap 17: chosen on the fitted attack; trap 18: ties count against; the first of equals wins
-            quality = []
-            for candidate, model in enumerate(models):
-                values, is_adversarial = stacked(candidate, tune, fit_on)
-                found = model(values)
-                quality.append(auroc(found[is_adversarial == 1], found[is_adversarial == 0], ties=options.ties))
-            chosen = int(np.argmax(quality))
-        record["candidate"] = chosen
-        for test_on in material.attacks:
-            other = material.kept(test_on, options)
-            images = np.setdiff1d(other[int(options.fit_share * len(other)) :], kept[:first])
-            if len(images) == 0:
-                continue
-            for kind in kinds:
-                values = characteristics(chosen, kind, test_on)[images]
-                rows.add(0, fit_on, test_on, kind, images, models[chosen](values))
-    return Outcome(rows.frame(), fits)

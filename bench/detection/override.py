@@ -1,4 +1,4 @@
-"""A suite with what a command line changes: limit, seed, classes, further detectors."""
+"""A suite with what a command line changes: some classes of its data set, further detectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from ..core import registry
 from ..core.errors import UserError
 from ..core.registry import datasets
 from ..core.wnids import places
-from ..harness.suite import changed
 from ..models.torchvision import SMALLEST
 from .suite import DetectorPart, Suite
 
@@ -83,25 +82,13 @@ def _names_in(file: Path) -> list[str]:
     return names
 
 
-def override(
-    suite: Suite,
-    *,
-    limit: int | None,
-    seed: int | None,
-    classes: str | Sequence[str] | None = None,
-    detectors: Sequence[str] = (),
-) -> Suite:
-    """The suite with what a command line changes.
-
-    ``classes`` are class names, one text of them, or their file; ``detectors`` are registered ones that the suite gets
-    beside its own, with their defaults.
-    """
-    suite = changed(suite, limit=limit, seed=seed)
+def with_detectors(suite: Suite, names: Sequence[str]) -> Suite:
+    """The suite with registered detectors beside its own, with their defaults."""
     titles = [part.title for part in suite.detectors]
-    for name in detectors:
+    for name in names:
         registry.detectors.get(name)
         if name in titles:
             raise UserError(f"The suite {suite.name!r} has a detector {name!r} already; leave --detector {name} out.")
         titles.append(name)
-    more = [DetectorPart(name=name) for name in detectors]
-    return choose_classes(suite.model_copy(update={"detectors": [*suite.detectors, *more]}), classes)
+    more = [DetectorPart(name=name) for name in names]
+    return suite.model_copy(update={"detectors": [*suite.detectors, *more]})

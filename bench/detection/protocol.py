@@ -12,27 +12,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from ..core.arrays import Bools, Floats, Ints
 from ..core.errors import UserError
-from .suite import Lee2018
+from ..harness.suite import Part
 
 Kind = Literal["clean", "noisy", "adversarial", "noise"]
-
-#: ``(candidate, kind, attack) -> (N, K)``; rows that a protocol does not use may be NaN.
-Characteristics = Callable[[int, Kind, str], Floats]
 
 
 @dataclass(frozen=True)
 class Material:
-    """What is known of the N images before any detector is asked."""
+    """All that is known of the N images before any detector is asked."""
 
     labels: Ints
     clean_correct: Bools
@@ -40,10 +39,21 @@ class Material:
     success: dict[str, Bools]
     noisy_correct: dict[str, Bools] = field(default_factory=dict)
 
-    def kept(self, attack: str, options: Lee2018) -> Ints:
-        """Indices of Lee's triples: clean right, noisy right, adversarial wrong; whole batches, file order."""
-        keep = np.flatnonzero(self.clean_correct & self.noisy_correct[attack] & self.success[attack])
-        return keep[: len(keep) // options.batch_size * options.batch_size]
+
+@dataclass(frozen=True)
+class Table:
+    """A detector's characteristics on every set of images that a protocol asked for.
+
+    ``values[kind, attack]`` holds one array ``(N, K)`` a candidate; rows that the protocol does not use may be NaN.
+    Clean images are the same for every attack and stand under ``("clean", "")``, unless the detector is coupled.
+    """
+
+    candidates: int
+    values: Mapping[tuple[Kind, str], Sequence[Floats]]
+
+    def of(self, candidate: int, kind: Kind, attack: str) -> Floats:
+        place = (kind, attack)
+        return self.values[place if place in self.values else (kind, "")][candidate]
 
 
 @dataclass
@@ -56,8 +66,43 @@ class Outcome:
     scores: pd.DataFrame
     fits: list[dict[str, Any]]
 
+    def digest(self) -> str:
+        """sha256 of all scores."""
+        hashes = pd.util.hash_pandas_object(self.scores, index=False).to_numpy()
+        return hashlib.sha256(hashes.tobytes()).hexdigest()
 
-class _Rows:
+
+class Protocol(Part, ABC):
+    """Who is clean, noisy and adversarial, who fits, who chooses, who is evaluated: a suite's options and their rules.
+
+    A subclass also has the fields ``name``, ``ties``, ``folds`` and ``minimum_fit``.
+    """
+
+    #: The sets of images that detectors are shown, in the order in which they are made.
+    kinds: ClassVar[tuple[Kind, ...]]
+
+    @abstractmethod
+    def able(self, material: Material) -> list[str]:
+        """The attacks that have images under this protocol, whose sets a detector is shown."""
+
+    def kept(self, material: Material, attack: str) -> Ints | None:
+        """The images that a coupled detector is shown, in order; None: all of them."""
+        return None
+
+    def sigma(self, label: str, attack: str) -> float | None:
+        """Deviation of the noise of noisy images, for an attack's label or registered name; None: there are none."""
+        return None
+
+    @abstractmethod
+    def evaluate(self, material: Material, table: Table, seed: int) -> Outcome:
+        """One detector, given by its characteristics under each of its candidates, through the protocol."""
+
+    def further_metrics(self, positive: Floats, negative: Floats) -> dict[str, float]:
+        """Figures of a cell beyond those of every protocol."""
+        return {}
+
+
+class Rows:
     """Collects columns and makes one frame of them: a frame for every few hundred rows costs more than the fits."""
 
     _TEXT = ("fit_on", "test_on", "kind")
@@ -78,6 +123,11 @@ class _Rows:
         frame["image"] = np.concatenate([np.empty(0, np.int32), *columns["image"]]).astype(np.int32)
         frame["score"] = np.concatenate([np.empty(0), *columns["score"]]).astype(np.float64)
         return frame
+
+
+def fit_record(split: int, attack: str, fitted: int) -> dict[str, Any]:
+    """A fit's record as it begins: on how many adversarials, the first candidate, no remark."""
+    return {"split": split, "fit_on": attack, "n_fit": fitted, "candidate": 0, "remark": ""}
 
 
 def combine(values: Floats, target: Ints) -> Callable[[Floats], Floats]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pandas as pd
 
 from ..harness.tables import published_table
-from .entry import Entry
-from .rows import _attack_names, cell_of
+from .entry import Cell, Entry
 
 #: Published rows that an entry is put beside, by the detector's registered name.
 PUBLISHED_DETECTORS = {
@@ -26,27 +24,27 @@ def published_table2() -> pd.DataFrame:
     return published_table("table2_detection_auroc.csv")
 
 
-def published_cells(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, str, str, dict[str, Any], float]]:
+def published_cells(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, str, str, Cell | None, float]]:
     """Every cell that has one in the published Table 2: entry, seen or unknown, the attack's label and its published
     name, the cell, and the published AUROC in percent. Detectors and attacks are known by their registered names."""
     reference = published_table2().set_index(["dataset", "detector", "protocol", "attack"])["auroc_percent"]
     for entry in entries:
-        dataset = PUBLISHED_DATASETS.get(entry["dataset"]["name"])
-        detector = PUBLISHED_DETECTORS.get(entry["detector"]["name"])
+        dataset = PUBLISHED_DATASETS.get(entry.dataset.name)
+        detector = PUBLISHED_DETECTORS.get(entry.detector.name)
         if dataset is None or detector is None:
             continue
-        attacks = _attack_names(entry)
+        attacks = list(entry.attacks)
         for kind, fit_of in (("seen", None), ("unknown", attacks[0])):
             for test_on in attacks:
-                name = PUBLISHED_ATTACKS.get(entry["attacks"][test_on]["name"])
+                name = PUBLISHED_ATTACKS.get(entry.attacks[test_on].name)
                 if name is not None:
-                    cell = cell_of(entry, fit_of or test_on, test_on)
+                    cell = entry.by_pair().get((fit_of or test_on, test_on))
                     yield entry, kind, test_on, name, cell, float(reference[dataset, detector, kind, name])
 
 
-def against_published(cell: dict[str, Any], theirs: float) -> tuple[str, str]:
+def against_published(cell: Cell | None, theirs: float) -> tuple[str, str]:
     """Ours minus theirs in points, and whether theirs lies in our interval."""
-    if cell["auroc"] is None:
+    if cell is None or cell.auroc is None or cell.low is None or cell.high is None:
         return "–", "–"
-    inside = cell["low"] <= theirs / 100 <= cell["high"]
-    return f"{100 * cell['auroc'] - theirs:+.2f}", "yes" if inside else "no"
+    inside = cell.low <= theirs / 100 <= cell.high
+    return f"{100 * cell.auroc - theirs:+.2f}", "yes" if inside else "no"

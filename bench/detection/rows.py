@@ -1,4 +1,4 @@
-"""Rows of tables: a cell as text, the head of a row."""
+"""Rows of tables: a cell as text, the head of a row, the order of rows."""
 
 from __future__ import annotations
 
@@ -7,35 +7,32 @@ from typing import Any
 import pandas as pd
 
 from ..harness.tables import percent
-from .entry import Entry
+from .entry import Cell, Entry
 
 
-def bracket(cell: dict[str, Any]) -> str:
-    if cell["auroc"] is None:
+def bracket(cell: Cell | None) -> str:
+    """AUROC in percent with its interval; ``*`` has a remark."""
+    if cell is None or cell.auroc is None:
         return "–"
-    mark = "*" if cell["remark"] else ""
-    return f"{percent(cell['auroc'])}{mark} [{percent(cell['low'])}, {percent(cell['high'])}]"
+    mark = "*" if cell.remark else ""
+    return f"{percent(cell.auroc)}{mark} [{percent(cell.low)}, {percent(cell.high)}]"
 
 
-def _attack_names(entry: Entry) -> list[str]:
-    return list(entry["attacks"])
-
-
-def cell_of(entry: Entry, fit_on: str, test_on: str) -> dict[str, Any]:
-    found = [c for c in entry["cells"] if c["fit_on"] == fit_on and c["test_on"] == test_on]
-    return found[0] if found else {"auroc": None, "remark": "not run"}
-
-
-def _head(entry: Entry) -> dict[str, Any]:
+def head_of(entry: Entry) -> dict[str, Any]:
     return {
-        "dataset": entry["dataset"]["name"],
-        "net": entry["model"]["name"],
-        "protocol": entry["protocol"]["name"],
-        "detector": entry["detector"]["label"] + (" (control)" if entry["detector"]["control"] else ""),
+        "dataset": entry.dataset.name,
+        "net": entry.model.name,
+        "protocol": entry.protocol_name,
+        "detector": entry.label + (" (control)" if entry.detector.control else ""),
     }
 
 
-def _sorted(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def sorted_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Proposals first, controls after them, else the entries' own order."""
     rows.sort(key=lambda row: (row["dataset"], row["net"], row["protocol"], row["detector"].endswith("(control)")))
     return pd.DataFrame(rows)
+
+
+def difference(record: dict[str, Any]) -> str:
+    """A paired difference in points, with its interval."""
+    return f"{100 * record['difference']:+.1f} [{100 * record['low']:+.1f}, {100 * record['high']:+.1f}]"

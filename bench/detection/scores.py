@@ -1,22 +1,35 @@
-"""What a page needs of an entry's scores: that they give what it states, its ROC curves and its histograms."""
+"""Scores of single images by cell, replicate and kind: sides, curves and histograms, and whether they give an entry."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from sklearn.metrics import roc_curve
 
-from ..core.arrays import EVERY, Float64
+from ..core.arrays import EVERY, Float64, Ints
 from ..core.errors import UserError
 from ..harness.scores import open_scores, read_columns
-from .cells import Pair, with_shared
+from ..stats.metrics import auroc, fpr_at_tpr
+from .entry import Entry
+from .suite import Pair
+
+#: A replicate: the set of gates, the split.
+Place = tuple[int, int]
+
+#: fit_on, test_on, gate, split, kind.
+Key = tuple[str, str, int, int, str]
+
+#: Scores of adversarial images and of negatives, replicate by replicate.
+Sides = list[tuple[Float64, Float64]]
+
+T = TypeVar("T")
 
 #: How far a figure may be from the one that its scores give: both are float64 sums, in another order.
 TOLERANCE = 1e-9
@@ -26,7 +39,60 @@ GRID = np.linspace(0, 1, 201) ** 2
 
 BINS = 40
 KINDS = ("adversarial", "clean", "noisy", "noise")
+NAMES = ("fit_on", "test_on", "gate", "split", "kind")
 _COLUMNS = ("split", "fit_on", "test_on", "kind", "score")
+
+
+def rows_by_key(columns: Sequence[tuple[Ints, Sequence[Any]]]) -> dict[Key, Ints]:
+    """Places of the rows of each key, in their order; ``columns`` are codes and values of each of `NAMES`."""
+    codes = np.zeros(len(columns[0][0]), np.int64)
+    for column, values in columns:
+        codes = codes * max(1, len(values)) + column
+    order = np.argsort(codes, kind="stable")
+    codes = codes[order]
+    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]]) if len(codes) else np.zeros(0, np.int64)
+    groups: dict[Key, Ints] = {}
+    for start, end in pairwise([*starts, len(codes)]):
+        fit_on, test_on, gate, split, kind = (values[column[order[start]]] for column, values in columns)
+        groups[fit_on, test_on, gate, split, kind] = order[start:end]
+    return groups
+
+
+def rows_of_frame(scores: pd.DataFrame) -> dict[Key, Ints]:
+    """`rows_by_key` of a frame of scores; one of before there were sets of gates has none."""
+
+    def codes(name: str) -> tuple[Ints, list[Any]]:
+        if name not in scores:
+            return np.zeros(len(scores), np.int64), [0]
+        numbers, values = pd.factorize(scores[name])
+        return numbers.astype(np.int64), [v if isinstance(v, str) else int(v) for v in values]
+
+    return rows_by_key([codes(name) for name in NAMES])
+
+
+def by_kind(groups: Mapping[Key, T], pair: Pair, place: Place) -> dict[str, T]:
+    """One replicate of a cell by kind of image; empty where it has no adversarial ones.
+
+    A column that has no clean images of its own shares those that stand under `EVERY` with the others.
+    """
+    own = {kind: groups[key] for kind in KINDS if (key := (*pair, *place, kind)) in groups}
+    if "adversarial" not in own:
+        return {}
+    if "clean" in own:
+        return own
+    shared = {kind: groups[key] for kind in KINDS if (key := (pair[0], EVERY, *place, kind)) in groups}
+    return {**shared, **own}
+
+
+def negatives(kinds: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any] | None:
+    """Clean images and, where they count as such, noisy ones; None where there are none."""
+    parts = [kinds[kind] for kind in ("clean", "noisy") if kind in kinds]
+    return np.concatenate(parts) if parts else None
+
+
+def places_of(groups: Mapping[Key, Any]) -> list[Place]:
+    """All replicates, in order."""
+    return sorted({key[2:4] for key in groups})
 
 
 @dataclass(frozen=True)
@@ -51,35 +117,41 @@ class Found:
 Rows = dict[tuple[str, str, int, int, str], Float64]
 
 
-def examine(folder: Path, entry: Mapping[str, Any]) -> Found:
+def examine(folder: Path, entry: Entry) -> Found:
     """Recompute AUROC and FPR at 95% TPR of every cell of an entry below ``folder`` from its scores.
 
     UserError, one sentence, where the scores lie outside of the folder, are missing, not those of the entry (sha256),
     unreadable, or give another figure than the entry states.
     """
-    rows = _grouped(_table(folder, entry))
-    places = sorted({key[2:4] for key in rows})
-    pessimistic = entry["protocol"]["ties"] == "pessimistic"
+    rows = _sorted_scores(_table(folder, entry))
+    places = places_of(rows)
+    ties = entry.ties
     fpr95: dict[Pair, tuple[float, ...]] = {}
     curves: dict[str, Float64] = {}
     histograms: dict[str, Histogram] = {}
-    for cell in entry["cells"]:
-        pair = cell["fit_on"], cell["test_on"]
-        replicates = _replicates(rows, pair, places)
-        sides = [(kinds["adversarial"], kinds["negative"]) for kinds in replicates]
-        noise = [(kinds["noise"], kinds["negative"]) for kinds in replicates if "noise" in kinds]
-        _agree(pair, "AUROC", cell["auroc"], [auroc(*side, pessimistic=pessimistic) for side in sides])
-        rates = tuple(fpr_at_95(*side) for side in sides)
-        _agree(pair, "FPR at 95% TPR", cell["fpr95"], rates)
-        stated = cell.get("noise_auroc")
-        _agree(pair, "AUROC on noise", stated, [auroc(*side, pessimistic=pessimistic) for side in noise])
+    for cell in entry.cells:
+        pair = cell.pair
+        replicates = [(kinds, _negatives(pair, kinds)) for place in places if (kinds := by_kind(rows, pair, place))]
+        sides = [(kinds["adversarial"], negative) for kinds, negative in replicates]
+        noise = [(kinds["noise"], negative) for kinds, negative in replicates if "noise" in kinds]
+        _agree(pair, "AUROC", cell.auroc, [auroc(*side, ties=ties) for side in sides])
+        rates = tuple(fpr_at_tpr(*side) for side in sides)
+        _agree(pair, "FPR at 95% TPR", cell.fpr95, rates)
+        _agree(pair, "AUROC on noise", cell.noise_auroc, [auroc(*side, ties=ties) for side in noise])
         if not sides:
             continue
         fpr95[pair] = rates
-        if cell["fit_on"] == cell["test_on"]:
-            curves[cell["test_on"]] = np.mean([roc(*side) for side in sides], axis=0)
-            histograms[cell["test_on"]] = histogram(sides)
+        if cell.seen:
+            curves[cell.test_on] = mean_roc(sides)
+            histograms[cell.test_on] = histogram(sides)
     return Found(fpr95, curves, histograms)
+
+
+def _negatives(pair: Pair, kinds: Mapping[str, Float64]) -> Float64:
+    negative = negatives(kinds)
+    if negative is None:
+        raise UserError(f"{_name(pair)} has no clean scores beside its adversarial ones; run the suite again.")
+    return np.sort(negative)
 
 
 def _agree(pair: Pair, what: str, stated: float | None, replicates: Sequence[float]) -> None:
@@ -95,35 +167,25 @@ def _name(pair: Pair) -> str:
     return f"The cell fitted on {pair[0]!r} and tested on {pair[1]!r}"
 
 
-def _table(folder: Path, entry: Mapping[str, Any]) -> pa.Table:
-    file = open_scores(folder, entry["scores"], ("fit_on", "test_on", "kind"))
+def _table(folder: Path, entry: Entry) -> pa.Table:
+    file = open_scores(folder, entry, ("fit_on", "test_on", "kind"))
     names = file.schema_arrow.names
     missing = [name for name in _COLUMNS if name not in names]
     if missing:
-        raise UserError(f"Its scores {entry['scores']['file']!r} lack the column {missing[0]!r}; run the suite again.")
+        raise UserError(f"The scores of the entry {entry.file} lack the column {missing[0]!r}; run the suite again.")
     return read_columns(file, [name for name in ("gate", *_COLUMNS) if name in names])
 
 
-def _grouped(table: pa.Table) -> Rows:
-    """(fit_on, test_on, gate, split, kind) -> its scores, sorted."""
+def _sorted_scores(table: pa.Table) -> dict[Key, Float64]:
+    """The scores of each key, sorted."""
     try:
         score = table["score"].to_numpy().astype(np.float64)
-        parts = [_codes(table, name) for name in ("fit_on", "test_on", "gate", "split", "kind")]
+        groups = rows_by_key([_codes(table, name) for name in NAMES])
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise UserError(f"Its scores hold something else than numbers and names ({error}).") from None
     if np.isnan(score).any():
         raise UserError(f"{int(np.isnan(score).sum())} of its {len(score)} scores are NaN; run the suite again.")
-    key = np.zeros(len(score), np.int64)
-    for codes, values in parts:
-        key = key * max(1, len(values)) + codes
-    order = np.argsort(key, kind="stable")
-    key, score = key[order], score[order]
-    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, np.int64)
-    rows: Rows = {}
-    for start, end in zip(starts, [*starts[1:], len(key)], strict=True):
-        fit_on, test_on, gate, split, kind = (values[codes[order[start]]] for codes, values in parts)
-        rows[fit_on, test_on, gate, split, kind] = np.sort(score[start:end])
-    return rows
+    return {key: np.sort(score[rows]) for key, rows in groups.items()}
 
 
 def _codes(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int64], list[Any]]:
@@ -138,47 +200,11 @@ def _codes(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int64], list[Any]
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
 
 
-def _replicates(rows: Rows, pair: Pair, places: Sequence[tuple[int, int]]) -> list[dict[str, Float64]]:
-    """The sorted scores of each replicate of a cell by kind, as `cells.measure` puts them together.
-
-    ``negative``: clean and noisy ones, those that the column shares with others where it has none of its own.
-    """
-    found = []
-    for place in places:
-        own = {kind: rows[key] for kind in KINDS if (key := (*pair, *place, kind)) in rows}
-        if "adversarial" not in own:
-            continue
-        shared = (
-            {}
-            if "clean" in own
-            else {kind: rows[key] for kind in KINDS if (key := (pair[0], EVERY, *place, kind)) in rows}
-        )
-        parts = [side[kind] for side in (own, shared) for kind in ("clean", "noisy") if kind in side]
-        if not parts:
-            raise UserError(f"{_name(pair)} has no clean scores beside its adversarial ones; run the suite again.")
-        negative = parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
-        found.append({**shared, **own, "negative": negative})
-    return found
-
-
-def auroc(positive: Float64, negative: Float64, *, pessimistic: bool) -> float:
-    """`metrics.auroc` of sides that are sorted already."""
-    wins = float(np.searchsorted(negative, positive, "left").sum())
-    if not pessimistic:
-        wins = (wins + float(np.searchsorted(negative, positive, "right").sum())) / 2
-    return wins / (positive.size * negative.size)
-
-
-def fpr_at_95(positive: Float64, negative: Float64) -> float:
-    """`metrics.fpr_at_tpr` of sorted sides: the threshold is the score that the 95th of 100 adversarials reaches."""
-    enough = int(np.ceil(0.95 * positive.size * (1 - 1e-12)))
-    return float((negative.size - np.searchsorted(negative, positive[positive.size - enough], "left")) / negative.size)
-
-
 def roc(positive: Float64, negative: Float64) -> Float64:
-    """True-positive rate at each rate of `GRID`; ties are drawn as a straight line."""
+    """True-positive rate at each rate of `GRID`, of sorted sides; ties are drawn as a straight line."""
     thresholds = np.unique(np.concatenate([positive, negative]))[::-1]
-    false, true = (1 - np.searchsorted(side, thresholds, "left") / side.size for side in (negative, positive))
+    # Counts over size, as rates are written: 1 - 0.99 is not 0.01, and a step that lies on `GRID` would miss it.
+    false, true = ((side.size - np.searchsorted(side, thresholds, "left")) / side.size for side in (negative, positive))
     curve: Float64 = np.interp(GRID, np.r_[0.0, false], np.r_[0.0, true])
     return curve
 
@@ -194,23 +220,14 @@ def histogram(sides: Sequence[tuple[Float64, Float64]]) -> Histogram:
     return Histogram(float(edges[0]), float(edges[-1]), *shares)
 
 
-Sides = list[tuple[Float64, Float64]]
-
-
 def seen_sides(scores: pd.DataFrame, attack: str) -> Sides:
     """Scores of adversarial and of clean (and noisy) images of each replicate, fitted and tested on one attack."""
-    rows = scores[(scores["fit_on"] == attack) & scores["test_on"].isin([attack, EVERY])]
-    found: Sides = []
-    for _, replicate in rows.groupby(["gate", "split"]):
-        shared = replicate["test_on"] == EVERY
-        both = with_shared(replicate[~shared], replicate[shared])
-        if both is None:
-            continue
-        positive = both.loc[both["kind"] == "adversarial", "score"].to_numpy(np.float64)
-        negative = both.loc[both["kind"].isin(["clean", "noisy"]), "score"].to_numpy(np.float64)
-        if len(positive) and len(negative):
-            found.append((positive, negative))
-    return found
+    score = scores["score"].to_numpy(np.float64)
+    groups = {key: score[rows] for key, rows in rows_of_frame(scores).items()}
+    replicates = [by_kind(groups, (attack, attack), place) for place in places_of(groups)]
+    return [
+        (kinds["adversarial"], negative) for kinds in replicates if kinds and (negative := negatives(kinds)) is not None
+    ]
 
 
 def mean_roc(sides: Sides) -> Float64:
@@ -218,11 +235,5 @@ def mean_roc(sides: Sides) -> Float64:
 
     (`lee2018` counts ties against the detector, so its stated AUROC may be below the area under this line.)
     """
-    curves = []
-    for positive, negative in sides:
-        ranks = np.unique(np.r_[positive, negative], return_inverse=True)[1]  # infinite scores have a rank, too
-        truth = np.r_[np.ones(len(positive)), np.zeros(len(negative))]
-        false, true, _ = roc_curve(truth, ranks)
-        curves.append(np.interp(GRID, false, true))
-    mean: Float64 = np.mean(curves, axis=0)
+    mean: Float64 = np.mean([roc(np.sort(positive), np.sort(negative)) for positive, negative in sides], axis=0)
     return mean

@@ -1,326 +1,221 @@
-"""The stages of a suite, each an artifact: classifier, adversarial images, gates, views, characteristics."""
+"""From detectors to scores of single images: characteristics on every set of images, then the protocol."""
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from threadpoolctl import threadpool_limits
 
 from ... import detectors
-from ...attacks import verify as verification
-from ...attacks.contract import Attack
-from ...attacks.presets import build
-from ...attacks.verify import craft, noise_of_norm, verify
 from ...subnets import chain, compact, frozen, gated
 from ...subnets import gates as gates_module
 from .. import views
 from ..core import registry
-from ..core.arrays import Floats
+from ..core.arrays import Floats, Ints
 from ..core.errors import UserError
-from ..core.hashing import code_hash, hash_arrays, key_of, source_hash
-from ..core.progress import Reporter
-from ..core.store import Arrays, Meta, Store
+from ..core.hashing import code_hash, hash_arrays, source_hash, syntax
+from ..core.meter import spent
+from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset
-from ..harness.setup import Nets
-from ..models import classifier as models
+from ..harness.context import Context
+from ..harness.gates import GateSets
+from ..harness.setup import Setup
+from ..models import classifier
 from ..views import View
-from .lee2018 import _lee2018
-from .protocol import Characteristics, Kind, Material, Outcome, check_finite
-from .strict import _strict
-from .suite import AttackPart, DetectorPart, Lee2018, Strict, Suite
+from . import lee2018, strict
+from . import protocol as protocols
+from .attacked import Attacked
+from .cells import NO_GATES
+from .images import Images
+from .protocol import Kind, Material, Outcome, Table, check_finite
+from .suite import AnyProtocol, DetectorPart, Suite
 
 
 @cache
 def detectors_hash() -> str:
     """Of all our detectors' files, which use one another's functions, and of those that compute what they read."""
-    folder = Path(detectors.__file__ or "").parent
-    digest = hashlib.sha256(code_hash(gates_module, chain, compact, frozen, gated, models, views).encode())
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    parts = [code_hash(gates_module, chain, compact, frozen, gated, classifier, views)]
+    parts += [syntax(path.read_bytes()) for path in sorted(Path(detectors.__file__ or "").parent.glob("*.py"))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-class Stages(Nets):
-    """Walks a suite's stages through the store; every property is computed once."""
+@dataclass(frozen=True)
+class Shown:
+    """One detector with one set of gates, and all that its scores depend on beside the images."""
 
-    def __init__(
-        self,
-        suite: Suite,
-        store: Store,
-        *,
-        device: torch.device,
-        data_root: Path | None,
-        report: Reporter,
-        dataset: Dataset | None = None,
-    ) -> None:
-        super().__init__(suite, store, device=device, data_root=data_root, report=report, dataset=dataset)
-        self.suite = suite
-        self._views: dict[str, View] = {}
-        self._attack_keys: dict[str, str] = {}
+    part: DetectorPart
+    protocol: AnyProtocol
+    gate: int
+    material: Material
+    detectors: Sequence[Any]
+    candidates: Sequence[Mapping[str, Any]]
+
+    @property
+    def coupled(self) -> bool:
+        """Whether an image's scores depend on its neighbours: then the protocol's own images are shown in batches."""
+        info = registry.detectors.get(self.part.name).info
+        return any(info.is_coupled(parameters) for parameters in self.candidates)
+
+    def kept(self, attack: str) -> Ints | None:
+        """The images that a coupled detector is shown; None: all."""
+        return self.protocol.kept(self.material, attack) if self.coupled else None
+
+
+class Scoring:
+    """A detection suite's stages, each of which takes the one before it: setup, gates, attacked, images, scores."""
+
+    def __init__(self, suite: Suite, context: Context, dataset: Dataset | None = None) -> None:
+        """``dataset``: the suite's, where it is in memory already."""
+        self.suite, self.context = suite, context
+        self.setup = Setup(suite, context, dataset)
+        self.gates = GateSets(self.setup)
+        self.attacked = Attacked(self.setup, suite.attacks)
+        self.images = Images(self.attacked, self.gates)
         self._fitted: list[Any] = []
 
-    # -- attacks ------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def attacks(self) -> dict[str, Attack]:
-        return {p.title: build(p.name, p.library, p.preset, p.parameters) for p in self.suite.attacks}
-
-    def chunks(self, part: AttackPart) -> Iterator[tuple[slice, Meta]]:
-        """The batches of an attack: places among the test images, and what determines the result."""
-        attack = self.attacks[part.title]
-        size = getattr(attack, "batch_size", part.batch_size)  # an attack whose batches are coupled fixes their size
-        for begin in range(0, len(self.test), size):
-            chunk = slice(begin, min(begin + size, len(self.test)))
-            yield (
-                chunk,
-                {
-                    "model": self.model_hash,
-                    "dataset": self.dataset.content_hash,
-                    "images": hash_arrays(self.test.ids[chunk]),
-                    "attack": type(attack).__qualname__,
-                    "source": source_hash(attack) + code_hash(verification),
-                    "library": attack.info.library,
-                    "version": attack.info.version,
-                    "parameters": attack.parameters,
-                    "seed": self.suite.seed,
-                },
-            )
-
-    def attack_key(self, part: AttackPart) -> str:
-        if part.title not in self._attack_keys:
-            inputs = [inputs for _, inputs in self.chunks(part)]
-            self._attack_keys[part.title] = key_of("attack", {"chunks": inputs})
-        return self._attack_keys[part.title]
-
-    def crafted(self, part: AttackPart, chunk: slice, inputs: Meta) -> Arrays:
-        """One batch of adversarial images with what verification found, from the store or made."""
-
-        def compute() -> tuple[Arrays, Meta]:
-            images = self.test.tensor(chunk).to(self.device)
-            labels = torch.from_numpy(self.test.labels[chunk]).to(self.device)
-            began = time.monotonic()
-            found = craft(
-                self.attacks[part.title],
-                self.classifier,
-                images,
-                labels,
-                seed=self.suite.seed,
-                batch_size=len(images),
-                first=chunk.start,
-                name=part.title,
-            )
-            seconds = time.monotonic() - began
-            facts = verify(self.classifier, images, found, labels)
-            return {"images": found.cpu().numpy(), **facts}, {"seconds": seconds, "images": len(images)}
-
-        return self.store.get("adversarial", inputs, compute)[0]
-
-    def strength(self, part: AttackPart) -> Arrays:
-        """What verification in float32 found of every example, without the images themselves."""
-        return self._attacked(part)[0]
-
-    def images_sha256(self, part: AttackPart) -> str | None:
-        """Of all attacked images, float32 in the order of the test images; None from a store of an earlier version."""
-        return self._attacked(part)[1].get("images_sha256")
-
-    def _attacked(self, part: AttackPart) -> tuple[Arrays, Meta]:
-        def compute() -> tuple[Arrays, Meta]:
-            chunks = list(self.chunks(part))
-            facts: list[Arrays] = []
-            digest = hashlib.sha256()
-            with self.report.stage(f"attack {part.title}") as tick:
-                for done, (chunk, inputs) in enumerate(chunks):
-                    tick(done, len(chunks), "")
-                    crafted = self.crafted(part, chunk, inputs)
-                    digest.update(np.ascontiguousarray(crafted["images"], "<f4").tobytes())
-                    facts.append({name: values for name, values in crafted.items() if name != "images"})
-                tick(len(chunks), len(chunks), "")
-            joined = {name: np.concatenate([each[name] for each in facts]) for name in facts[0]}
-            return joined, {"images_sha256": digest.hexdigest()}
-
-        return self.store.get("strength", {"attack": self.attack_key(part)}, compute)
-
-    def attack_seconds(self, part: AttackPart) -> float:
-        """Seconds an image, as measured when it was made."""
-        read = [self.store.read("adversarial", key_of("adversarial", inputs)) for _, inputs in self.chunks(part)]
-        return float(sum(found[1]["seconds"] for found in read if found)) / max(1, len(self.test))
-
-    def adversarial(self, part: AttackPart) -> torch.Tensor:
-        self.strength(part)
-        return torch.from_numpy(np.concatenate([self.crafted(part, c, i)["images"] for c, i in self.chunks(part)]))
-
-    # -- gates --------------------------------------------------------------------------------------------------------
-
-    def gate_seeds(self, part: DetectorPart) -> range:
-        """The places in `gate_sets` that a detector is run for; one that needs no subnets is run once."""
-        sets = min(len(self.gate_sets), part.gate_seeds or len(self.gate_sets))
-        return range(sets if self.needs_gates(part) else 1)
+    # -- detectors ----------------------------------------------------------------------------------------------------
 
     def needs_gates(self, part: DetectorPart) -> bool:
         return "subnets" in registry.detectors.get(part.name).info.needs
 
-    # -- views --------------------------------------------------------------------------------------------------------
+    def gate_places(self, part: DetectorPart) -> range:
+        """The sets of gates, by number, that a detector is run for; one that needs no subnets is run once."""
+        sets = len(self.gates.by_seed)
+        return range(min(sets, part.gate_seeds or sets) if self.needs_gates(part) else 1)
 
-    def view_key(self, kind: Kind, attack: str, protocol: Strict | Lee2018) -> str:
-        """What identifies a set of images seen through the classifier, known before anything is computed."""
-        inputs: Meta = {"model": self.model_hash, "clean": self.split_key(self.test), "kind": kind}
-        if kind in ("adversarial", "noise"):
-            inputs["attack"] = self.attack_key(self._part(attack))
-        if kind == "noise":
-            inputs["seed"] = self.suite.seed
-        if kind == "noisy":
-            inputs |= {"seed": self.suite.seed, "sigma": self.sigma(attack, protocol), "attack": attack}
-        return key_of("view", inputs)
-
-    def view(self, kind: Kind, attack: str, protocol: Strict | Lee2018) -> View:
-        key = self.view_key(kind, attack, protocol)
-        if key not in self._views:
-            self._views[key] = self._make_view(self._images(kind, attack, protocol), key)
-        return self._views[key]
-
-    def _make_view(self, images: torch.Tensor, key: str, **more: Any) -> View:
-        gates = {"learned": self.gates[0][0]} if self.gates else {}
-        return View(self.classifier, images, key=key, gates=gates, store=self.store, **more)
-
-    @cached_property
-    def train_view(self) -> View:
-        key = key_of("view", {"model": self.model_hash, "train": self.split_key(self.train_split)})
-        return self._make_view(self.train_split.tensor(), key, labels=self.train_split.labels)
-
-    def _part(self, attack: str) -> AttackPart:
-        return next(part for part in self.suite.attacks if part.title == attack)
-
-    def sigma(self, attack: str, protocol: Strict | Lee2018) -> float:
-        sigmas = protocol.noise_sigma if isinstance(protocol, Lee2018) else {}
-        name = attack if attack in sigmas else self._part(attack).name
-        if name not in sigmas:
-            raise UserError(
-                f"protocols.lee2018.noise_sigma has no value for the attack {attack!r}; add one (normalised units)."
-            )
-        return sigmas[name]
-
-    def _images(self, kind: Kind, attack: str, protocol: Strict | Lee2018) -> torch.Tensor:
-        clean = self.test.tensor()
-        if kind == "clean":
-            return clean
-        part = self._part(attack)
-        if kind == "adversarial":
-            return self.adversarial(part)
-        seed = int(key_of(kind, {"seed": self.suite.seed, "attack": attack})[:12], 16)
-        generator = torch.Generator().manual_seed(seed)
-        if kind == "noise":
-            return noise_of_norm(clean, torch.from_numpy(self.strength(part)["l2"]).float(), generator)
-        # Lee et al.: sigma is in normalised units, so it is std times as large in pixels; the box is the legal one.
-        std = self.classifier.std.cpu()
-        noise: torch.Tensor = torch.randn(clean.shape, generator=generator) * std * self.sigma(attack, protocol)
-        return (clean + noise).clamp(0, 1)
-
-    def material(self, protocol: Strict | Lee2018) -> Material:
-        """Which images count, by the classifier's own word on clean, noisy and adversarial versions."""
-        titles = tuple(part.title for part in self.suite.attacks)
-        facts = {part.title: self.strength(part) for part in self.suite.attacks}
-        noisy = {}
-        if isinstance(protocol, Lee2018):
-            noisy = {t: self.view("noisy", t, protocol).predicted == self.test.labels for t in titles}
-        correct = facts[titles[0]]["clean_correct"].astype(bool)
-        return Material(
-            self.test.labels, correct, titles, {t: f["success"].astype(bool) for t, f in facts.items()}, noisy
-        )
-
-    # -- detectors ----------------------------------------------------------------------------------------------------
-
-    def candidates(self, part: DetectorPart, protocol: Strict | Lee2018) -> list[dict[str, Any]]:
+    def candidates(self, part: DetectorPart, protocol: AnyProtocol) -> list[dict[str, Any]]:
         """The parameter sets among which the protocol chooses; what the suite fixes is not chosen."""
         cls = registry.detectors.get(part.name)
-        fixed = {**getattr(cls, "protocol_parameters", {}).get(protocol.name, {}), **part.parameters}
+        fixed = {**cls.info.protocol_parameters.get(protocol.name, {}), **part.parameters}
         offered: Sequence[Mapping[str, Any]] = cls.candidates if part.candidates is None else part.candidates
         free = [{k: v for k, v in c.items() if k not in fixed} for c in offered] or [{}]
         return [dict(fixed | c) for i, c in enumerate(free) if c not in free[:i]]
 
-    def detector_inputs(self, part: DetectorPart, protocol: Strict | Lee2018, gate: int = 0) -> Meta:
-        cls = registry.detectors.get(part.name)
-        return {
-            "detector": part.name,
-            "source": detectors_hash() if registry.detectors.is_ours(part.name) else source_hash(cls),
-            "candidates": self.candidates(part, protocol),
-            "train": self.split_key(self.train_split),
-            "model": self.model_hash,
-            "gates": self.gates_inputs(self.gate_sets[gate]) if self.needs_gates(part) else {},
-            "gate": gate,
-        }
-
-    def build_detectors(self, part: DetectorPart, protocol: Strict | Lee2018, gate: int = 0) -> list[Any]:
-        """One a candidate; a detector that draws gates of its own (``gate_seed``) draws others for every ``gate``."""
+    def build(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> list[Any]:
+        """One detector a candidate; one that draws gates of its own draws others for every ``gate``."""
         cls = registry.detectors.get(part.name)
         if "subnets" in cls.info.needs and self.suite.subnets is None:
             raise UserError(f"The detector {part.title!r} needs subnets and the suite has none; add a [subnets] table.")
         self._fitted.clear()  # an outcome's detectors are its own: what an earlier one learned is let go
-        own = "gate_seed" in inspect.signature(cls).parameters
+
+        def seeded(parameters: dict[str, Any]) -> dict[str, Any]:
+            return parameters | ({"gate_seed": parameters.get("gate_seed", 0) + gate} if cls.info.draws_gates else {})
+
         try:
-            return [
-                cls(**(p | ({"gate_seed": p.get("gate_seed", 0) + gate} if own else {})))
-                for p in self.candidates(part, protocol)
-            ]
+            return [cls(**seeded(parameters)) for parameters in self.candidates(part, protocol)]
         except TypeError as error:
             raise UserError(f"detectors.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
 
-    def characteristics(
-        self,
-        part: DetectorPart,
-        detectors: Sequence[Any],
-        kind: Kind,
-        attack: str,
-        protocol: Strict | Lee2018,
-        material: Material,
-        gate: int = 0,
-    ) -> tuple[list[Floats], Meta]:
+    def detector_inputs(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> Meta:
+        """What a fitted detector depends on."""
+        cls, setup = registry.detectors.get(part.name), self.setup
+        return {
+            "detector": part.name,
+            "source": detectors_hash() if registry.detectors.is_ours(part.name) else source_hash(cls),
+            "candidates": self.candidates(part, protocol),
+            "train": setup.split_key(setup.train_split),
+            "model": setup.trained.sha256,
+            "gates": self.gates.inputs(self.gates.by_seed[gate]) if self.needs_gates(part) else {},
+            "gate": gate,
+        }
+
+    # -- characteristics ----------------------------------------------------------------------------------------------
+
+    def table(self, shown: Shown) -> tuple[Table, list[Meta]]:
+        """All characteristics that the protocol asks for, with what each set of images cost."""
+        values: dict[tuple[Kind, str], list[Floats]] = {}
+        costs: list[Meta] = []
+        # Where a protocol keeps no image of an attack, there is nothing to look at.
+        todo = [(kind, attack) for kind in shown.protocol.kinds for attack in shown.protocol.able(shown.material)]
+        with self.context.report.stage(f"score with {shown.part.title}") as tick:
+            for done, (kind, attack) in enumerate(todo):
+                tick(done, len(todo), "")
+                place = (kind, "" if kind == "clean" and not shown.coupled else attack)
+                if place not in values:
+                    values[place], cost = self.characteristics(shown, kind, attack)
+                    costs.append(cost)
+        return Table(len(shown.detectors), values), costs
+
+    def characteristics(self, shown: Shown, kind: Kind, attack: str) -> tuple[list[Floats], Meta]:
         """``(N, K)`` for each candidate, with what they cost; rows that a coupled detector never scores are NaN."""
-        coupled = isinstance(protocol, Lee2018) and any(getattr(d, "coupled", False) for d in detectors)
-        inputs = self.detector_inputs(part, protocol, gate) | {"view": self.view_key(kind, attack, protocol)}
-        kept = None
-        if coupled and isinstance(protocol, Lee2018):
-            kept = material.kept(attack, protocol)
-            inputs |= {"kept": hash_arrays(kept), "batch_size": protocol.batch_size}
-
-        def compute() -> tuple[Arrays, Meta]:
-            view = self._gated(self.view(kind, attack, protocol).unlabelled(), gate)
-            if kept is not None:
-                view = view.subset(kept)
-                view.parents = self.view("clean", attack, protocol).subset(kept)
-            fitted = [self.fitted(detector, gate) for detector in detectors]
-            with metered(view) as cost:
-                found = [check_finite(d.characteristics(view), part.title, f"{kind} images") for d in fitted]
-            view.forget()
-            for values in found:
-                if len(values) != len(view):
-                    raise UserError(f"The detector {part.title!r} gave {len(values)} rows for {len(view)} images.")
-            return {str(i): values for i, values in enumerate(found)}, cost | {"notes": _notes(fitted)}
-
-        arrays, meta = self.store.get("characteristics", inputs, compute)
-        found = [arrays[str(i)] for i in range(len(arrays))]
+        kept = shown.kept(attack)
+        inputs = self.detector_inputs(shown.part, shown.protocol, shown.gate)
+        inputs["view"] = self.images.key(kind, attack, shown.protocol)
         if kept is not None:
-            found = [_spread(values, kept, len(self.test)) for values in found]
-        return found, meta
+            inputs |= {"kept": hash_arrays(kept), "protocol": shown.protocol.model_dump()}
+        arrays, meta = self.context.store.get(
+            "characteristics", inputs, lambda: self._characteristics(shown, kind, attack, kept)
+        )
+        values = [arrays[str(candidate)] for candidate in range(len(arrays))]
+        return (values if kept is None else [_spread(v, kept, len(self.setup.test)) for v in values]), meta
 
-    def _gated(self, view: View, gate: int) -> View:
-        return view.with_gates({"learned": self.gates[gate][0]}) if gate else view
+    def _characteristics(self, shown: Shown, kind: Kind, attack: str, kept: Ints | None) -> tuple[Arrays, Meta]:
+        view = self.images.gated(self.images.view(kind, attack, shown.protocol).unlabelled(), shown.gate)
+        if kept is not None:
+            view = view.subset(kept)
+            view.parents = self.images.view("clean", attack, shown.protocol).subset(kept)
+        fitted = [self._fit(detector, shown.gate) for detector in shown.detectors]
+        title = shown.part.title
+        with metered(view) as cost:
+            values = [check_finite(detector.characteristics(view), title, f"{kind} images") for detector in fitted]
+        view.forget()
+        for rows in values:
+            if len(rows) != len(view):
+                raise UserError(f"The detector {title!r} gave {len(rows)} rows for {len(view)} images.")
+        return {str(i): rows for i, rows in enumerate(values)}, cost | {"notes": _notes(fitted)}
 
-    def fitted(self, detector: Any, gate: int = 0) -> Any:
+    def _fit(self, detector: Any, gate: int) -> Any:
         """Fit once; what several detectors need of the training view is memoised there."""
-        if not any(detector is known for known in self._fitted):  # nothing is written on a stranger's object
-            detector.fit(self._gated(self.train_view, gate))
+        if not any(detector is fitted for fitted in self._fitted):  # nothing is written on a third party's object
+            detector.fit(self.images.gated(self.images.training, gate))
             self._fitted.append(detector)
         return detector
+
+    # -- outcomes -----------------------------------------------------------------------------------------------------
+
+    def outcomes(self, part: DetectorPart, protocol: AnyProtocol) -> tuple[Outcome, Meta]:
+        """A detector's scores under a protocol, over all sets of gates that it is run for, and what they cost."""
+        parts = [self.outcome(part, protocol, gate) for gate in self.gate_places(part)]
+        return _joined([outcome for outcome, _ in parts]), _cost_of_all([cost for _, cost in parts])
+
+    def outcome(self, part: DetectorPart, protocol: AnyProtocol, gate: int) -> tuple[Outcome, Meta]:
+        """Scores with one set of gates, from the store or through characteristics and the protocol."""
+        built = self.build(part, protocol, gate)
+        inputs = {
+            "detector": self.detector_inputs(part, protocol, gate),
+            "protocol": protocol.model_dump(),
+            "source": code_hash(protocols, strict, lee2018),
+            "attacks": {p.title: self.attacked.key(p) for p in self.suite.attacks},
+            "test": self.images.key("clean", "", protocol),
+            "seed": self.suite.seed,
+        }
+        arrays, meta = self.context.store.get("outcome", inputs, lambda: self._outcome(part, protocol, gate, built))
+        return _unpack(arrays, meta, gate if self.needs_gates(part) else NO_GATES)
+
+    def _outcome(
+        self, part: DetectorPart, protocol: AnyProtocol, gate: int, built: Sequence[Any]
+    ) -> tuple[Arrays, Meta]:
+        with spent() as taken:
+            material = self.images.material(protocol)
+            shown = Shown(part, protocol, gate, material, built, self.candidates(part, protocol))
+            table, costs = self.table(shown)
+            with self.context.report.stage(f"fit and evaluate {part.title}"):
+                outcome = protocol.evaluate(material, table, self.suite.seed)
+        images = max(1, sum(cost["images"] for cost in costs))
+        cost: Meta = {
+            f"{name}_per_image": sum(cost[name] for cost in costs) / images
+            for name in ("seconds", "forward", "backward")
+        }
+        cost |= {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
+        return _pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
 
 
 @contextmanager
@@ -334,29 +229,19 @@ def metered(view: View) -> Iterator[Meta]:
     cost["forward"], cost["backward"] = view.meter.forward - forward, view.meter.backward - backward
 
 
-def _spread(values: Floats, kept: Any, count: int) -> Floats:
+def _spread(values: Floats, kept: Ints, count: int) -> Floats:
     whole = np.full((count, values.shape[1]), np.nan)
     whole[kept] = values
     return whole
 
 
 def _notes(detectors: Sequence[Any]) -> str:
-    said = [str(getattr(d, "notes", "") or "") for d in detectors]
-    return "; ".join(dict.fromkeys(note for note in said if note))
+    notes = [str(getattr(detector, "notes", "") or "") for detector in detectors]
+    return "; ".join(dict.fromkeys(note for note in notes if note))
 
 
-def evaluate(
-    options: Strict | Lee2018, material: Material, characteristics: Characteristics, candidates: int, seed: int
-) -> Outcome:
-    """Run one detector, given by its characteristics under each of its candidates, through a protocol."""
-    with threadpool_limits(1):  # regressions on a few columns: threads would only wait for each other
-        if isinstance(options, Strict):
-            return _strict(options, material, characteristics, candidates, seed)
-        return _lee2018(options, material, characteristics, candidates)
-
-
+COLUMNS = ["gate", "split", "fit_on", "test_on", "kind", "image", "score"]
 _TEXT = ("fit_on", "test_on", "kind")
-_COLUMNS = ["gate", "split", "fit_on", "test_on", "kind", "image", "score"]
 
 
 def _pack(outcome: Outcome, cost: Meta) -> tuple[Arrays, Meta]:
@@ -375,7 +260,7 @@ def _pack(outcome: Outcome, cost: Meta) -> tuple[Arrays, Meta]:
 def _unpack(arrays: Arrays, meta: Meta, gate: int) -> tuple[Outcome, Meta]:
     columns = {n: np.array(meta[n], object)[a] if n in _TEXT else a for n, a in arrays.items()}
     columns["gate"] = np.full(len(columns["score"]), gate, np.int16)
-    frame = pd.DataFrame(columns)[_COLUMNS].astype(dict.fromkeys(_TEXT, "category"))
+    frame = pd.DataFrame(columns)[COLUMNS].astype(dict.fromkeys(_TEXT, "category"))
     return Outcome(frame, [record | {"gate": gate} for record in meta["fits"]]), meta["cost"]
 
 
@@ -391,12 +276,8 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
 def _cost_of_all(costs: Sequence[Meta]) -> Meta:
     """Of several sets of gates: an image's mean cost, all seconds, the highest memory."""
     numbers = [name for name in costs[0] if name.endswith("_per_image")]
-    found = costs[0] | {name: sum(cost[name] for cost in costs) / len(costs) for name in numbers}
-    if "seconds" in found:  # not in a store of an earlier version
-        found["seconds"] = sum(cost["seconds"] for cost in costs)
-        found["peak_mb"] = max(cost["peak_mb"] or 0 for cost in costs) or None
-    return found
-
-
-def _digest(scores: pd.DataFrame) -> str:
-    return hashlib.sha256(pd.util.hash_pandas_object(scores, index=False).to_numpy().tobytes()).hexdigest()
+    whole = costs[0] | {name: sum(cost[name] for cost in costs) / len(costs) for name in numbers}
+    if "seconds" in whole:  # not in a store of an earlier version
+        whole["seconds"] = sum(cost["seconds"] for cost in costs)
+        whole["peak_mb"] = max(cost["peak_mb"] or 0 for cost in costs) or None
+    return whole

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self, TypeAlias, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
-from ..core.errors import UserError
-from ..harness.extends import read_suite
-from ..harness.suite import Name, NetSuite, Part
-from ..harness.toml import checked_suite
+from ..harness.suite import Name, NetSuite, Part, differing_labels
+from .lee2018 import Lee2018
+from .strict import Strict
 
 
 class AttackPart(Part):
@@ -38,35 +37,14 @@ class DetectorPart(Part):
         return self.label or self.name
 
 
-class Strict(Part):
-    """Free of the reference code's leaks: fitting and evaluation share no image, one common index set over attacks."""
-
-    name: Literal["strict"] = "strict"
-    splits: int = Field(5, ge=1, description="seeds of the stratified split into fitting and evaluation images")
-    fit_share: float = Field(0.4, gt=0, lt=1)
-    folds: int = Field(3, ge=2, description="cross-validation on the fitting part chooses among candidates")
-    negatives: Literal["clean", "clean+noise"] = "clean"
-    minimum_fit: int = Field(500, ge=2, description="cells fitted on fewer successful adversarials are marked")
-    minimum_success: int = Field(20, ge=2, description="attacks with fewer successes leave the common index set")
-    ties: Literal["half", "pessimistic"] = "half"
+#: A cell: the attack that was fitted on, the attack that is tested.
+Pair: TypeAlias = tuple[str, str]
 
 
-class Lee2018(Part):
-    """As the code of Lee et al. 2018 does it, unshuffled, leaks included; see the protocol's documentation."""
-
-    name: Literal["lee2018"] = "lee2018"
-    fit_share: float = Field(0.1, gt=0, lt=1)
-    batch_size: int = Field(100, ge=2, description="the last incomplete batch of kept images is dropped")
-    noise_sigma: dict[str, float] = Field(
-        {"fgsm": 0.25 / 4, "bim": 0.13 / 2, "deepfool": 0.25 / 4, "cw": 0.05 / 2},
-        description="standard deviation of the noise in normalised units; default: ResNet-34 on CIFAR-10",
-    )
-    folds: int = Field(3, ge=2)
-    minimum_fit: int = Field(500, ge=2)
-    ties: Literal["half", "pessimistic"] = "pessimistic"
-
-
-ProtocolPart = Annotated[Strict | Lee2018, Field(discriminator="name")]
+#: A suite's protocol: its options, and its rules as methods.
+AnyProtocol: TypeAlias = Strict | Lee2018
+ProtocolPart = Annotated[AnyProtocol, Field(discriminator="name")]
+PROTOCOL: TypeAdapter[AnyProtocol] = TypeAdapter(ProtocolPart)
 
 
 class Statistics(Part):
@@ -98,14 +76,7 @@ class Suite(NetSuite):
     statistics: Statistics = Statistics()
     sensitivity: Sensitivity | None = None
 
-    @field_validator("attacks", "detectors", "protocols")
-    @classmethod
-    def _labels_differ(cls, parts: list[Any]) -> list[Any]:
-        titles = [getattr(part, "title", part.name) for part in parts]
-        twice = sorted({title for title in titles if titles.count(title) > 1})
-        if twice:
-            raise ValueError(f"two entries are labelled {twice[0]!r}; give one of them a label of its own")
-        return parts
+    _labels = field_validator("attacks", "detectors", "protocols")(differing_labels)
 
     @model_validator(mode="after")
     def _pairs_exist(self) -> Suite:
@@ -125,13 +96,25 @@ class Suite(NetSuite):
                     )
         return self
 
+    def overridden(
+        self,
+        *,
+        limit: int | None = None,
+        seed: int | None = None,
+        classes: str | Sequence[str] | None = None,
+        detectors: Sequence[str] = (),
+    ) -> Self:
+        from .override import choose_classes, with_detectors  # they know nets and data sets, which tables do without
 
-def load_suite(source: str | Path) -> Suite:
-    """The built-in suite of that name, or the suite in that file. Raises UserError with file, line and key."""
-    read = read_suite(source)
-    if "saliency" in read.content:
-        raise UserError(f"{read.path} is a localisation suite, and this takes a suite of detectors; give one of those.")
-    return checked_suite(Suite, read.content, read.where)
+        suite = choose_classes(with_detectors(self._limited(limit, seed), detectors), classes)
+        return cast(Self, suite)
 
+    def nets(self) -> dict[str, NetSuite]:
+        return {self.model.name: self}
 
-Protocol = Strict | Lee2018
+    def size(self) -> str:
+        cells = len(self.detectors) * len(self.attacks) ** 2 * len(self.protocols)
+        return (
+            f"{len(self.detectors)} detectors x {len(self.attacks)} attacks "
+            f"x {len(self.protocols)} protocols = {cells} cells"
+        )

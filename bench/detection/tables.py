@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,72 +11,70 @@ import pandas as pd
 from ..analysis.semantics import SEMANTICS_NOTE, semantics
 from ..analysis.separation import SEPARATION_NOTE, separation
 from ..core.files import csv_text, read_json
-from ..harness import tables as gate_tables
-from ..harness.tables import compare_files, percent
-from . import cost as time_table
-from .cells import Pair, column_title, columns_of
-from .cost import _COST_NOTE, _STRENGTH_NOTE, cost, strength
-from .entry import Entry, read_entries, tidy
+from ..harness.tables import Report, Section, percent
+from .cells import column_title, columns_of
+from .cost import COST_NOTE, STRENGTH_NOTE, TIME_NOTE, cost, strength, timing
+from .entry import Cell, Entry, read_entries, tidy
+from .gate_table import SUBNETS_NOTE, subnets
 from .published import against_published, published_cells
-from .rows import _attack_names, _head, _sorted, bracket, cell_of
+from .rows import bracket, difference, head_of, sorted_frame
 from .sensitivity import SENSITIVITY_NOTE, sensitivity
+from .suite import Pair
 
 
-def write_tables(folder: Path, check: bool = False) -> list[Path]:
-    """Write every table of a results folder as CSV and Markdown; with ``check``, only compare with what is there."""
-    return compare_files(folder, render(folder), check)
-
-
-def render(folder: Path) -> dict[str, str]:
-    """File name -> text of every table that the entries under ``folder`` give."""
+def report(folder: Path) -> Report:
+    """Every table that the entries under a results folder give."""
     entries = read_entries(folder)
     comparisons = [read_json(path) for path in sorted((folder / "comparisons").glob("*.json"))]
-    made: dict[str, str] = {"cells.csv": csv_text(tidy(entries))}
-    report = [f"# {', '.join(sorted({e['suite']['name'] for e in entries}))}", "", *_preamble(entries)]
-    sections: list[tuple[str, str, Callable[[], pd.DataFrame], str]] = [
-        ("table2", "AUROC for seen and unknown attacks", lambda: table2(entries, comparisons), _TABLE2_NOTE),
-        ("published", "Beside the published table", lambda: published(entries), _PUBLISHED_NOTE),
-        ("comparisons", "Does it beat the controls?", lambda: compared(comparisons), _COMPARED_NOTE),
-        ("transfer", "Fitted on (row) and tested on (column)", lambda: transfer(entries), _TRANSFER_NOTE),
-        ("spread", "How far a cell moves with the split and the set of gates", lambda: spread(entries), _SPREAD_NOTE),
-        ("noise", "Control: Gaussian noise of the attack's norm", lambda: noise(entries), _NOISE_NOTE),
-        ("strength", "The attacks, verified in float32", lambda: strength(entries), _STRENGTH_NOTE),
-        ("subnets", "The class-specific subnets", lambda: gate_tables.subnets(folder), gate_tables.SUBNETS_NOTE),
-        (
-            "separation",
-            "Are true and adversarial images further apart in the subnets?",
-            lambda: separation(folder),
-            SEPARATION_NOTE,
+    names = sorted({entry.suite.name for entry in entries})
+    sections = [*_sections(entries, comparisons), *_beside(folder), *_costs(entries)]
+    files = {"cells.csv": csv_text(frame(entries))}
+    return Report(", ".join(names), _preamble(entries), sections, _remarks(entries), files)
+
+
+def frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    """One row a cell."""
+    return tidy(entries)
+
+
+def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -> list[Section]:
+    """What entries and comparisons say of detectors and attacks."""
+    return [
+        Section("table2", "AUROC for seen and unknown attacks", lambda: table2(entries, comparisons), _TABLE2_NOTE),
+        Section("published", "Beside the published table", lambda: published(entries), _PUBLISHED_NOTE),
+        Section("comparisons", "Does it beat the controls?", lambda: compared(comparisons), _COMPARED_NOTE),
+        Section("transfer", "Fitted on (row) and tested on (column)", lambda: transfer(entries), _TRANSFER_NOTE),
+        Section(
+            "spread", "How far a cell moves with the split and the set of gates", lambda: spread(entries), _SPREAD_NOTE
         ),
-        ("semantics", "Do alike classes have alike subnets?", lambda: semantics(folder), SEMANTICS_NOTE),
-        (
-            "sensitivity",
-            "What it owes to the choices of gate training",
-            lambda: sensitivity(folder),
-            SENSITIVITY_NOTE,
-        ),
-        ("cost", "Cost of scoring", lambda: cost(entries), _COST_NOTE),
-        ("time", "Time and memory of the whole", lambda: time_table.timing(entries), time_table.NOTE),
+        Section("noise", "Control: Gaussian noise of the attack's norm", lambda: noise(entries), _NOISE_NOTE),
+        Section("strength", "The attacks, verified in float32", lambda: strength(entries), STRENGTH_NOTE),
     ]
-    for name, title, make, note in sections:
-        frame = make()
-        if frame.empty:
-            continue
-        text = f"{frame.to_markdown(index=False, disable_numparse=True)}\n"
-        made[f"{name}.csv"], made[f"{name}.md"] = csv_text(frame), text
-        report += [f"## {title}", "", note, "", text]
-    remarks = sorted(
-        {
-            (e["protocol"]["name"], e["detector"]["label"], c["remark"])
-            for e in entries
-            for c in e["cells"]
-            if c["remark"]
-        }
-    )
-    if remarks:
-        report += ["## Remarks on marked cells (*)", "", *_grouped(remarks), ""]
-    made["report.md"] = "\n".join(report)
-    return made
+
+
+def _beside(folder: Path) -> list[Section]:
+    """What a run wrote beside its entries: of the subnets, and of the choices that they rest on."""
+    alike = "Are true and adversarial images further apart in the subnets?"
+    choices = "What it owes to the choices of gate training"
+    return [
+        Section("subnets", "The class-specific subnets", lambda: subnets(folder), SUBNETS_NOTE),
+        Section("separation", alike, lambda: separation(folder), SEPARATION_NOTE),
+        Section("semantics", "Do alike classes have alike subnets?", lambda: semantics(folder), SEMANTICS_NOTE),
+        Section("sensitivity", choices, lambda: sensitivity(folder), SENSITIVITY_NOTE),
+    ]
+
+
+def _costs(entries: Sequence[Entry]) -> list[Section]:
+    return [
+        Section("cost", "Cost of scoring", lambda: cost(entries), COST_NOTE),
+        Section("time", "Time and memory of the whole", lambda: timing(entries), TIME_NOTE),
+    ]
+
+
+def _remarks(entries: Sequence[Entry]) -> list[str]:
+    """What is said of marked cells, each remark once."""
+    remarks = sorted({(e.protocol_name, e.label, c.remark) for e in entries for c in e.cells if c.remark})
+    return ["## Remarks on marked cells (*)", "", *_grouped(remarks), ""] if remarks else []
 
 
 def _grouped(remarks: Iterable[tuple[str, str, str]]) -> list[str]:
@@ -88,15 +86,15 @@ def _grouped(remarks: Iterable[tuple[str, str, str]]) -> list[str]:
 
 def _preamble(entries: Sequence[Entry]) -> list[str]:
     lines = []
-    for name in dict.fromkeys(e["suite"]["name"] for e in entries):
-        entry = next(e for e in entries if e["suite"]["name"] == name)
-        data, model = entry["dataset"], entry["model"]
-        note = f" ({data['note']})" if data["note"] else ""
+    for name in dict.fromkeys(entry.suite.name for entry in entries):
+        entry = next(entry for entry in entries if entry.suite.name == name)
+        data, model = entry.dataset, entry.model
+        note = f" ({data.note})" if data.note else ""
         lines.append(
-            f"- **{name}**: {data['name']}{note}, {data['attacked_images']} test images attacked, detectors fitted on "
-            f"{data['train_images']} training images; net {model['name']}, {model['accuracy']:.2%} right on the test "
-            f"split; seed {entry['seed']}; subnetbench {entry['versions']['subnetbench']}, "
-            f"torch {entry['versions']['torch']}."
+            f"- **{name}**: {data.name}{note}, {data.attacked_images} test images attacked, detectors fitted on "
+            f"{data.train_images} training images; net {model.name}, {model.accuracy:.2%} right on the test "
+            f"split; seed {entry.seed}; subnetbench {entry.versions['subnetbench']}, "
+            f"torch {entry.versions['torch']}."
         )
     return [*lines, ""]
 
@@ -114,24 +112,25 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
     best = {(c["suite"], c["protocol"], b["fit_on"], b["test_on"]): b for c in comparisons for b in c["best"]}
     rows = []
     for entry in entries:
-        counts = [round(sum(c["n"]) / len(c["n"])) for c in entry["cells"] if c["n"] and sum(c["n"])]
+        counts = [round(sum(c.n) / len(c.n)) for c in entry.cells if c.n and sum(c.n)]
         low, high = (min(counts), max(counts)) if counts else (0, 0)
-        row = _head(entry) | {"n": str(low) if low == high else f"{low}–{high}"}
+        cells = entry.by_pair()
+        row = head_of(entry) | {"n": str(low) if low == high else f"{low}–{high}"}
         for column, (fit_on, test_on) in _columns(entry):
-            text = bracket(cell_of(entry, fit_on, test_on))
-            leader = best.get((entry["suite"]["name"], entry["protocol"]["name"], fit_on, test_on))
-            if leader and leader["best"] == entry["detector"]["label"]:
+            text = bracket(cells.get((fit_on, test_on)))
+            leader = best.get((entry.suite.name, entry.protocol_name, fit_on, test_on))
+            if leader and leader["best"] == entry.label:
                 text = f"**{text}**"
-            elif leader and entry["detector"]["label"] in leader["not_separable"]:
+            elif leader and entry.label in leader["not_separable"]:
                 text += " †"
             row[column] = text
         rows.append(row)
-    return _sorted(rows)
+    return sorted_frame(rows)
 
 
 def _columns(entry: Entry) -> list[tuple[str, Pair]]:
     """Titles and cells of Table 2's columns."""
-    return [(column_title(pair), pair) for pair in columns_of(_attack_names(entry))]
+    return [(column_title(pair), pair) for pair in columns_of(list(entry.attacks))]
 
 
 _PUBLISHED_NOTE = (
@@ -143,14 +142,14 @@ _PUBLISHED_NOTE = (
 def published(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry, kind, test_on, _, cell, theirs in published_cells(entries):
-        difference, inside = against_published(cell, theirs)
+        minus, inside = against_published(cell, theirs)
         rows.append(
-            _head(entry)
+            head_of(entry)
             | {
                 "attack": f"{kind} {test_on}",
                 "ours": bracket(cell),
                 "published": f"{theirs:.2f}",
-                "difference": difference,
+                "difference": minus,
                 "inside our interval": inside,
             }
         )
@@ -165,15 +164,15 @@ _COMPARED_NOTE = (
 
 def compared(comparisons: Sequence[dict[str, Any]]) -> pd.DataFrame:
     rows = []
-    for found in comparisons:
-        for c in found["comparisons"]:
+    for family in comparisons:
+        for c in family["comparisons"]:
             rows.append(
                 {
-                    "protocol": found["protocol"],
+                    "protocol": family["protocol"],
                     "first": c["first"],
                     "second": c["second"],
                     "attack": column_title((c["fit_on"], c["test_on"])),
-                    "difference": f"{100 * c['difference']:+.1f} [{100 * c['low']:+.1f}, {100 * c['high']:+.1f}]",
+                    "difference": difference(c),
                     "p (Holm)": f"{c['p_holm']:.3f}",
                     "verdict": c["verdict"],
                 }
@@ -187,12 +186,12 @@ _TRANSFER_NOTE = "AUROC in percent; the combiner (and the candidate) of the row'
 def transfer(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
-        attacks = _attack_names(entry)
+        attacks, cells = list(entry.attacks), entry.by_pair()
         for fit_on in attacks:
-            row = _head(entry) | {"fitted on": fit_on}
-            row |= {test_on: bracket(cell_of(entry, fit_on, test_on)) for test_on in attacks}
+            row = head_of(entry) | {"fitted on": fit_on}
+            row |= {test_on: bracket(cells.get((fit_on, test_on))) for test_on in attacks}
             rows.append(row)
-    return _sorted(rows)
+    return sorted_frame(rows)
 
 
 _SPREAD_NOTE = (
@@ -204,14 +203,16 @@ _SPREAD_NOTE = (
 def spread(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
-        cells = [(title, cell_of(entry, *pair)) for title, pair in _columns(entry)]
-        if all(cell.get(name) is None for _, cell in cells for name in ("split_sd", "gate_sd")):
+        cells = entry.by_pair()
+        deviations = {title: _deviations(cells.get(pair)) for title, pair in _columns(entry)}
+        if all(value is None for pair in deviations.values() for value in pair):
             continue
-        shown = {
-            title: " / ".join(percent(cell.get(name)) for name in ("split_sd", "gate_sd")) for title, cell in cells
-        }
-        rows.append(_head(entry) | shown)
-    return _sorted(rows)
+        rows.append(head_of(entry) | {title: " / ".join(map(percent, pair)) for title, pair in deviations.items()})
+    return sorted_frame(rows)
+
+
+def _deviations(cell: Cell | None) -> tuple[float | None, float | None]:
+    return (None, None) if cell is None else (cell.split_sd, cell.gate_sd)
 
 
 _NOISE_NOTE = (
@@ -224,14 +225,16 @@ _NOISE_NOTE = (
 def noise(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
-        cells = {a: cell_of(entry, a, a) for a in _attack_names(entry)}
-        if all(c.get("noise_auroc") is None for c in cells.values()):
+        cells = entry.by_pair()
+        seen = {attack: cells.get((attack, attack)) for attack in entry.attacks}
+        if all(cell is None or cell.noise_auroc is None for cell in seen.values()):
             continue
-        row = _head(entry)
-        for attack, c in cells.items():
-            text = percent(c.get("noise_auroc"))
-            if c.get("noise_low") is not None:
-                text += f" [{percent(c['noise_low'])}, {percent(c['noise_high'])}]"
-            row[f"noise of {attack}"] = text
-        rows.append(row)
-    return _sorted(rows)
+        rows.append(head_of(entry) | {f"noise of {attack}": _noise(cell) for attack, cell in seen.items()})
+    return sorted_frame(rows)
+
+
+def _noise(cell: Cell | None) -> str:
+    if cell is None:
+        return "–"
+    interval = "" if cell.noise_low is None else f" [{percent(cell.noise_low)}, {percent(cell.noise_high)}]"
+    return f"{percent(cell.noise_auroc)}{interval}"

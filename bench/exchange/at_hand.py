@@ -1,9 +1,11 @@
-"""What entries can be checked against here: suites, data, weights, attacks."""
+"""All that entries can be checked against here: suites, data, weights, attacks."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,19 @@ import torch
 from safetensors import safe_open
 
 from ..core import registry
+from ..core.errors import UserError
 from ..core.hashing import canonical, key_of
+from ..core.progress import Reporter, Silent
 from ..core.store import Artifact, NotStored, Store
 from ..detection.entry import Entry
-from ..detection.scoring import Stages
-from ..detection.suite import DetectorPart, Suite
-from ..harness.audit import Line
-from ..models import weights as shipped
-from ..models.weights import load_weights
+from ..detection.scoring import Scoring
+from ..detection.suite import AnyProtocol, DetectorPart, Suite
+from ..harness.audit import Audit, Line
+from ..harness.context import Context
+from ..harness.setup import Trained
+from ..models.weights import load_weights, locate
 
-#: The data set that needs nothing fetched and nets that train in seconds: all of it may be made anew.
+#: The data set that needs nothing fetched and nets that train in seconds: all of it may be made again.
 SELF_CONTAINED = "digits"
 
 
@@ -40,34 +45,200 @@ class Anew(Store):
         return super().get(kind, inputs, compute)
 
 
-def _parts(suite: Suite, entry: Entry) -> tuple[DetectorPart, Any]:
-    """The suite's own form of an entry's detector and protocol; `suite_of` made sure that they are there."""
-    part = next(p for p in suite.detectors if p.title == entry["detector"]["label"])
-    return part, next(p for p in suite.protocols if p.name == entry["protocol"]["name"])
+class AtHand:
+    """A store that gives no scores, data and device; each suite's data and net are looked at once."""
+
+    def __init__(
+        self, *, store: Path | None, data_root: Path | None, device: torch.device, report: Reporter | None = None
+    ) -> None:
+        self._scratch = None if store else tempfile.TemporaryDirectory(prefix="subnetbench-verify-")
+        self._store = store or Path(str(self._scratch and self._scratch.name))
+        self._context = Context(Store(self._store), device, data_root, report or Silent())
+        self._scoring: dict[str, Scoring] = {}
+        self._shipped: dict[str, str] = {}
+
+    def close(self) -> None:
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def scoring(self, suite: Suite) -> Scoring:
+        """The suite's stages on a store from which no score is read."""
+        key = canonical(suite.model_dump(mode="json"))
+        if key not in self._scoring:
+            spare = () if suite.dataset.name == SELF_CONTAINED else ("adversarial", "gates")
+            if suite.dataset.name != SELF_CONTAINED and suite.model.weights is None:
+                spare = (*spare, "weights")
+            context = replace(self._context, store=Anew(self._store, spare=spare))
+            self._scoring[key] = Scoring(suite, context)
+        return self._scoring[key]
+
+    def has_data(self, suite: Suite) -> bool:
+        """Whether the suite's images are here, as far as can be told without reading them."""
+        return suite.dataset.name == SELF_CONTAINED or (
+            self._context.data_root is not None and not suite.dataset.name.endswith(".npz")
+        )
+
+    def has_net(self, suite: Suite) -> bool:
+        """Whether the net that was attacked can be had without training it."""
+        if not self.has_data(suite) or suite.model.weights is not None:
+            return self.has_data(suite)
+        return self._context.store.has("weights", self.scoring(suite).setup.weights_inputs)
+
+    def shipped_hash(self, suite: Suite) -> str:
+        """Content hash of the suite's net with the weights that ship."""
+        key = f"{suite.model.weights} {canonical(suite.model.parameters)}"
+        if key not in self._shipped:
+            self._shipped[key] = _shipped_hash(suite)
+        return self._shipped[key]
+
+    def lines(self, audit: Audit) -> list[Line]:
+        """Detector, attacks, data and model of an entry, as far as they are here."""
+        suite, entry = audit.suite, audit.entry
+        if not isinstance(suite, Suite):
+            return []
+        scoring = self.scoring(suite)
+        lines = [_detector(scoring, entry)]
+        try:
+            lines += [*_attacks(scoring, entry), _images(self, scoring, entry)]
+            lines += [_data(self, scoring, entry), _model(self, suite, entry)]
+        except UserError as error:
+            lines.append(Line("at hand", "not checked", str(error)))
+        return lines
 
 
-def _trained(stages: Stages, entry: Entry) -> Line:
+def parts_of(suite: Suite, entry: Entry) -> tuple[DetectorPart, AnyProtocol]:
+    """The suite's own form of an entry's detector and protocol; the audit made sure that they are there."""
+    part = next(p for p in suite.detectors if p.title == entry.label)
+    return part, next(p for p in suite.protocols if p.name == entry.protocol_name)
+
+
+def same_net(trained: Trained, entry: Entry) -> Line:
     """The net that the suite gives here; another machine or version trains another one."""
-    stated, own = entry["model"]["sha256"], stages.model_hash
-    if own == stated:
-        return Line("model", "match", f"sha256 {own[:12]}, {stages.clean_accuracy:.2%} right")
-    weights, here = entry["model"].get("weights") or {}, stages.weights_meta
-    said = f"the net here is {own[:12]}, the entry's {stated[:12]}"
-    if weights.get("hardware") != here.get("hardware"):
+    stated, here = entry.model.sha256, trained.sha256
+    if here == stated:
+        return Line("model", "match", f"sha256 {here[:12]}, {trained.accuracy:.2%} right")
+    weights = entry.model.weights or {}
+    detail = f"the net here is {here[:12]}, the entry's {stated[:12]}"
+    if weights.get("hardware") != trained.weights.get("hardware"):
         return Line(
             "model",
             "not checked",
-            f"{said}: trained on {here.get('hardware')} here, on "
+            f"{detail}: trained on {trained.weights.get('hardware')} here, on "
             f"{weights.get('hardware')} there, which gives another net",
         )
-    if entry["versions"].get("torch") != torch.__version__.split("+")[0]:
-        return Line("model", "not checked", f"{said}: trained by another version of torch, which gives another net")
-    return Line("model", "mismatch", said)
+    if entry.versions.get("torch") != torch.__version__.split("+")[0]:
+        return Line("model", "not checked", f"{detail}: trained by another version of torch, which gives another net")
+    return Line("model", "mismatch", detail)
+
+
+# -- one line each ----------------------------------------------------------------------------------------------------
+
+
+def _detector(scoring: Scoring, entry: Entry) -> Line:
+    stated = entry.detector
+    if stated.name not in registry.detectors:
+        return Line("detector", "not checked", f"{stated.name!r} is not installed here")
+    info = registry.detectors.get(stated.name).info
+    installed: dict[str, Any] = {
+        "title": info.title,
+        "year": info.year,
+        "url": info.url,
+        "needs": list(info.needs),
+        "formula": info.formula,
+        "control": info.control,
+        "candidates": json.loads(canonical(scoring.candidates(*parts_of(scoring.suite, entry)))),
+    }
+    wrong = [name for name, value in installed.items() if getattr(stated, name) != value]
+    if wrong:
+        return Line("detector", "mismatch", f"{', '.join(wrong)} are not those of {stated.name!r} as installed")
+    return Line("detector", "match", f"{stated.name}, {len(installed['candidates'])} candidates")
+
+
+def _attacks(scoring: Scoring, entry: Entry) -> Iterator[Line]:
+    built = scoring.attacked.attacks
+    wrong, other = [], []
+    for part in scoring.suite.attacks:
+        stated, info = entry.attacks[part.title], built[part.title].info
+        given = {
+            "name": part.name,
+            "library": info.library,
+            "preset": part.preset,
+            "threat": info.threat,
+            "norm": info.norm,
+            "parameters": built[part.title].parameters,
+        }
+        wrong += [f"{part.title}.{name}" for name, value in given.items() if getattr(stated, name) != value]
+        if stated.version != info.version:
+            other.append(f"{part.title} by {info.library} {stated.version} there, {info.version} here")
+    if wrong:
+        yield Line("attacks", "mismatch", f"{', '.join(wrong)} are not what the suite's presets give")
+    elif other:
+        yield Line("attacks", "not checked", "; ".join(other))
+    else:
+        yield Line("attacks", "match", f"{', '.join(built)}: parameters and library")
+
+
+def _images(at_hand: AtHand, scoring: Scoring, entry: Entry) -> Line:
+    """The hashes of the attacked images, where this store has them: crafting them is for --rerun."""
+    what, attacked = "attacked images", scoring.attacked
+    stated = {title: attack.images_sha256 for title, attack in entry.attacks.items()}
+    if not all(stated.values()):
+        return Line(what, "not checked", "the entry is of a version that states no hash of them")
+    if not at_hand.has_net(scoring.suite):
+        return Line(what, "not checked", "they are not at hand; give --data-root and --store, or --rerun")
+    kept = {
+        part.title: attacked.images_sha256(part)
+        for part in scoring.suite.attacks
+        if scoring.context.store.has("strength", {"attack": attacked.key(part)})
+    }
+    same = [title for title, sha256 in kept.items() if sha256 == stated[title]]
+    if not kept:
+        return Line(what, "not checked", "the store has none of them; import them, or give --rerun")
+    if len(same) == len(stated):
+        return Line(what, "match", f"{', '.join(same)}: those in the store, to the last bit")
+    others = ", ".join(title for title in stated if title not in same)
+    return Line(
+        what,
+        "not checked",
+        f"{others}: not those in the store to the last bit, as another machine makes "
+        "them; import the entry's own into an empty one",
+    )
+
+
+def _data(at_hand: AtHand, scoring: Scoring, entry: Entry) -> Line:
+    stated, setup = entry.dataset, scoring.setup
+    if not at_hand.has_data(scoring.suite):
+        return Line("data", "not checked", f"{stated.name} is not at hand; give --data-root")
+    try:
+        here = {
+            "sha256": setup.dataset.content_hash,
+            "train_images": len(setup.train_split),
+            "attacked_images": len(setup.test),
+        }
+    except UserError as error:
+        return Line("data", "not checked", str(error))
+    wrong = [name for name, value in here.items() if getattr(stated, name) != value]
+    if wrong:
+        return Line("data", "mismatch", f"{', '.join(wrong)} are not those of {stated.name} here")
+    detail = f"{stated.name}, sha256 {stated.sha256[:12]}, {here['attacked_images']} images attacked"
+    return Line("data", "match", detail)
+
+
+def _model(at_hand: AtHand, suite: Suite, entry: Entry) -> Line:
+    stated, weights = entry.model.sha256, suite.model.weights
+    if weights is None:
+        if not at_hand.has_net(suite):
+            return Line("model", "not checked", "it was trained where it was run; --rerun trains it again")
+        return same_net(at_hand.scoring(suite).setup.trained, entry)
+    shipped = at_hand.shipped_hash(suite)
+    if shipped != stated:
+        return Line("model", "mismatch", f"sha256 {stated[:12]} is not that of the weights {weights}, {shipped[:12]}")
+    return Line("model", "match", f"{weights}, sha256 {stated[:12]}")
 
 
 def _shipped_hash(suite: Suite) -> str:
     """Content hash of a net with weights that ship; its classes are those of the one linear layer in the file."""
-    path = shipped.locate(str(suite.model.weights))
+    path = locate(str(suite.model.weights))
     with safe_open(path, framework="np") as file:
         rows = [
             file.get_slice(name).get_shape()[0]
@@ -77,5 +248,5 @@ def _shipped_hash(suite: Suite) -> str:
     parameters = {"classes": rows[0], **suite.model.parameters} if len(rows) == 1 else suite.model.parameters
     net = registry.models.get(suite.model.name)(**parameters)
     load_weights(net, path)
-    found: str = net.content_hash()
-    return found
+    sha256: str = net.content_hash()
+    return sha256

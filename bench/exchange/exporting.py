@@ -21,31 +21,31 @@ from safetensors.numpy import save as dump_tensors
 from ..core.errors import UserError
 from ..core.hashing import hash_arrays, key_of
 from ..core.versions import versions
-from ..detection.scoring import Stages
+from ..detection.attacked import Attacked
 from ..detection.suite import AttackPart
-from .manifest import MANIFEST, Attacked, Chunk, Images, Made, Manifest
+from .manifest import MANIFEST, AttackedImages, Chunk, Images, Made, Manifest
 
 
-def export(stages: Stages, out: Path) -> Manifest:
+def export(attacked: Attacked, out: Path) -> Manifest:
     """Write the attacked images of a suite to ``out``, crafting what the store lacks; returns what was packed."""
-    suite = stages.suite
+    suite = attacked.setup.suite
     head = Images(
-        name=stages.dataset.name,
-        sha256=stages.dataset.content_hash,
-        ids_sha256=hash_arrays(stages.test.ids),
-        count=len(stages.test),
-        shape=list(stages.dataset.shape),
+        name=attacked.setup.dataset.name,
+        sha256=attacked.setup.dataset.content_hash,
+        ids_sha256=hash_arrays(attacked.setup.test.ids),
+        count=len(attacked.setup.test),
+        shape=list(attacked.setup.dataset.shape),
     )
-    net = Made(name=suite.model.name, sha256=stages.model_hash)
+    net = Made(name=suite.model.name, sha256=attacked.setup.trained.sha256)
     sets = []
     with _replacing(out) as file, zipfile.ZipFile(file, "w") as zip_:
-        for number, part in enumerate(suite.attacks):
-            stages.strength(part)  # makes what is missing
+        for number, part in enumerate(attacked.parts):
+            attacked.strength(part)  # makes what is missing
             digest = hashlib.sha256()
-            chunks = list(_packed(stages, part, number, zip_, digest))
-            first = next(iter(stages.chunks(part)))[1]
+            chunks = list(_packed(attacked, part, number, zip_, digest))
+            first = next(iter(attacked.chunks(part)))[1]
             inputs = {name: first[name] for name in ("attack", "library", "version", "parameters", "source", "seed")}
-            sets.append(Attacked(label=part.title, chunks=chunks, images_sha256=digest.hexdigest(), **inputs))
+            sets.append(AttackedImages(label=part.title, chunks=chunks, images_sha256=digest.hexdigest(), **inputs))
         manifest = Manifest(
             format=1,
             suite=suite.name,
@@ -61,11 +61,11 @@ def export(stages: Stages, out: Path) -> Manifest:
 
 
 def _packed(
-    stages: Stages, part: AttackPart, number: int, zip_: zipfile.ZipFile, digest: hashlib._Hash
+    attacked: Attacked, part: AttackPart, number: int, zip_: zipfile.ZipFile, digest: hashlib._Hash
 ) -> Iterator[Chunk]:
-    for chunk, inputs in stages.chunks(part):
-        stages.crafted(part, chunk, inputs)
-        artifact = stages.store.read("adversarial", key_of("adversarial", inputs))
+    for chunk, inputs in attacked.chunks(part):
+        attacked.crafted(part, chunk, inputs)
+        artifact = attacked.setup.context.store.read("adversarial", key_of("adversarial", inputs))
         assert artifact is not None  # it was just made
         images = np.ascontiguousarray(artifact[0]["images"], "<f4")
         digest.update(images.tobytes())

@@ -20,34 +20,34 @@ from ...attacks.verify import verify
 from ..core.errors import UserError
 from ..core.hashing import canonical, hash_arrays, key_of
 from ..core.store import Arrays, Meta
-from ..detection.scoring import Stages
+from ..detection.attacked import Attacked
 from ..detection.suite import AttackPart
 from .archive import Archive
-from .manifest import Attacked, Chunk, Manifest
+from .manifest import AttackedImages, Chunk, Manifest
 
 #: A budget attack's images may leave their norm's ball by this much: rounding.
 SLACK = 1e-5
 
 
-def import_(archive: Archive, manifest: Manifest, stages: Stages) -> tuple[int, list[str]]:
-    """Put an archive's images into the store that ``stages`` walk through; returns how many and what was noticed.
+def import_(archive: Archive, manifest: Manifest, attacked: Attacked) -> tuple[int, list[str]]:
+    """Put an archive's images into the store that ``attacked`` walk through; returns how many and what was noticed.
 
     Everything is read and compared once before anything is written. UserError, one sentence, where the images are of
     another model, data set, attack or library version, are no legal images, or where the store has others of its own.
     """
-    _same_ground(archive, manifest, stages)
+    _same_ground(archive, manifest, attacked)
     notes: list[str] = []
-    parts = {part.title: part for part in stages.suite.attacks}
+    parts = {part.title: part for part in attacked.parts}
     for stated in manifest.sets:
         if stated.label not in parts:
             raise UserError(
-                f"{archive.path} holds the attack {stated.label!r}, and the suite {stages.suite.name!r} has "
+                f"{archive.path} holds the attack {stated.label!r}, and the suite {attacked.setup.suite.name!r} has "
                 f"{', '.join(parts)}; give its suite with --suite."
             )
-        notes += _same_attack(archive, stated, parts[stated.label], stages)
+        notes += _same_attack(archive, stated, parts[stated.label], attacked)
     for stated in manifest.sets:
         digest = hashlib.sha256()
-        for _, arrays, _ in _checked(archive, stated, parts[stated.label], stages):
+        for _, arrays, _ in _checked(archive, stated, parts[stated.label], attacked):
             digest.update(np.ascontiguousarray(arrays["images"], "<f4").tobytes())
         if digest.hexdigest() != stated.images_sha256:
             raise UserError(
@@ -56,35 +56,36 @@ def import_(archive: Archive, manifest: Manifest, stages: Stages) -> tuple[int, 
             )
     count = 0
     for stated in manifest.sets:
-        for inputs, arrays, meta in _checked(archive, stated, parts[stated.label], stages):
-            stages.store.write("adversarial", key_of("adversarial", inputs), arrays, meta)
+        for inputs, arrays, meta in _checked(archive, stated, parts[stated.label], attacked):
+            attacked.setup.context.store.write("adversarial", key_of("adversarial", inputs), arrays, meta)
             count += len(arrays["images"])
     return count, notes
 
 
-def _same_ground(archive: Archive, manifest: Manifest, stages: Stages) -> None:
-    here, stated = stages.dataset, manifest.dataset
+def _same_ground(archive: Archive, manifest: Manifest, attacked: Attacked) -> None:
+    here, stated = attacked.setup.dataset, manifest.dataset
     if stated.sha256 != here.content_hash:
         raise UserError(
             f"{archive.path} attacks images of {stated.name} {stated.sha256[:12]}, and {here.name} here is "
             f"{here.content_hash[:12]}: another data split; give the same one with --data-root."
         )
-    if (stated.ids_sha256, stated.count) != (hash_arrays(stages.test.ids), len(stages.test)):
+    test = attacked.setup.test
+    if (stated.ids_sha256, stated.count) != (hash_arrays(test.ids), len(test)):
         raise UserError(
-            f"{archive.path} attacks {stated.count} images of {stated.name} that are not the {len(stages.test)} of the "
-            f"suite {stages.suite.name!r} here; give its suite with --suite."
+            f"{archive.path} attacks {stated.count} images of {stated.name} that are not the {len(test)} of the "
+            f"suite {attacked.setup.suite.name!r} here; give its suite with --suite."
         )
-    if manifest.model.sha256 != stages.model_hash:
+    if manifest.model.sha256 != attacked.setup.trained.sha256:
         raise UserError(
             f"{archive.path} attacks another model: its {manifest.model.name} is "
-            f"{manifest.model.sha256[:12]}, the suite's {stages.suite.model.name} here "
-            f"{stages.model_hash[:12]}; use the same weights (model.weights of the suite)."
+            f"{manifest.model.sha256[:12]}, the suite's {attacked.setup.suite.model.name} here "
+            f"{attacked.setup.trained.sha256[:12]}; use the same weights (model.weights of the suite)."
         )
 
 
-def _same_attack(archive: Archive, stated: Attacked, part: AttackPart, stages: Stages) -> list[str]:
+def _same_attack(archive: Archive, stated: AttackedImages, part: AttackPart, attacked: Attacked) -> list[str]:
     """A note where only the code around the library is another version: the images are verified all the same."""
-    _, inputs = next(iter(stages.chunks(part)))
+    _, inputs = next(iter(attacked.chunks(part)))
     for name in ("attack", "library", "version", "parameters", "seed"):
         theirs, ours = getattr(stated, name), json.loads(canonical(inputs[name]))
         if theirs != ours:
@@ -92,7 +93,7 @@ def _same_attack(archive: Archive, stated: Attacked, part: AttackPart, stages: S
                 f"{archive.path}: {stated.label} was made with {name} {theirs!r}, and here it is {ours!r}; "
                 "install or set the same."
             )
-    wanted = [(chunk.start, chunk.stop - chunk.start) for chunk, _ in stages.chunks(part)]
+    wanted = [(chunk.start, chunk.stop - chunk.start) for chunk, _ in attacked.chunks(part)]
     if [(chunk.first, chunk.count) for chunk in stated.chunks] != wanted:
         raise UserError(
             f"{archive.path}: the batches of {stated.label} are not those of the suite here "
@@ -107,16 +108,22 @@ def _same_attack(archive: Archive, stated: Attacked, part: AttackPart, stages: S
 
 
 def _checked(
-    archive: Archive, stated: Attacked, part: AttackPart, stages: Stages
+    archive: Archive, stated: AttackedImages, part: AttackPart, attacked: Attacked
 ) -> Iterator[tuple[Meta, Arrays, Meta]]:
     """Store inputs, arrays and meta of each batch: legal images, verified by the receiver's own net in float32."""
-    info = stages.attacks[part.title].info
-    kept = stages.store.read("strength", key_of("strength", {"attack": stages.attack_key(part)}))
-    for chunk, (place, inputs) in zip(stated.chunks, stages.chunks(part), strict=True):
-        images = _images(archive, chunk, (chunk.count, *stages.dataset.shape))
-        clean = stages.test.tensor(place).to(stages.device)
-        labels = torch.from_numpy(stages.test.labels[place]).to(stages.device)
-        facts = verify(stages.classifier, clean, torch.from_numpy(images).to(stages.device), labels, name=stated.label)
+    info = attacked.attacks[part.title].info
+    kept = attacked.setup.context.store.read("strength", key_of("strength", {"attack": attacked.key(part)}))
+    for chunk, (place, inputs) in zip(stated.chunks, attacked.chunks(part), strict=True):
+        images = _images(archive, chunk, (chunk.count, *attacked.setup.dataset.shape))
+        clean = attacked.setup.test.tensor(place).to(attacked.setup.context.device)
+        labels = torch.from_numpy(attacked.setup.test.labels[place]).to(attacked.setup.context.device)
+        facts = verify(
+            attacked.setup.trained.net,
+            clean,
+            torch.from_numpy(images).to(attacked.setup.context.device),
+            labels,
+            name=stated.label,
+        )
         if info.epsilon is not None:
             norm = facts["linf" if info.norm == "Linf" else "l2"].max(initial=0)
             if norm > info.epsilon + SLACK:
@@ -124,11 +131,11 @@ def _checked(
                     f"{archive.path}: {stated.label} goes {norm:.4g} far and its budget is "
                     f"{info.epsilon:.4g}: these are not its images; ask for the file again."
                 )
-        mine = stages.store.read("adversarial", key_of("adversarial", inputs))
+        mine = attacked.setup.context.store.read("adversarial", key_of("adversarial", inputs))
         other = mine is not None and not np.array_equal(mine[0]["images"], images)
         if other or (kept is not None and not np.allclose(kept[0]["l2"][place], facts["l2"], atol=1e-5)):
             raise UserError(
-                f"The store {stages.store.root} has its own images of {stated.label}, and those of "
+                f"The store {attacked.setup.context.store.root} has its own images of {stated.label}, and those of "
                 f"{archive.path} are others; import them into another one with --store."
             )
         yield inputs, {"images": images, **facts}, {"seconds": chunk.seconds, "images": chunk.count}

@@ -33,7 +33,7 @@ class Chunk(_Form):
     seconds: float = Field(ge=0)
 
 
-class Attacked(_Form):
+class AttackedImages(_Form):
     """One attack's images, and everything that determined them."""
 
     label: Name
@@ -65,7 +65,7 @@ class Manifest(_Form):
     seed: int = Field(ge=0)
     model: Made
     dataset: Images
-    sets: list[Attacked] = Field(min_length=1)
+    sets: list[AttackedImages] = Field(min_length=1)
     versions: dict[str, str]
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..analysis.arrays import FEATURES, GATES
 from ..core.errors import UserError
 from ..detection.entry import Entry, read_entries
-from ..localisation.entry import FOLDER as LOCALISATION
-from ..localisation.pictures import MAPS
+from ..localisation.maps import MAPS
+from ..tracks import TRACKS
 from .features import NoUmap, figure2
 from .heatmaps import figure4, nets_pictured
 from .roc import entry_figure, roc_figure
@@ -18,10 +19,54 @@ from .sensitivity import sensitivity_figure
 from .style import FORMATS, save, style
 from .subnets import figure3
 
-FIGURES = ("roc", "histograms", "figure2", "figure3", "sensitivity", "figure4")
+Drawn = Iterator[tuple[str, Any]]
 
-#: What a figure is drawn from, beside entries.
-_SOURCES = {"figure2": FEATURES, "figure3": GATES, "sensitivity": Path("sensitivity.json"), "figure4": MAPS}
+SENSITIVITY = Path("sensitivity.json")
+
+
+def _protocols(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Entries by protocol, proposals before controls."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: bool(entry.detector.control)):
+        groups.setdefault(entry.protocol_name, []).append(entry)
+    return dict(sorted(groups.items()))
+
+
+def _roc(folder: Path) -> Drawn:
+    for protocol, entries in _protocols(read_entries(folder)).items():
+        yield f"roc-{protocol}", roc_figure(folder, entries)
+
+
+def _histograms(folder: Path) -> Drawn:
+    for protocol, entries in _protocols(read_entries(folder)).items():
+        for entry in entries:
+            yield f"{protocol}/{entry.label}", entry_figure(folder, entry)
+
+
+def _heatmaps(folder: Path) -> Drawn:
+    for net in nets_pictured(folder):
+        yield f"figure4-{net}", figure4(folder, net)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The place in a results folder that a figure is drawn from, and how; each picture comes with its file's stem."""
+
+    source: Path
+    draw: Callable[[Path], Drawn]
+
+
+#: All figures by the names that ``--only`` takes.
+FIGURES: Mapping[str, Figure] = {
+    "roc": Figure(Path("entries"), _roc),
+    "histograms": Figure(Path("entries"), _histograms),
+    "figure2": Figure(FEATURES, lambda folder: iter([("figure2", figure2(folder, folder / "figures"))])),
+    "figure3": Figure(GATES, lambda folder: iter([("figure3", figure3(folder, folder / "figures"))])),
+    "sensitivity": Figure(
+        SENSITIVITY, lambda folder: iter([("sensitivity", sensitivity_figure(folder / SENSITIVITY))])
+    ),
+    "figure4": Figure(MAPS, _heatmaps),
+}
 
 
 def chosen(text: str | None, known: Sequence[str], option: str) -> tuple[str, ...]:
@@ -46,15 +91,14 @@ def write_plots(
     has is left out, unless ``only`` names it: then it is a UserError, as are an unknown name and no entries.
     ``note`` hears what is left out. Returns the files that hold pictures.
     """
-    wanted, kinds = chosen(only, FIGURES, "--only"), chosen(formats, FORMATS, "--format")
-    places = [path for kind in ("entries", LOCALISATION) for path in folder.rglob(kind) if path.is_dir()]
-    folders = sorted({path.parent for path in places})
+    wanted, kinds = chosen(only, list(FIGURES), "--only"), chosen(formats, FORMATS, "--format")
+    folders = sorted({place for track in TRACKS.values() for place in track.folders_below(folder)})
     if not folders:
         read_entries(folder)  # has the sentence
     written: list[Path] = []
     with style():
         for name in wanted:
-            source = _SOURCES.get(name, Path("entries"))
+            source = FIGURES[name].source
             able = [each for each in folders if (each / source).exists()]
             if not able and only is not None:
                 raise UserError(
@@ -63,36 +107,10 @@ def write_plots(
                 )
             try:
                 for each in able:
-                    for stem, figure in _drawn(name, each):
+                    for stem, figure in FIGURES[name].draw(each):
                         written += save(figure, each / "figures" / stem, kinds)
             except NoUmap as missing:
                 if only is not None:
                     raise
                 note(f"{name} is left out: {missing}")
     return written
-
-
-def _drawn(name: str, folder: Path) -> Iterator[tuple[str, Any]]:
-    """A figure's file names, without their endings, with what is in them."""
-    if name == "roc":
-        for protocol, own in _protocols(read_entries(folder)).items():
-            yield f"roc-{protocol}", roc_figure(folder, own)
-    elif name == "histograms":
-        for protocol, own in _protocols(read_entries(folder)).items():
-            for entry in own:
-                yield f"{protocol}/{entry['path'].stem}", entry_figure(folder, entry)
-    elif name == "figure4":
-        for net in nets_pictured(folder):
-            yield f"figure4-{net}", figure4(folder, net)
-    elif name == "sensitivity":
-        yield name, sensitivity_figure(folder / _SOURCES[name])
-    else:
-        yield name, {"figure2": figure2, "figure3": figure3}[name](folder, folder / "figures")
-
-
-def _protocols(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Entries by protocol, proposals before controls."""
-    groups: dict[str, list[Entry]] = {}
-    for entry in sorted(entries, key=lambda entry: bool(entry["detector"]["control"])):
-        groups.setdefault(entry["path"].parent.name, []).append(entry)
-    return dict(sorted(groups.items()))

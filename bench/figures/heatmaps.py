@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Floats
-from ..localisation.entry import read_localisation
-from ..localisation.pictures import MAPS, read_maps
+from ..localisation.entry import read_entries
+from ..localisation.maps import MAPS, read_maps
 from .style import PAGE, bare, panels
 
 
@@ -27,9 +27,9 @@ def figure4(folder: Path, net: str) -> Any:
     from ..localisation.boxes import threshold_boxes
 
     arrays = read_maps(folder / MAPS)
-    entries = [e for e in read_localisation(folder) if e["model"]["label"] == net and e.get("metrics")]
-    alphas = {(e["method"]["label"], e["variant"]): e["alpha"] for e in entries}
-    methods = [m for m in dict.fromkeys(e["method"]["label"] for e in entries) if f"{net}/{m}/normal" in arrays]
+    entries = [e for e in read_entries(folder) if e.model.label == net and e.metrics]
+    alphas = {(e.method.label, e.variant): e.alpha for e in entries}
+    methods = [m for m in dict.fromkeys(e.method.label for e in entries) if f"{net}/{m}/normal" in arrays]
     images, boxes = arrays["images"], arrays["boxes"]
     variants = [v for v in ("normal", "subnet") if any(f"{net}/{m}/{v}" in arrays for m in methods)]
     rows, columns = len(variants) * len(images), 1 + len(methods)
@@ -54,7 +54,7 @@ def figure4(folder: Path, net: str) -> Any:
             if row == 0:
                 axis.set_title(method, fontsize=6.5)
     about = entries[0]
-    figure.suptitle(f"{about['suite']['name']}, {net}: {len(images)} test images drawn from seed {about['seed']}")
+    figure.suptitle(f"{about.suite.name}, {net}: {len(images)} test images drawn from seed {about.seed}")
     return figure
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from ..core.arrays import Float64
 from ..core.errors import UserError
 from ..detection.compare import Compared
-from .roc import GRID, _roc_axes
+from ..detection.scores import GRID
+from .roc import _roc_axes
 from .style import COLOURS, FORMATS, PAGE, panels, save, style
 
 # -- pictures ---------------------------------------------------------------------------------------------------------
@@ -42,7 +43,7 @@ def plot(compared: Sequence[Compared], file: Path) -> Path:
         if handles:
             figure.legend(handles, names, loc="outside lower center", ncols=2)
         head = compared[0].entries[0]
-        figure.suptitle(f"{head['suite']['name']}: {head['dataset']['name']}, {head['model']['name']}")
+        figure.suptitle(f"{head.suite.name}: {head.dataset.name}, {head.model.name}")
         return save(figure, file.with_suffix(""), [kind])[0]
 
 

@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..detection.entry import Entry, read_scores
-from ..detection.scores import Sides, mean_roc, seen_sides
+from ..detection.scores import GRID, Sides, histogram, mean_roc, seen_sides
 from .style import ADVERSARIAL, CLEAN, COLOURS, COLUMN, PAGE, panels
-
-#: False-positive rates at which curves are averaged over replicates: denser where good detectors differ.
-GRID = np.linspace(0, 1, 201) ** 2
 
 
 def _line_styles(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
@@ -27,7 +24,7 @@ def _line_styles(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
             for dash in ((4, 1.5), (1, 1), (6, 1, 1, 1), (2.5, 1), (6, 3))
         ]
     )
-    return {e["detector"]["label"]: dict(next(grey if e["detector"]["control"] else full)) for e in entries}
+    return {e.label: dict(next(grey if e.detector.control else full)) for e in entries}
 
 
 def _roc_axes(axes: Any, title: str) -> None:
@@ -42,7 +39,7 @@ def _roc_axes(axes: Any, title: str) -> None:
 
 def roc_figure(folder: Path, entries: Sequence[Entry]) -> Any:
     """All detectors of one protocol, a panel an attack (seen)."""
-    attacks = list(dict.fromkeys(attack for entry in entries for attack in entry["attacks"]))
+    attacks = list(dict.fromkeys(attack for entry in entries for attack in entry.attacks))
     columns = min(2, len(attacks))
     rows = -(-len(attacks) // columns)
     legend = 0.16 * -(-len(entries) // 3) + 0.3
@@ -51,19 +48,19 @@ def roc_figure(folder: Path, entries: Sequence[Entry]) -> Any:
     handles: dict[str, Any] = {}
     for entry in entries:
         scores = read_scores(folder, entry)
-        label = entry["detector"]["label"]
+        label = entry.label
         for axis, attack in zip(axes, attacks, strict=False):
             sides = seen_sides(scores, attack)
             if sides:
-                above = 2 if entry["detector"]["control"] else 3
+                above = 2 if entry.detector.control else 3
                 (handles[label],) = axis.plot(GRID, mean_roc(sides), zorder=above, **styles[label])
     for axis, attack in zip(axes, attacks, strict=False):
         _roc_axes(axis, f"seen {attack}")
     for axis in axes[len(attacks) :]:
         axis.axis("off")
     head = entries[0]
-    figure.suptitle(f"{head['dataset']['name']}, {head['model']['name']}, protocol {head['protocol']['name']}")
-    controls = {entry["detector"]["label"] for entry in entries if entry["detector"]["control"]}
+    figure.suptitle(f"{head.dataset.name}, {head.model.name}, protocol {head.protocol_name}")
+    controls = {entry.label for entry in entries if entry.detector.control}
     names = [label + (" (control)" if label in controls else "") for label in handles]
     figure.legend(
         list(handles.values()),
@@ -79,14 +76,14 @@ def roc_figure(folder: Path, entries: Sequence[Entry]) -> Any:
 def entry_figure(folder: Path, entry: Entry) -> Any:
     """One detector under one protocol: ROC curves of all attacks, and the scores of clean and adversarial images."""
     scores = read_scores(folder, entry)
-    attacks = list(entry["attacks"])
+    attacks = list(entry.attacks)
     rows = -(-len(attacks) // 2)
     figure, _ = panels(1, 1, PAGE, max(2.8, 0.5 + 1.2 * rows))
     figure.clear()
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.45))
     axis = left.subplots()
     grid = list(right.subplots(rows, min(2, len(attacks)), squeeze=False).ravel())
-    cells = {(c["fit_on"], c["test_on"]): c["auroc"] for c in entry["cells"]}
+    cells = {(c.fit_on, c.test_on): c.auroc for c in entry.cells}
     for number, attack in enumerate(attacks):
         sides = seen_sides(scores, attack)
         if sides:
@@ -105,7 +102,7 @@ def entry_figure(folder: Path, entry: Entry) -> Any:
     _roc_axes(axis, "ROC, AUROC in percent")
     if axis.get_legend_handles_labels()[0]:
         axis.legend(loc="lower right", handlelength=2.2)
-    negatives = "clean and noisy" if entry["protocol"]["name"] == "lee2018" else "clean"
+    negatives = "clean and noisy" if "noisy" in set(scores.kind) else "clean"
     for colour, text in ((CLEAN, f"{negatives} images"), (ADVERSARIAL, "adversarial images")):
         grid[0].fill_between([], [], color=colour, alpha=0.5, label=text)
     right.legend(loc="outside lower center", ncols=2)
@@ -113,8 +110,8 @@ def entry_figure(folder: Path, entry: Entry) -> Any:
         axis.set_xlabel("score (higher: more adversarial)")
     for axis in grid[:: min(2, len(attacks))]:
         axis.set_ylabel("share (root)")
-    head = f"{entry['detector']['label']}{' (control)' if entry['detector']['control'] else ''}"
-    figure.suptitle(f"{entry['dataset']['name']}, {entry['protocol']['name']}: {head}")
+    head = f"{entry.label}{' (control)' if entry.detector.control else ''}"
+    figure.suptitle(f"{entry.dataset.name}, {entry.protocol_name}: {head}")
     return figure
 
 
@@ -128,12 +125,9 @@ def _histogram(axis: Any, sides: Sides, title: str) -> None:
         axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes)
         axis.set_yticks([])
         return
-    positive, negative = (np.concatenate(side) for side in zip(*sides, strict=True))
-    pooled = np.r_[positive, negative]
-    low, high = np.quantile(pooled[np.isfinite(pooled)], [0.005, 0.995]) if np.isfinite(pooled).any() else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1, 41)
-    for values, colour in ((negative, CLEAN), (positive, ADVERSARIAL)):
-        share = np.histogram(values.clip(edges[0], edges[-1]), edges)[0] / len(values)
+    bins = histogram(sides)
+    edges = np.linspace(bins.low, bins.high, len(bins.negative) + 1)
+    for share, colour in ((bins.negative, CLEAN), (bins.positive, ADVERSARIAL)):
         axis.stairs(share, edges, fill=True, color=colour, alpha=0.35)
         axis.stairs(share, edges, color=colour, linewidth=0.9)
     axis.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))

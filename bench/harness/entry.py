@@ -1,25 +1,23 @@
-"""Entries that a page may show: read one by one and checked, and those that are refused, each by name."""
+"""One entry of either track: a form that a run fills and writes, and that tables, pages and audits read and check."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+import pandas as pd
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..core.errors import UserError
-from ..detection.entry import Entry, read_entry
-from ..detection.scores import Found, examine
+from ..core.files import printable, read_json, sentence, write_bytes, write_json
 from .toml import explain
-
-#: A larger file is no entry, and is refused unread.
-MOST_BYTES = 16 << 20
 
 
 def _shown(text: str) -> str:
@@ -36,154 +34,171 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(ge=0)]
 
-
-class _Form(BaseModel):
-    """What pages use of an entry; keys that they do not use may be anything."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+SCHEMA: Literal[1] = 1
 
 
-class _Suite(_Form):
+class Form(BaseModel):
+    """Strict types and finite numbers; keys of another version are passed over."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, frozen=True, populate_by_name=True)
+
+
+class SuiteNote(Form):
     name: Shown
     title: str = ""
+    limit: int | None = None
 
 
-class _Dataset(_Form):
+class DatasetNote(Form):
     name: Shown
     note: str = ""
     sha256: str
-    train_images: Count
-    attacked_images: Count
 
 
-class _Model(_Form):
-    name: Shown
-    parameters: dict[str, Any]
-    sha256: str
-    accuracy: Share
+class ScoresNote(Form):
+    """The file with what every image got, relative to the results folder."""
 
-
-class _Protocol(_Form):
-    name: Shown
-    ties: Literal["half", "pessimistic"]
-
-
-class _Detector(_Form):
-    label: Shown
-    name: Shown
-    control: bool
-    title: str
-    year: int = Field(ge=1900, le=2200)
-    url: str = ""
-    needs: list[Shown]
-    formula: str
-    candidates: list[dict[str, Any]] = []
-    notes: str = ""
-
-
-class _Attack(_Form):
-    name: Shown
-    library: str
-    version: str
-    preset: str
-    parameters: dict[str, Any]
-    threat: str
-    norm: str
-    images_sha256: str | None = None
-    clean_correct: Count
-    successes: Count
-    seconds_per_image: Positive
-    l2_median: Positive | None
-    linf_median: Positive | None
-    margin_median: float | None
-    survives_8bit: Share | None
-
-    @model_validator(mode="after")
-    def _possible(self) -> _Attack:
-        if self.successes > self.clean_correct:
-            raise ValueError(f"{self.successes} successes on {self.clean_correct} images cannot be")
-        return self
-
-
-class _Cell(_Form):
-    fit_on: str
-    test_on: str
-    seen: bool
-    auroc: Share | None
-    low: Share | None
-    high: Share | None
-    fpr95: Share | None
-    noise_auroc: Share | None = None
-    aupr: Share | None = None
-    accuracy: Share | None = None
-    split_sd: Positive | None = None
-    gate_sd: Positive | None = None
-    n: list[Count]
-    n_fit: list[Count]
-    remark: str
-
-    @model_validator(mode="after")
-    def _consistent(self) -> _Cell:
-        if self.seen != (self.fit_on == self.test_on):
-            raise ValueError(f"seen cannot be {str(self.seen).lower()} here")
-        if len({self.auroc is None, self.low is None, self.high is None, self.fpr95 is None}) > 1:
-            raise ValueError("auroc, low, high and fpr95 stand or lack together")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"the interval from {self.low} to {self.high} is upside down")
-        return self
-
-
-class _Statistics(_Form):
-    level: float = Field(gt=0, lt=1)
-
-
-class _Cost(_Form):
-    seconds_per_image: Positive | None = None
-
-
-class _Scores(_Form):
     file: str
     sha256: str
 
 
-class _Entry(_Form):
-    suite: _Suite
-    dataset: _Dataset
-    model: _Model
-    protocol: _Protocol
-    detector: _Detector
-    attacks: dict[Shown, _Attack] = Field(min_length=1)
-    seed: Count
-    statistics: _Statistics
-    cells: list[_Cell] = Field(min_length=1)
-    cost: _Cost
-    versions: dict[str, str]
-    scores: _Scores
+class Entry(Form):
+    """What every track's entries say: of which suite, data, seed and versions, and where the images' scores are.
 
-    @model_validator(mode="after")
-    def _cells_are_of_attacks(self) -> _Entry:
-        pairs = [(cell.fit_on, cell.test_on) for cell in self.cells]
-        for pair in pairs:
-            if not set(pair) <= self.attacks.keys():
-                raise ValueError(f"a cell names the attacks {pair}, which the entry does not describe")
-        twice = {pair for pair in pairs if pairs.count(pair) > 1} if len(set(pairs)) < len(pairs) else set()
-        if twice:
-            raise ValueError(f"the cell {min(twice)} stands there twice")
-        return self
+    A track adds its own fields, the folder among results where its entries lie, and the file of each.
+    """
+
+    #: The folder among a suite's results that holds a track's entries.
+    home: ClassVar[str]
+
+    #: Files that lie in `home` itself and are no entries.
+    beside: ClassVar[frozenset[str]] = frozenset()
+
+    #: Names of all fields in the order in which they are written.
+    written_order: ClassVar[tuple[str, ...]]
+
+    schema_: Literal[1] = Field(SCHEMA, alias="schema")
+    suite: SuiteNote
+    seed: Count
+    versions: dict[str, str]
+    scores: ScoresNote | None = None
+    supersedes: Any = None
+
+    @property
+    def place(self) -> str:
+        """The entry's file below `home`, without its ending."""
+        raise NotImplementedError
+
+    @property
+    def scores_file(self) -> str:
+        """The scores' file below the results folder."""
+        raise NotImplementedError
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What no two entries share."""
+        raise NotImplementedError
+
+    @property
+    def title(self) -> str:
+        """The identity in words."""
+        raise NotImplementedError
+
+    @classmethod
+    def packed(cls, scores: pd.DataFrame) -> bytes:
+        """Scores as the parquet file that is kept."""
+        raise NotImplementedError
+
+    @classmethod
+    def unpacked(cls, scores: pd.DataFrame) -> pd.DataFrame:
+        """Scores as a run had them, from the file that is kept."""
+        return scores
+
+    @property
+    def file(self) -> str:
+        """The entry's file below the results folder."""
+        return f"{self.home}/{self.place}.json"
+
+    def write(self, folder: Path, scores: pd.DataFrame | None) -> Self:
+        """Write scores and entry below a results folder, tied by a sha256; returns the entry that names its scores."""
+        entry = self
+        if scores is not None:
+            blob = self.packed(scores)
+            write_bytes(folder / self.scores_file, blob)
+            note = ScoresNote(file=self.scores_file, sha256=hashlib.sha256(blob).hexdigest())
+            entry = self.model_copy(update={"scores": note})
+        write_json(folder / self.file, entry.written())
+        return entry
+
+    def written(self) -> dict[str, Any]:
+        """The entry as its JSON: its schema, and the fields that were filled."""
+        content = {"schema": self.schema_, **self.model_dump(mode="json", by_alias=True, exclude_unset=True)}
+        return {name: content[name] for name in ("schema", *self.written_order) if name in content}
+
+
+E = TypeVar("E", bound=Entry)
+
+
+def read_entry(form: type[E], path: Path) -> E:
+    """The entry in a file. UserError where it is none, of another schema, or states what cannot be."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is no entry; run its suite again.")
+    if content.get("schema") != SCHEMA:
+        stated = f"has schema {content['schema']!r}" if "schema" in content else "states no schema"
+        raise UserError(f"{path} {stated}, this version reads {SCHEMA}; run its suite again.")
+    try:
+        return form.model_validate(content)
+    except ValidationError as error:
+        raise UserError(explain(error, lambda place: str(path))) from None
+
+
+def read_entries(form: type[E], folder: Path) -> list[E]:
+    """All of a track's entries below a results folder, whatever depth, in a fixed order."""
+    if not folder.is_dir():
+        raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
+    paths = entry_files(form, folder)
+    if not paths:
+        raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
+    return [read_entry(form, path) for path in paths]
+
+
+def entry_files(form: type[Entry], folder: Path) -> list[Path]:
+    """Every JSON file in a track's home, at whatever depth below ``folder``, but for what lies beside its entries."""
+    above = folder.absolute().parts  # the folder may be a home itself, or one of its folders
+
+    def is_entry(path: Path) -> bool:
+        parents = (*above[-2:], *path.relative_to(folder).parts)[:-1]
+        return form.home in parents and not (parents[-1] == form.home and path.name in form.beside)
+
+    return sorted(path for path in folder.rglob("*.json") if is_entry(path) and path.is_file())
+
+
+def root_of(form: type[Entry], path: Path) -> Path:
+    """The results folder that an entry's file lies in, below which its scores are named."""
+    return next(parent.parent for parent in path.absolute().parents if parent.name == form.home)
+
+
+def remove_others(folder: Path, entries: Sequence[Entry], homes: Sequence[str]) -> None:
+    """Entries and scores that an earlier form of a suite left behind, which tables would take for this run's."""
+    ours = {folder / entry.file for entry in entries} | {folder / entry.scores_file for entry in entries}
+    for home in homes:
+        for path in (folder / home).glob("*/*.*"):
+            if path not in ours:
+                path.unlink(missing_ok=True)
+
+
+# -- entries that a page may show -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Checked:
-    """An entry that passed, the results folder it is of, its file (relative to what was read) and what scores give."""
+class Checked(Generic[E]):
+    """An entry that passed, the results folder it is of, its file (relative to what was read), what its scores give."""
 
-    entry: Entry
+    entry: E
     folder: Path
     file: str
-    found: Found
-
-    @property
-    def id(self) -> tuple[str, str, str]:
-        return identity(self.entry)
+    measured: Any
 
 
 @dataclass(frozen=True)
@@ -197,92 +212,43 @@ class LeftOut:
         return f"{self.file} is left out: {self.reason}"
 
 
-def identity(entry: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What no two entries share: suite, protocol and the detector's label."""
-    return entry["suite"]["name"], entry["protocol"]["name"], entry["detector"]["label"]
+def read_checked(
+    form: type[E], folder: Path, examine: Callable[[Path, E], Any]
+) -> tuple[list[Checked[E]], list[LeftOut]]:
+    """All of a track's entries below a folder that hold what they claim, and what was left out.
 
-
-def entry_files(folder: Path) -> list[Path]:
-    """Every JSON file below a folder named ``entries``, in a fixed order."""
-    found = (path for path in folder.rglob("*.json") if "entries" in path.relative_to(folder).parts[:-1])
-    return sorted(path for path in found if path.is_file())
-
-
-def read_checked(folder: Path) -> tuple[list[Checked], list[LeftOut]]:
-    """All entries below a folder that hold what they claim, and what was left out."""
+    ``examine(root, entry)`` measures from the scores what the entry states, and raises UserError where it differs.
+    """
     if not folder.is_dir():
         raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
-    checked: list[Checked] = []
+    checked: list[Checked[E]] = []
     refused: list[LeftOut] = []
-    first: dict[tuple[str, str, str], str] = {}
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # reading and sorting leave Python's lock
-        for each in pool.map(lambda path: _look(path, folder), entry_files(folder)):
-            if isinstance(each, LeftOut):
-                refused.append(each)
-            elif each.id in first:
-                suite, protocol, label = each.id
-                refused.append(
-                    LeftOut(
-                        each.file,
-                        f"{first[each.id]} is {label!r} of suite {suite!r}, protocol "
-                        f"{protocol!r}, already; an entry is replaced, not repeated.",
-                    )
-                )
-            else:
-                checked.append(each)
-                first[each.id] = each.file
+    first: dict[tuple[str, ...], str] = {}
+    for result in _in_threads(partial(_checked, form, folder, examine), entry_files(form, folder)):
+        if isinstance(result, LeftOut):
+            refused.append(result)
+        elif result.entry.identity in first:
+            reason = f"{first[result.entry.identity]} is {result.entry.title} already"
+            refused.append(LeftOut(result.file, f"{reason}; an entry is replaced, not repeated."))
+        else:
+            checked.append(result)
+            first[result.entry.identity] = result.file
     return checked, refused
 
 
-def _look(path: Path, folder: Path) -> Checked | LeftOut:
+def _checked(form: type[E], folder: Path, examine: Callable[[Path, E], Any], path: Path) -> Checked[E] | LeftOut:
     file = printable(path.relative_to(folder).as_posix())
     try:
-        entry = checked_entry(path)
-        root = next(parent.parent for parent in path.parents if parent.name == "entries")
+        entry, root = read_entry(form, path), root_of(form, path)
         return Checked(entry, root, file, examine(root, entry))
     except UserError as error:
         return LeftOut(file, sentence(error, path, file))
 
 
-def checked_entry(path: Path) -> Entry:
-    """The entry in a file; UserError where it is none, of another schema, or states what cannot be."""
-    try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise UserError(f"It has {size >> 20} MiB, more than any entry; it is refused unread.")
-        entry = read_entry(path)
-        json.dumps(entry, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except OSError as error:
-        raise UserError(f"It cannot be read ({error.strerror}); mend its permissions or run the suite again.") from None
-    except RecursionError:
-        raise UserError("It is nested deeper than any entry; run its suite again.") from None
-    except UnicodeEncodeError:  # half a surrogate pair is JSON and no text
-        raise UserError("It holds characters that are no text; run its suite again.") from None
-    except ValueError:
-        raise UserError("It holds NaN or an infinite number; run its suite again.") from None
-    try:
-        _Entry.model_validate(entry)
-    except ValidationError as error:
-        raise UserError(explain(error, lambda place: str(path))) from None
-    return entry
+R = TypeVar("R")
 
 
-def sentence(error: UserError, path: Path, file: str) -> str:
-    """What went wrong, without the file that it is said of, and not longer than a reader bears."""
-    said = printable(str(error)).replace(printable(str(path)), file).removeprefix(f"{file}: ")
-    return said if len(said) <= 400 else f"{said[:400]} ..."
-
-
-def printable(text: str) -> str:
-    """Half surrogates (names of files that are no UTF-8) cannot be written to a page."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def one_json(path: Path) -> Any:
-    """What JSON makes of a file that anybody may have written; UserError where it makes nothing."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError("it is larger than any such file")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"It is no JSON ({str(error)[:120]}); run its suite again.") from None
+def _in_threads(work: Callable[[Path], R], paths: Sequence[Path]) -> Iterator[R]:
+    """Reading and sorting leave Python's lock."""
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        yield from pool.map(work, paths)

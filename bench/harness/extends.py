@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,6 @@ from .toml import Place, file_and_line, read_toml, suite_path
 
 #: Not inherited: results lie in a folder of the suite's name, and a variant must not replace those of its base.
 OWN = ("name", "title")
-
-#: The lists that tell the track of a suite.
-TRACKS = {"detection": ("attacks", "detectors", "protocols"), "localisation": ("models", "saliency")}
 
 
 class Labelled(dict[str, Any]):
@@ -62,14 +59,17 @@ class Layer:
         return len(place), True
 
 
-def read_suite(source: str | Path) -> SuiteRead:
-    """The suite of that name or in that file, merged into what it extends. Raises UserError where there is none."""
+def read_suite(source: str | Path, tracks: Mapping[str, str] | None = None) -> SuiteRead:
+    """The suite of that name or in that file, merged into what it extends. Raises UserError where there is none.
+
+    ``tracks`` names the track of each table that only its suites have: a suite extends one of its own track.
+    """
     path = suite_path(source)
     text, content = read_toml(path)
     if "extends" not in content:
         return SuiteRead(path, content, lambda place: file_and_line(path, text, place))
     chain = _chain(path)
-    tree = _combined(chain)
+    tree = _combined(chain, tracks or {})
     whole = {key: list(value.values()) if isinstance(value, Labelled) else value for key, value in tree.items()}
     return SuiteRead(path, whole, lambda place: _where(chain, tree, place))
 
@@ -129,11 +129,11 @@ def _labelled(value: Any, where: Callable[..., str]) -> Any:
     return tables
 
 
-def _combined(chain: list[Layer]) -> dict[str, Any]:
+def _combined(chain: list[Layer], tracks: Mapping[str, str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for number, layer in reversed(list(enumerate(chain))):
         bases = chain[number + 1 :]
-        _refuse_another_track(layer, tree)
+        _refuse_another_track(layer, tree, tracks)
         gone = [_to_leave_out(layer, tree, part) for part in layer.without]
         for place in [*gone, *((name,) for name in OWN)]:
             for parts in (tree, *(base.tree for base in bases)):
@@ -165,18 +165,14 @@ def _moved(layer: Layer, tables: Labelled, key: str, label: str, other: Any) -> 
     return Labelled({name: tables[name] for name in others})
 
 
-def _refuse_another_track(layer: Layer, base: dict[str, Any]) -> None:
+def _refuse_another_track(layer: Layer, base: dict[str, Any], tracks: Mapping[str, str]) -> None:
     for key in layer.tree:
-        track = _track(key)
-        for other in {_track(name) for name in base} - {None, track} if track else ():
+        track = tracks.get(key)
+        for other in {tracks[name] for name in base if name in tracks} - {track} if track else ():
             raise UserError(
                 f"{layer.where(key, 0)}: {key}: only a {track} suite has it, and {layer.extends!r} is a {other} suite; "
                 f"extend a {track} suite, or leave {key} out."
             )
-
-
-def _track(key: str) -> str | None:
-    return next((track for track, keys in TRACKS.items() if key in keys), None)
 
 
 def _to_leave_out(layer: Layer, tree: dict[str, Any], dotted: str) -> tuple[str, ...]:

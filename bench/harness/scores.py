@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.errors import UserError
+from .entry import Entry
 
 #: Beyond these a file is refused unread (packed or unpacked): no entry of one detector is nearly as large.
 MOST_BYTES, MOST_ROWS = 1 << 28, 5_000_000
 
 
-def open_scores(folder: Path, stated: Mapping[str, str], names: Sequence[str] = ()) -> pq.ParquetFile:
-    """The parquet file that an entry states by ``file`` and ``sha256``; columns in ``names`` stay dictionaries.
+def open_scores(folder: Path, entry: Entry, names: Sequence[str] = ()) -> pq.ParquetFile:
+    """The parquet file that an entry names by path and sha256; columns in ``names`` stay dictionaries.
 
     UserError, one sentence, where it lies outside of the folder, is missing, is another one, larger than any of ours,
     as it lies there or unpacked, or no parquet file.
     """
-    path, called = folder / stated["file"], f"Its scores {stated['file']!r}"
+    stated = entry.scores
+    if stated is None:
+        raise UserError(f"The entry {entry.file} names no scores; run the suite again.")
+    path, called = folder / stated.file, f"The scores {stated.file!r} of the entry {entry.file}"
     if folder.resolve() not in path.resolve().parents:
-        raise UserError(f"{called} lie outside of its results folder; it is refused.")
+        raise UserError(f"{called} lie outside of their results folder; it is refused.")
     try:
         blob = path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
     except OSError as error:
         raise UserError(f"{called} cannot be read ({error.strerror or 'no such file'}); run the suite again.") from None
-    if blob is not None and hashlib.sha256(blob).hexdigest() != stated["sha256"]:
-        raise UserError(f"{called} are not those it names (sha256 differs); run the suite again.")
+    if blob is not None and hashlib.sha256(blob).hexdigest() != stated.sha256:
+        raise UserError(f"{called} are not those that it names (sha256 differs); run the suite again.")
     try:
         # A long name on every row is held once in a dictionary.
         file = None if blob is None else pq.ParquetFile(BytesIO(blob), read_dictionary=list(names))
@@ -41,12 +46,18 @@ def open_scores(folder: Path, stated: Mapping[str, str], names: Sequence[str] = 
     return file
 
 
-def read_columns(file: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
-    """These columns; UserError where the file turns out to be damaged inside."""
+def read_columns(file: pq.ParquetFile, names: Sequence[str] | None = None) -> pa.Table:
+    """These columns, or all; UserError where the file turns out to be damaged inside."""
     try:
-        return file.read(list(names), use_threads=False)
+        return file.read(None if names is None else list(names), use_threads=False)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise UserError(f"Its scores are no parquet table ({_first_line(error)}); run the suite again.") from None
+
+
+def read_frame(folder: Path, entry: Entry) -> pd.DataFrame:
+    """All that an entry's scores file holds, one row an image."""
+    frame: pd.DataFrame = read_columns(open_scores(folder, entry)).to_pandas()
+    return frame
 
 
 def _unpacked(file: pq.ParquetFile) -> int:

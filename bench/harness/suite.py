@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -40,7 +41,7 @@ class ModelPart(Part):
 
 
 class AnySuite(Part):
-    """What suites of every track share: data, and how subnets are learned."""
+    """Parts that suites of every track share: data, and how subnets are learned."""
 
     name: Name
     title: str = ""
@@ -49,20 +50,50 @@ class AnySuite(Part):
     dataset: DatasetPart
     subnets: dict[str, Any] | None = Field(None, description="fields of subnets.GateOptions; absent = no subnets")
 
+    def overridden(
+        self,
+        *,
+        limit: int | None = None,
+        seed: int | None = None,
+        classes: str | Sequence[str] | None = None,
+        detectors: Sequence[str] = (),
+    ) -> Self:
+        """The suite with what a command line changes; a track that has no classes or detectors to change says so."""
+        if classes is not None:
+            raise UserError(
+                f"--classes goes with suites of detectors; the suite {self.name!r} lists its classes in "
+                "dataset.parameters.classes."
+            )
+        if detectors:
+            raise UserError(f"--detector goes with suites of detectors; {self.name} is none.")
+        return self._limited(limit, seed)
+
+    def _limited(self, limit: int | None, seed: int | None) -> Self:
+        if limit is not None and limit < 20:
+            raise UserError(f"--limit {limit} is too few images to fit and evaluate on; give at least 20.")
+        if seed is not None and seed < 0:
+            raise UserError(f"--seed {seed} is negative; give 0 or more.")
+        return self.model_copy(update={k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None})
+
+    def nets(self) -> dict[str, NetSuite]:
+        """The nets that the suite trains or loads, each by its label with data and subnets."""
+        raise NotImplementedError
+
+    def size(self) -> str:
+        """The suite's extent in words: how many of which make how many results."""
+        raise NotImplementedError
+
 
 class NetSuite(AnySuite):
-    """With one net: what the stages of data, classifier and gates need."""
+    """A suite with one net, as data, weights and gates need it."""
 
     model: ModelPart
 
 
-Changed = TypeVar("Changed", bound=AnySuite)
-
-
-def changed(suite: Changed, *, limit: int | None, seed: int | None) -> Changed:
-    """The suite with what a command line changes in any track."""
-    if limit is not None and limit < 20:
-        raise UserError(f"--limit {limit} is too few images to fit and evaluate on; give at least 20.")
-    if seed is not None and seed < 0:
-        raise UserError(f"--seed {seed} is negative; give 0 or more.")
-    return suite.model_copy(update={k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None})
+def differing_labels(parts: list[Any]) -> list[Any]:
+    """A validator: no two parts of a list have one label."""
+    titles = [getattr(part, "title", part.name) for part in parts]
+    twice = sorted({title for title in titles if titles.count(title) > 1})
+    if twice:
+        raise ValueError(f"two entries are labelled {twice[0]!r}; give one of them a label of its own")
+    return parts

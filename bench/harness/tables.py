@@ -1,8 +1,9 @@
-"""Tables about the gates themselves: what each class's subnet is, and what a result owes to how gates are trained."""
+"""Tables as CSV and Markdown: sections of a report, rendered, written, or compared with what is there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
@@ -11,69 +12,75 @@ from typing import Any
 import pandas as pd
 
 from ..core.errors import UserError
-from ..core.files import read_json, write_text
+from ..core.files import csv_text, write_text
+
+Lines = Callable[[pd.DataFrame], Sequence[str]]
+
+
+def _nothing(frame: pd.DataFrame) -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of a report, with the text around it; an empty frame is left out with its heading.
+
+    ``before`` and ``after`` are lines of Markdown around the table, made of its frame.
+    """
+
+    name: str
+    title: str
+    make: Callable[[], pd.DataFrame]
+    note: str
+    before: Lines = _nothing
+    after: Lines = _nothing
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page of tables: ``<name>.md``, a CSV and a Markdown file a section, and ``files`` beside them."""
+
+    title: str
+    preamble: Sequence[str]
+    sections: Sequence[Section]
+    closing: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    name: str = "report"
+
+
+def render(report: Report) -> dict[str, str]:
+    """File name -> text of every table and of the report itself."""
+    texts = dict(report.files)
+    lines = [f"# {report.title}", "", *report.preamble]
+    for section in report.sections:
+        frame = section.make()
+        if frame.empty:
+            continue
+        table = f"{frame.to_markdown(index=False, disable_numparse=True)}\n"
+        texts[f"{section.name}.csv"], texts[f"{section.name}.md"] = csv_text(frame), table
+        lines += [f"## {section.title}", "", section.note, "", *section.before(frame), table, *section.after(frame)]
+    texts[f"{report.name}.md"] = "\n".join([*lines, *report.closing])
+    return texts
+
+
+def write_tables(folder: Path, report: Report, check: bool = False) -> list[Path]:
+    """Write every table below ``folder/tables``; with ``check``, only compare with what is there.
+
+    UserError at the first that differs.
+    """
+    paths = []
+    for name, text in render(report).items():
+        path = folder / "tables" / name
+        if not check:
+            write_text(path, text)
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            raise UserError(f"{path} is not what its entries give; run `subnetbench tables {folder}` and commit it.")
+        paths.append(path)
+    return paths
 
 
 def percent(value: Any, digits: int = 1) -> str:
     return "–" if value is None or pd.isna(value) else f"{100 * value:.{digits}f}"
-
-
-SUBNETS_NOTE = (
-    "Each class's subnet on held-out training images, one class against the rest, the mean over the sets of gates: "
-    "share of active channels in percent (in all, and behind each gated module), balanced accuracy and binary "
-    "cross-entropy of the full net and of the subnet, the epochs taken, and in how many sets the share was at most "
-    "tau. The first row is the mean over classes."
-)
-
-
-def subnets(folder: Path) -> pd.DataFrame:
-    path = folder / "subnets.json"
-    if not path.is_file():
-        return pd.DataFrame()
-    said = read_json(path)
-    if "sets" not in said:
-        raise UserError(f"{path} was written by an earlier version; run its suite again.")
-    sets = [found["report"] for found in said["sets"]]
-    rows = [
-        _subnet_row(name, [report[place] for report in sets for place in places])
-        for name, places in _subnet_rows(len(sets[0]))
-    ]
-    return pd.DataFrame(rows)
-
-
-def _subnet_rows(classes: int) -> list[tuple[str, Sequence[int]]]:
-    """Names of rows with the classes they are made of."""
-    return [("all", range(classes)), *((str(label), [label]) for label in range(classes))]
-
-
-def _subnet_row(name: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    def mean(values: Iterable[float]) -> float:
-        return sum(values) / len(found)
-
-    epochs = sorted({r["epoch"] for r in found})
-    row = {"class": name, "images": f"{mean(r['images'] for r in found):.0f}"}
-    row["active"] = percent(mean(r["active_total"] for r in found))
-    row |= {f"active {path}": percent(mean(r["active"][path] for r in found)) for path in found[0]["active"]}
-    for kind in ("balanced_accuracy", "bce"):
-        row |= {f"{kind} {net}": f"{mean(r[f'{net}_{kind}'] for r in found):.3f}" for net in ("full", "subnet")}
-    met = sum(r["tau_met"] for r in found)
-    return row | {"epoch": ", ".join(map(str, epochs)), "tau met": f"{met} of {len(found)}"}
-
-
-def compare_files(folder: Path, wanted: Mapping[str, str], check: bool) -> list[Path]:
-    """Write the texts below ``folder/tables``, or with ``check`` raise UserError at the first that differs."""
-    written = []
-    for name, text in wanted.items():
-        path = folder / "tables" / name
-        if check:
-            if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                raise UserError(
-                    f"{path} is not what its entries give; run `subnetbench tables {folder}` and commit it."
-                )
-        else:
-            write_text(path, text)
-        written.append(path)
-    return written
 
 
 def published_table(name: str) -> pd.DataFrame:

@@ -2,159 +2,175 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
+import pyarrow as pa
 
 from ..core.errors import UserError
-from ..harness.audit import Audit, Line, own_words, place, without_traceback
-from ..harness.entry import one_json
-from .checked import checked_claims, checked_map, is_claims
-from .entry import read_frame, read_localisation
-from .metrics import METRICS, claims, drawn_counts, measured_metrics
-from .suite import Localisation, WsolSuite
+from ..harness.audit import Audit, Line, settings
+from ..harness.scores import open_scores, read_columns, read_frame
+from .entry import Entry, claims_file, read_claims, read_entries
+from .metrics import METRICS, claims, drawn_counts, measured_metrics, samples
+from .suite import Localisation, Suite
 
 #: Hits are summed in float32, on another machine in another order.
 TOLERANCE = 1e-5
 
-
-def audited_map(path: Path, file: str) -> Audit:
-    """Everything that can be said of one net, method and variant, or of a suite's claims, from what lies beside it.
-
-    Neither maps nor nets are made again: that is a run of the suite.
-    """
-    audit = Audit(file, path)
-    with without_traceback(audit):
-        content = one_json(path)
-        suite = _suite(audit.root)
-        look = _claims if is_claims(path) else _entry
-        for line in look(audit, content, suite):
-            audit.lines.append(line)
-    return audit
+_COLUMNS = ("hit", "correct", "pointing")
 
 
-def _suite(root: Path) -> WsolSuite:
+def examine(root: Path, entry: Entry) -> int | None:
+    """The number of images of an entry, None where it has no metrics. UserError where its images give other metrics."""
+    if not entry.metrics:
+        return None
+    images, measured = _measured(root, entry)
+    for name, metric in entry.metrics.items():
+        if name in METRICS and (name not in measured or abs(measured[name] - metric.value) > TOLERANCE):
+            given = f"{measured[name]:.6f}" if name in measured else "none"
+            raise UserError(
+                f"The entry {entry.file} states {METRICS[name]} {metric.value:.6f}, and its images give {given}; run "
+                "its suite again."
+            )
+    return images
+
+
+def _measured(root: Path, entry: Entry) -> tuple[int, dict[str, float]]:
+    """The number of images and the metrics that they give."""
+    file = open_scores(root, entry)
+    names = [name for name in file.schema_arrow.names if name in _COLUMNS or re.match(r"v[12]_", name)]
+    if "hit" not in names or "correct" not in names or not file.metadata.num_rows:
+        raise UserError(f"The scores of the entry {entry.file} hold no images with hits; run its suite again.")
+    table = read_columns(file, names)
     try:
-        return WsolSuite.model_validate(json.loads((root / "suite.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:  # ValidationError is a ValueError
-        what = "is no localisation suite" if isinstance(error, ValidationError) else "cannot be read"
+        values = {name: table[name].to_numpy().astype(np.float64).astype(bool) for name in names}
+        drawn = samples(values, np.ones((1, len(table)), np.float32))
+    except (pa.ArrowException, ValueError, TypeError):
         raise UserError(
-            f"suite.json beside {root.name}/localisation {what}; bring the one that the run wrote."
+            f"The scores of the entry {entry.file} hold something else than hits; run its suite again."
         ) from None
+    return len(table), {name: float(value[0]) for name, value in drawn.items()}
 
 
-def _entry(audit: Audit, content: Any, suite: WsolSuite) -> Iterator[Line]:
-    stated = checked_map(audit.path, content)
-    yield Line("form", "match", f"schema {content['schema']}")
-    yield place(audit, f"{stated.model.label}/{stated.method.label}.{stated.variant}.json")
-    yield _settings(content, suite)
-    if stated.metrics is None:
-        yield Line("figures", "match", f"none: {stated.reason}")
+def look(entry: Entry, scores: pd.DataFrame | None, root: Path, suite: Suite | str) -> Iterator[Line]:
+    """Settings, images and figures of one entry. Neither maps nor nets are made again: that is a run of the suite."""
+    suite = _needed(suite, root)
+    yield _settings(entry, suite)
+    if entry.metrics is None:
+        yield Line("figures", "match", f"none: {entry.reason}")
         return
-    frame = read_frame(audit.root, content | {"path": audit.path})
-    yield Line("scores", "match", f"sha256 {content['scores']['sha256'][:12]}, {len(frame)} images")
-    yield _images(content, frame, suite.localisation)
-    yield _figures(content, frame, suite)
-    yield from own_words(content)
+    examine(root, entry)
+    assert scores is not None  # an entry with metrics and without scores does not pass
+    yield _images(entry, scores, suite.localisation)
+    yield _figures(entry, scores, suite)
     yield Line("maps", "not checked", "nets and maps are not made again; run the suite for that")
 
 
-def _settings(content: Mapping[str, Any], suite: WsolSuite) -> Line:
-    """What the entry says of its run, where the suite beside it says it too."""
+def beside(root: Path) -> list[Path]:
+    """The claims, which are checked from the images of all entries."""
+    path = claims_file(root).absolute()
+    return [path] if path.is_file() else []
+
+
+def look_beside(audit: Audit, suite: Suite | str) -> Iterator[Line]:
+    """All paired differences again, from the images of the entries beside them."""
+    suite = _needed(suite, audit.root)
+    content, _ = read_claims(audit.root)
+    stated = content["claims"]
+    yield Line("form", "match", f"{len(stated)} claims")
+    options = suite.localisation
+    entries = [entry for entry in read_entries(audit.root) if entry.metrics and entry.has_net]
+    frames = {entry.key: read_frame(audit.root, entry) for entry in entries}
+    images = {len(frame) for frame in frames.values()}
+    if len(images) != 1:
+        raise UserError(f"The entries beside it are of {sorted(images)} images, and pairs need the same ones.")
+    measured = claims(frames, _counts(images.pop(), options.resamples, suite.seed), options.level)
+    yield _claims_line(stated, measured)
+
+
+def _claims_line(stated: list[dict[str, Any]], measured: list[dict[str, Any]]) -> Line:
+    if len(measured) != len(stated):
+        return Line("claims", "mismatch", f"{len(stated)} are stated, the entries give {len(measured)}")
+    for claim, again in zip(stated, measured, strict=True):
+        for name, value in again.items():
+            near = isinstance(value, float) and math.isclose(claim[name], value, rel_tol=0, abs_tol=TOLERANCE)
+            if not near and claim[name] != value:
+                title = f"{again['model']}, {again['method']}, {again['first']} minus {again['second']}"
+                detail = f"{title}: {name} {claim[name]} is stated, the images give {value}"
+                return Line("claims", "mismatch", detail)
+    return Line("claims", "match", f"{len(measured)} paired differences, intervals and verdicts included")
+
+
+def _needed(suite: Suite | str, root: Path) -> Suite:
+    """The suite beside the entries, without which their resamples cannot be drawn again."""
+    if isinstance(suite, str):
+        raise UserError(f"In {root.name}, {suite}; bring the one that the run wrote.")
+    return suite
+
+
+def _settings(entry: Entry, suite: Suite) -> Line:
+    """Whether what the entry says of its run is what the suite beside it says."""
     options = suite.localisation
     known: dict[str, tuple[Any, Any]] = {
-        "suite.name": (content["suite"]["name"], suite.name),
-        "seed": (content["seed"], suite.seed),
-        "dataset.name": (content["dataset"]["name"], suite.dataset.name),
+        "suite.name": (entry.suite.name, suite.name),
+        "seed": (entry.seed, suite.seed),
+        "dataset.name": (entry.dataset.name, suite.dataset.name),
     }
-    if content["model"]["name"]:  # controls have no net
+    if entry.has_net:
         nets = {part.title: (part.name, part.parameters) for part in suite.models}
         methods = {part.title: part.name for part in suite.saliency}
-        model, method = content["model"], content["method"]
         known |= {
-            "model": ((model["name"], model["parameters"]), nets.get(model["label"])),
-            "method": (method["name"], methods.get(method["label"])),
-            "variant": (content["variant"] in options.variants, True),
+            "model": ((entry.model.name, entry.model.parameters), nets.get(entry.model.label)),
+            "method": (entry.method.name, methods.get(entry.method.label)),
+            "variant": (entry.variant in options.variants, True),
         }
-    if content.get("metrics"):
-        own = {"resamples": options.resamples, "level": options.level, "iou": options.iou}
-        known["statistics"] = (content["statistics"], own)
-    wrong = [name for name, (stated, own) in known.items() if stated != own]
-    if wrong:
-        return Line("suite", "mismatch", f"{', '.join(wrong)} differ from suite.json beside the entries")
-    return Line("suite", "match", f"{suite.name}, {len(known)} settings as in suite.json")
+    if entry.metrics and entry.statistics is not None:
+        stated = entry.statistics
+        known["statistics"] = (
+            (stated.resamples, stated.level, stated.iou),
+            (options.resamples, options.level, options.iou),
+        )
+    return settings(suite, known)
 
 
-def _images(content: Mapping[str, Any], frame: pd.DataFrame, options: Localisation) -> Line:
+def _images(entry: Entry, frame: pd.DataFrame, options: Localisation) -> Line:
     """Hits follow from the overlaps, alpha from the held-out errors, and no image counts twice."""
     if frame["image"].duplicated().any():
         return Line("images", "mismatch", "an image is counted twice")
-    if content["images"] != len(frame) or content["unusable_maps"] != int((~frame["usable"]).sum()):
-        said = f"{content['images']} images and {content['unusable_maps']} unusable maps stated, the scores hold others"
-        return Line("images", "mismatch", said)
+    if entry.images != len(frame) or entry.unusable_maps != int((~frame["usable"]).sum()):
+        detail = f"{entry.images} images and {entry.unusable_maps} unusable maps stated, the scores hold others"
+        return Line("images", "mismatch", detail)
     hits = frame["hit"].to_numpy(bool)
     if not np.array_equal(hits, frame["iou"].to_numpy() >= np.float32(options.iou)):
         return Line("images", "mismatch", f"hits are not the images whose overlap is {options.iou:g} or more")
-    errors = [float(error) for error in content["heldout_errors"]]
-    least = content["alphas"][errors.index(min(errors))]
-    if content["alpha"] != least:
-        return Line("images", "mismatch", f"alpha is {content['alpha']:g}, and {least:g} errs least on held-out images")
+    errors = entry.heldout_errors
+    least = entry.alphas[errors.index(min(errors))]
+    if entry.alpha != least:
+        return Line("images", "mismatch", f"alpha is {entry.alpha:g}, and {least:g} errs least on held-out images")
     return Line("images", "match", f"{len(frame)}, none twice, alpha {least:g} of least held-out error")
 
 
-def _figures(content: Mapping[str, Any], frame: pd.DataFrame, suite: WsolSuite) -> Line:
+def _figures(entry: Entry, frame: pd.DataFrame, suite: Suite) -> Line:
     options = suite.localisation
-    found = measured_metrics(frame, _counts(len(frame), options.resamples, suite.seed), options.level)
-    if found.keys() != content["metrics"].keys():
-        return Line(
-            "figures", "mismatch", f"{', '.join(content['metrics'])} are stated, the scores give {', '.join(found)}"
-        )
-    for name, own in found.items():
-        for part, value in own.items():
-            if not math.isclose(content["metrics"][name][part], value, rel_tol=0, abs_tol=TOLERANCE):
-                return Line(
-                    "figures",
-                    "mismatch",
-                    f"{METRICS[name]}, {part}: {content['metrics'][name][part]:.6f} is "
-                    f"stated, the scores give {value:.6f}",
-                )
-    return Line("figures", "match", f"{len(found)} metrics, intervals included")
+    measured = measured_metrics(frame, _counts(len(frame), options.resamples, suite.seed), options.level)
+    stated = entry.metrics or {}
+    if measured.keys() != stated.keys():
+        return Line("figures", "mismatch", f"{', '.join(stated)} are stated, the scores give {', '.join(measured)}")
+    for name, metric in measured.items():
+        for part, value in metric.items():
+            claimed = getattr(stated[name], part)
+            if not math.isclose(claimed, value, rel_tol=0, abs_tol=TOLERANCE):
+                detail = f"{METRICS[name]}, {part}: {claimed:.6f} is stated, the scores give {value:.6f}"
+                return Line("figures", "mismatch", detail)
+    return Line("figures", "match", f"{len(measured)} metrics, intervals included")
 
 
 @lru_cache(maxsize=2)
 def _counts(images: int, resamples: int, seed: int) -> Any:
     return drawn_counts(images, resamples, seed)
-
-
-def _claims(audit: Audit, content: Any, suite: WsolSuite) -> Iterator[Line]:
-    """All paired differences anew, from the images of the entries beside them."""
-    checked_claims(content)
-    yield Line("form", "match", f"{len(content['claims'])} claims")
-    options = suite.localisation
-    frames = {
-        (e["model"]["label"], e["method"]["label"], e["variant"]): read_frame(audit.root, e)
-        for e in read_localisation(audit.root)
-        if e["metrics"] and e["model"]["name"]
-    }
-    images = {len(frame) for frame in frames.values()}
-    if len(images) != 1:
-        raise UserError(f"The entries beside it are of {sorted(images)} images, and pairs need the same ones.")
-    found = claims(frames, _counts(images.pop(), options.resamples, suite.seed), options.level)
-    if len(found) != len(content["claims"]):
-        yield Line("claims", "mismatch", f"{len(content['claims'])} are stated, the entries give {len(found)}")
-        return
-    for stated, own in zip(content["claims"], found, strict=True):
-        for name, value in own.items():
-            near = isinstance(value, float) and math.isclose(stated[name], value, rel_tol=0, abs_tol=TOLERANCE)
-            if not near and stated[name] != value:
-                title = f"{own['model']}, {own['method']}, {own['first']} minus {own['second']}"
-                yield Line("claims", "mismatch", f"{title}: {name} {stated[name]} is stated, the images give {value}")
-                return
-    yield Line("claims", "match", f"{len(found)} paired differences, intervals and verdicts included")

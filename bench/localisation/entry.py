@@ -1,89 +1,190 @@
-"""Localisation results on disk: a JSON for each net, method and variant, and what happened to every image."""
+"""The localisation track's entry: one net, method and variant, and what happened to every image beside it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from ..core.errors import UserError
-from ..core.files import read_json, write_bytes, write_json
+from ..core.files import read_json
+from ..harness import entry as entries_of
+from ..harness.entry import Count, DatasetNote, Form, Share, Shown
+from .suite import Suite
 
-SCHEMA = 1
 FOLDER = "localisation"
-Entry = dict[str, Any]
 
-_REQUIRED = ("schema", "suite", "dataset", "model", "method", "variant", "seed", "versions")
-
-
-def write_localisation(folder: Path, entry: Entry, frame: pd.DataFrame | None) -> Path:
-    """``localisation/<net>/<method>.<variant>.json`` and ``.parquet``, tied by a sha256."""
-    stem = f"{entry['method']['label']}.{entry['variant']}"
-    place: Path = folder / FOLDER / entry["model"]["label"]
-    if frame is not None:
-        blob: bytes = frame.to_parquet(None, index=False, compression="zstd")
-        write_bytes(place / f"{stem}.parquet", blob)
-        entry["scores"] = {
-            "file": f"{FOLDER}/{entry['model']['label']}/{stem}.parquet",
-            "sha256": hashlib.sha256(blob).hexdigest(),
-        }
-    write_json(place / f"{stem}.json", entry)
-    return place / f"{stem}.json"
+#: The variant of controls that no net has a part in.
+CONTROL = "control"
 
 
-def read_localisation(folder: Path) -> list[Entry]:
-    """All localisation entries of a results folder, in a fixed order; an empty list where it has none."""
-    entries = []
-    for path in sorted((folder / FOLDER).glob("*/*.json")):
-        entry = read_json(path)
-        if not isinstance(entry, dict) or any(key not in entry for key in _REQUIRED):
-            raise UserError(
-                f"{path} is no localisation entry: it lacks some of {', '.join(_REQUIRED)}; run its suite again."
-            )
-        if entry["schema"] != SCHEMA:
-            raise UserError(
-                f"The entry {path} has schema {entry['schema']}, this version reads {SCHEMA}; run its suite again."
-            )
-        entries.append(entry | {"path": path})
+class LeftOutNote(Form):
+    test: Count
+    train: Count
+
+
+class BoxedNote(DatasetNote):
+    size: Count
+    boxes_sha256: str
+    left_out: LeftOutNote
+
+
+class NetNote(Form):
+    """A net; of controls that no net has a part in only the label."""
+
+    label: Shown
+    name: str = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    sha256: str = ""
+    accuracy: Share | None = None
+    weights: dict[str, Any] | None = None
+
+
+class MethodNote(Form):
+    label: Shown
+    name: str = ""
+    title: str = ""
+    year: int | None = None
+    url: str = ""
+    formula: str = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Metric(Form):
+    value: Share
+    low: Share
+    high: Share
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Metric:
+        if self.low > self.high:
+            raise ValueError(f"the interval from {self.low} to {self.high} is upside down")
+        return self
+
+
+class StatisticsNote(Form):
+    resamples: Count
+    level: float
+    iou: float
+
+
+class Claim(Form):
+    """A paired difference in error; negative where the first errs less."""
+
+    model: Shown
+    method: Shown
+    first: Shown
+    second: Shown
+    difference: float = Field(ge=-1, le=1)
+    low: float = Field(ge=-1, le=1)
+    high: float = Field(ge=-1, le=1)
+    p_holm: Share
+    verdict: str
+
+
+class Entry(entries_of.Entry):
+    """One net, method and variant; without metrics, and with the reason, where the net cannot be given the method."""
+
+    home: ClassVar[str] = FOLDER
+    beside: ClassVar[frozenset[str]] = frozenset({"claims.json", "subnets.json"})
+    written_order: ClassVar[tuple[str, ...]] = (
+        *("suite", "dataset", "model", "method", "variant", "target", "seed", "versions", "reason", "alpha", "alphas"),
+        *("heldout_errors", "heldout_images", "images", "unusable_maps", "metrics", "statistics", "seconds_per_image"),
+        *("scores", "supersedes"),
+    )
+
+    dataset: BoxedNote
+    model: NetNote
+    method: MethodNote
+    variant: Shown
+    target: str = "GT-known"
+    reason: str = ""
+    alpha: float | None = None
+    alphas: list[float] = Field(default_factory=list)
+    heldout_errors: list[float] = Field(default_factory=list)
+    heldout_images: Count = 0
+    images: Count = 0
+    unusable_maps: Count = 0
+    metrics: dict[str, Metric] | None = None
+    statistics: StatisticsNote | None = None
+    seconds_per_image: float | None = None
+
+    @property
+    def stem(self) -> str:
+        return f"{self.method.label}.{self.variant}"
+
+    @property
+    def place(self) -> str:
+        return f"{self.model.label}/{self.stem}"
+
+    @property
+    def scores_file(self) -> str:
+        return f"{FOLDER}/{self.place}.parquet"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.model.label, self.method.label, self.variant
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return self.suite.name, *self.key
+
+    @property
+    def title(self) -> str:
+        net, method, variant = self.key
+        return f"{method!r} on {variant!r} of the net {net!r}, suite {self.suite.name!r},"
+
+    @property
+    def has_net(self) -> bool:
+        """Controls such as edges have none, and nothing classifies an image correctly or not."""
+        return bool(self.model.name)
+
+    def metric(self, name: str) -> Metric | None:
+        """A metric that means something here: top-1 error needs a net."""
+        if name == "top1_error" and not self.has_net:
+            return None
+        return (self.metrics or {}).get(name)
+
+    @classmethod
+    def packed(cls, scores: pd.DataFrame) -> bytes:
+        blob: bytes = scores.to_parquet(None, index=False, compression="zstd")
+        return blob
+
+
+def read_entries(folder: Path) -> list[Entry]:
+    """All entries of a localisation suite's results, in the order in which the suite names things."""
+    entries = entries_of.read_entries(Entry, folder)
     order = _order(folder)
-    last = len(order)
-
-    def place(entry: Entry) -> tuple[int, ...]:
-        names = (entry["model"]["label"], entry["method"]["label"], entry["variant"])
-        return tuple(order.get(name, last) for name in names)
-
-    return sorted(entries, key=place)
+    return sorted(entries, key=lambda entry: tuple(order.get(name, len(order)) for name in entry.key))
 
 
 def _order(folder: Path) -> dict[str, int]:
-    """Names in the order in which the suite gives them."""
+    """Names in the order in which the suite beside the entries gives them; none where there is no suite."""
     path = folder / "suite.json"
     if not path.is_file():
         return {}
-    suite = read_json(path)
-    parts = [part["label"] or part["name"] for key in ("models", "saliency") for part in suite.get(key, ())]
-    return {name: place for place, name in enumerate([*parts, *suite.get("localisation", {}).get("variants", ())])}
-
-
-def read_frame(folder: Path, entry: Mapping[str, Any]) -> pd.DataFrame:
-    """The images of an entry; their sha256 must be the one that it states."""
-    path = folder / entry["scores"]["file"]
-    if folder.resolve() not in path.resolve().parents:
-        raise UserError(f"The entry {entry['path']} names scores outside of {folder}; it is refused.")
     try:
-        blob = path.read_bytes()
-    except OSError:
-        raise UserError(f"The scores {path} are missing; run the suite {entry['suite']['name']!r} again.") from None
-    if hashlib.sha256(blob).hexdigest() != entry["scores"]["sha256"]:
-        raise UserError(f"The scores {path} are not those of their entry (sha256 differs); run the suite again.")
-    return pd.read_parquet(path)
+        suite = Suite.model_validate(read_json(path))
+    except ValidationError:
+        return {}
+    names = [*(part.title for part in suite.models), *(part.title for part in suite.saliency)]
+    return {name: place for place, name in enumerate([*names, *suite.localisation.variants])}
 
 
-def others(paths: Sequence[Path], folder: Path) -> list[Path]:
-    """Localisation files in a folder that are none of ``paths`` nor beside one of them."""
-    ours = {path.with_suffix("") for path in paths}
-    found = [path for path in (folder / FOLDER).glob("*/*.*") if path.suffix in (".json", ".parquet")]
-    return [path for path in found if path.with_suffix("") not in ours]
+_CLAIMS = TypeAdapter(list[Claim])
+
+
+def claims_file(folder: Path) -> Path:
+    return folder / FOLDER / "claims.json"
+
+
+def read_claims(folder: Path) -> tuple[dict[str, Any], list[Claim]]:
+    """The claims of a suite, as they are written and checked."""
+    path = claims_file(folder)
+    content = read_json(path)
+    try:
+        return content, _CLAIMS.validate_python(content["claims"])
+    except (ValidationError, KeyError, TypeError):
+        raise UserError(f"{path} holds no claims; run its suite again.") from None

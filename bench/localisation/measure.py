@@ -13,10 +13,11 @@ from ..core.errors import UserError
 from ..core.hashing import code_hash, source_hash
 from ..core.store import Arrays, Meta, StoreError
 from ..data.annotations import Boxed
-from ..harness.setup import Nets
+from ..harness.gates import GateSets
 from . import boxes, maxbox, saliency
+from . import statistics as box_statistics
 from .heat import Batch, heat_of
-from .suite import NetPart, SaliencyPart, Variant, WsolSuite
+from .suite import NetPart, SaliencyPart, Suite, Variant
 from .variants import Variants
 from .walk import Asked, Result, Walk
 
@@ -32,9 +33,9 @@ def build(part: SaliencyPart, defaults: Mapping[str, Any] | None = None) -> Any:
 class Measured:
     """Box statistics of one net's maps, from the store or computed for several methods in one walk over the images."""
 
-    def __init__(self, nets: Nets, suite: WsolSuite, part: NetPart) -> None:
-        self.nets, self.suite, self.part = nets, suite, part
-        self.variants = Variants(nets, suite.seed)
+    def __init__(self, gates: GateSets, suite: Suite, part: NetPart) -> None:
+        self.gates, self.suite, self.part = gates, suite, part
+        self.variants = Variants(gates, suite.seed)
 
     def method(self, part: SaliencyPart) -> Any:
         """The suite's, on the layer that its net names where the method takes one."""
@@ -53,9 +54,9 @@ class Measured:
             "parameters": part.parameters,
             "layer": self._layer(part),
             "method_source": code_hash(saliency) if ours else source_hash(cls),
-            "statistics": code_hash(boxes, maxbox),
+            "statistics": code_hash(boxes, maxbox, box_statistics),
             "images": images.key,
-            "dataset": self.nets.dataset.content_hash,
+            "dataset": self.gates.setup.dataset.content_hash,
             "alphas": options.alphas,
             "full": [options.tolerance, options.maxbox_interval] if full else None,
         }
@@ -64,7 +65,7 @@ class Measured:
         self, parts: Sequence[SaliencyPart], variant: Variant, images: Boxed, *, full: bool
     ) -> dict[str, Result]:
         """For each method's title its `box_statistics`; a method that this net cannot be given has its sentence."""
-        store = self.nets.store
+        store = self.gates.setup.context.store
         asked = {part.title: self.inputs(part, variant, images, full) for part in parts}
         missing = [p for p in parts if store.when == "always" or not store.has("localisation", asked[p.title])]
         made: dict[str, Result] = {}
@@ -96,7 +97,7 @@ class Measured:
 
     def _walk(self, parts: Sequence[SaliencyPart], variant: Variant, images: Boxed, full: bool) -> dict[str, Result]:
         asked = [Asked(part, self.method(part), self.inputs(part, variant, images, full)) for part in parts]
-        walk = Walk(self.nets, self.suite, self.variants, variant, images, full=full)
+        walk = Walk(self.gates, self.suite, self.variants, variant, images, full=full)
         return walk.results(asked, f"{self.part.title}, {variant}: maps of {len(images.split)} images")
 
     def maps(self, part: SaliencyPart, variant: Variant, images: Boxed) -> Floats | str:
@@ -107,7 +108,9 @@ class Measured:
             maps = np.zeros((len(split), *split.images.shape[1:3]), np.float32)
             for label, index in self.variants.batches(variant, split.labels, len(split)):
                 net = self.variants.net(variant, label)
-                heat = heat_of(part, method, net, Batch.of(split, index, self.nets.device), self.suite.seed)
+                heat = heat_of(
+                    part, method, net, Batch.of(split, index, self.gates.setup.context.device), self.suite.seed
+                )
                 if isinstance(heat, str):
                     raise UserError(heat)
                 maps[index] = heat
@@ -115,7 +118,9 @@ class Measured:
             return {"heat": (maps / top).astype(np.float16)}, {}
 
         try:
-            heat: Floats = self.nets.store.get("maps", self.inputs(part, variant, images, False), compute)[0]["heat"]
+            heat: Floats = self.gates.setup.context.store.get(
+                "maps", self.inputs(part, variant, images, False), compute
+            )[0]["heat"]
         except StoreError:
             raise  # a full disk is no method's fault
         except UserError as error:

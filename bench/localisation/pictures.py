@@ -1,32 +1,35 @@
-"""The maps that figure 4 is drawn from."""
+"""Maps of a few images, from which figure 4 is drawn: made while a net is at hand."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from itertools import product
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from ..core.errors import UserError
-from ..core.files import write_bytes
 from ..core.store import Arrays
-from .entry import FOLDER
-
-#: Maps of the pictured images. They hold copies of the data's images: never to be committed.
-MAPS = Path(FOLDER) / "maps.safetensors"
-
-
-def write_maps(path: Path, arrays: Arrays) -> None:
-    """The arrays that figure 4 is drawn from, or no file where the suite wants no pictures."""
-    if arrays:
-        write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
-    else:
-        path.unlink(missing_ok=True)
+from ..data.annotations import Boxed
+from .measure import Measured
+from .suite import Variant
 
 
-def read_maps(path: Path) -> Arrays:
-    try:
-        return dict(load(path.read_bytes()))
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"The maps {path} cannot be read ({error}); run the suite again.") from None
+def pictured_maps(measured: Measured, images: Boxed) -> Arrays:
+    """Maps of a few test images, drawn from the suite's seed among all of them, by the whole net and the subnet."""
+    suite = measured.suite
+    count = suite.localisation.pictures
+    if not count:
+        return {}
+    order = np.random.default_rng((suite.seed, 29)).permutation(len(images.split))[:count]
+    chosen = images.select(np.sort(order))
+    arrays: Arrays = {
+        "images": chosen.split.images,
+        "ids": chosen.split.ids,
+        "labels": chosen.split.labels,
+        "boxes": np.stack([truth[0] for truth in chosen.truth]),
+    }
+    shown: tuple[Variant, ...] = ("normal", "subnet")
+    for variant, part in product(shown, suite.saliency):
+        if variant in suite.localisation.variants:
+            heat = measured.maps(part, variant, chosen)
+            if not isinstance(heat, str):
+                arrays[f"{measured.part.title}/{part.title}/{variant}"] = heat
+    return arrays

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from ..harness.suite import AnySuite, ModelPart, Name, NetSuite, Part
+from ..harness.suite import AnySuite, ModelPart, Name, NetSuite, Part, differing_labels
 
 #: Which net a map is taken of. ``subnet``: the image's class's; ``random-gates``: as sparse, other channels;
 #: ``wrong-class``: another class's subnet; ``random-weights``: the whole net as it was drawn, untrained.
@@ -61,7 +61,7 @@ class Localisation(Part):
     pictures: int = Field(4, ge=0, description="images in the grid of maps, drawn from the suite's seed")
 
 
-class WsolSuite(AnySuite):
+class Suite(AnySuite):
     """Everything that determines the numbers of a localisation run."""
 
     boxes: BoxesPart = BoxesPart()
@@ -69,24 +69,25 @@ class WsolSuite(AnySuite):
     saliency: list[SaliencyPart] = Field(min_length=1)
     localisation: Localisation = Localisation()
 
-    @field_validator("models", "saliency")
-    @classmethod
-    def _labels_differ(cls, parts: list[Any]) -> list[Any]:
-        titles = [part.title for part in parts]
-        twice = sorted({title for title in titles if titles.count(title) > 1})
-        if twice:
-            raise ValueError(f"two entries are labelled {twice[0]!r}; give one of them a label of its own")
-        return parts
+    _labels = field_validator("models", "saliency")(differing_labels)
 
     @model_validator(mode="after")
-    def _gates_given(self) -> WsolSuite:
+    def _gates_given(self) -> Suite:
         gated = [name for name in self.localisation.variants if name in ("subnet", "random-gates", "wrong-class")]
         if gated and self.subnets is None:
             raise ValueError(f"localisation.variants has {gated[0]!r} and the suite no [subnets] table; add one")
         return self
 
     def of(self, net: NetPart) -> NetSuite:
-        """What the stages of data, classifier and gates need of one net."""
+        """The suite of one net alone, as data, weights and gates need it."""
         model = ModelPart.model_validate(net.model_dump(exclude={"label", "gradcam_layer"}))
         shared = {name: getattr(self, name) for name in AnySuite.model_fields}
         return NetSuite(model=model, **shared)
+
+    def nets(self) -> dict[str, NetSuite]:
+        return {part.title: self.of(part) for part in self.models}
+
+    def size(self) -> str:
+        variants = len(self.localisation.variants)
+        maps = len(self.models) * len(self.saliency) * variants
+        return f"{len(self.models)} nets x {len(self.saliency)} methods x {variants} variants = {maps} kinds of maps"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..core.errors import UserError
-from ..core.files import csv_text, read_json
-from ..harness.tables import compare_files, percent, published_table
-from .entry import FOLDER, Entry, read_frame, read_localisation
+from ..core.files import read_json
+from ..harness.scores import read_frame
+from ..harness.tables import Lines, Report, Section, percent, published_table
+from .entry import CONTROL, FOLDER, Claim, Entry, read_claims, read_entries
 from .metrics import METRICS, drawn_counts, measured_metrics
 
 #: Table 1's rows and networks by our names; they are comparable on ImageNet alone.
@@ -28,88 +28,94 @@ PUBLISHED_DATASET = "imagenet"
 TABLE1 = "table1_wsol_error.csv"
 
 
-def write_wsol_tables(folder: Path, check: bool = False) -> list[Path]:
-    """Write every table of a localisation folder; with ``check``, only compare with what is there."""
-    return compare_files(folder, render(folder), check)
-
-
-def render(folder: Path) -> dict[str, str]:
-    """File name -> text of every table."""
-    entries = read_localisation(folder)
-    if not entries:
-        raise UserError(f"There are no localisation entries under {folder}; run a wsol suite first.")
-    said = read_json(folder / FOLDER / "claims.json")
-    sections: list[tuple[str, str, Callable[[], pd.DataFrame], str]] = [
-        ("table1", "Localisation error, whole net and subnet", lambda: table1(entries), TABLE1_NOTE),
-        ("controls", "Beside the controls", lambda: controls(entries), CONTROLS_NOTE),
-        ("claims", "Does the subnet localise better?", lambda: claimed(said["claims"]), CLAIMS_NOTE),
-        ("metrics", "By other metrics", lambda: other_metrics(entries), METRICS_NOTE),
-        ("subnets", "The subnets", lambda: subnets(folder), SUBNETS_NOTE),
-        ("cost", "Cost of a map", lambda: cost(entries), COST_NOTE),
+def report(folder: Path) -> Report:
+    """Every table of a localisation suite's results."""
+    entries = read_entries(folder)
+    content, claimed = read_claims(folder)
+    sections = [
+        Section("table1", "Localisation error, whole net and subnet", lambda: table1(entries), TABLE1_NOTE),
+        Section("controls", "Beside the controls", lambda: controls(entries), CONTROLS_NOTE),
+        Section(
+            "claims", "Does the subnet localise better?", lambda: claims(claimed), CLAIMS_NOTE, after=_verdicts(claimed)
+        ),
+        Section("metrics", "By other metrics", lambda: other_metrics(entries), METRICS_NOTE),
+        Section("subnets", "The subnets", lambda: subnets(folder), SUBNETS_NOTE),
+        Section("cost", "Cost of a map", lambda: cost(entries), COST_NOTE),
     ]
-    made: dict[str, str] = {}
-    report = [f"# {entries[0]['suite']['name']}", "", *_preamble(entries, said)]
-    for name, title, make, note in sections:
-        frame = make()
-        if frame.empty:
-            continue
-        text = f"{frame.to_markdown(index=False, disable_numparse=True)}\n"
-        made[f"{name}.csv"], made[f"{name}.md"] = csv_text(frame), text
-        report += [f"## {title}", "", note, "", text]
-        if name == "claims":
-            report += [*_counted(said["claims"]), ""]
-    reasons = sorted({(e["model"]["label"], e["method"]["label"], e["reason"]) for e in entries if "reason" in e})
-    if reasons:
-        report += ["## What could not be run", "", *(f"- {net}, {method}: {why}" for net, method, why in reasons), ""]
-    made["report.md"] = "\n".join(report)
-    return made
+    return Report(entries[0].suite.name, _preamble(entries, content), sections, _failures(entries))
+
+
+def frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    """One row an entry and metric, in [0, 1]; errors are shares of misses."""
+    rows = [
+        {
+            "suite": entry.suite.name,
+            "dataset": entry.dataset.name,
+            "net": entry.model.label,
+            "method": entry.method.label,
+            "variant": entry.variant,
+            "alpha": entry.alpha,
+            "images": entry.images,
+            "metric": name,
+            **metric.model_dump(),
+        }
+        for entry in entries
+        for name in METRICS
+        if (metric := entry.metric(name)) is not None
+    ]
+    return pd.DataFrame(rows)
+
+
+def _failures(entries: Sequence[Entry]) -> list[str]:
+    reasons = sorted({(entry.model.label, entry.method.label, entry.reason) for entry in entries if entry.reason})
+    lines = [f"- {net}, {method}: {why}" for net, method, why in reasons]
+    return ["## What could not be run", "", *lines, ""] if reasons else []
 
 
 def recomputed(folder: Path, entry: Entry) -> dict[str, dict[str, float]]:
-    """An entry's metrics anew from what happened to every image."""
-    options = entry["statistics"]
-    frame = read_frame(folder, entry)
-    return measured_metrics(frame, drawn_counts(len(frame), options["resamples"], entry["seed"]), options["level"])
+    """An entry's metrics again, from what happened to every image."""
+    options = entry.statistics
+    assert options is not None  # an entry with metrics says how they were drawn
+    images = read_frame(folder, entry)
+    return measured_metrics(images, drawn_counts(len(images), options.resamples, entry.seed), options.level)
 
 
-def _preamble(entries: Sequence[Entry], said: dict[str, Any]) -> list[str]:
-    first = next((e for e in entries if e.get("metrics")), entries[0])
-    data = first["dataset"]
-    note = f" ({data['note']})" if data["note"] else ""
+def _preamble(entries: Sequence[Entry], content: dict[str, Any]) -> list[str]:
+    first = next((entry for entry in entries if entry.metrics), entries[0])
+    data = first.dataset
+    note = f" ({data.note})" if data.note else ""
     lines = [
-        f"- **data**: {data['name']}{note}, {said['images']} test images with boxes at {data['size']} pixels; alpha "
-        f"chosen on {first.get('heldout_images', 0)} training images; left out for want of a usable box: "
-        f"{said['left_out']['test']} test and {said['left_out']['train']} training images or lines",
+        f"- **data**: {data.name}{note}, {content['images']} test images with boxes at {data.size} pixels; alpha "
+        f"chosen on {first.heldout_images} training images; left out for want of a usable box: "
+        f"{content['left_out']['test']} test and {content['left_out']['train']} training images or lines",
     ]
-    nets = {e["model"]["label"]: e["model"] for e in entries if e["model"]["accuracy"] is not None}
     lines += [
-        f"- **{label}**: {model['name']}, {model['accuracy']:.2%} of the test images named right"
-        for label, model in nets.items()
+        f"- **{label}**: {model.name}, {model.accuracy:.2%} of the test images named right"
+        for label, model in {entry.model.label: entry.model for entry in entries}.items()
+        if model.accuracy is not None
     ]
     lines.append(
-        f"- seed {first['seed']}; subnetbench {first['versions']['subnetbench']}, torch "
-        f"{first['versions']['torch']}, captum {first['versions']['captum']}"
+        f"- seed {first.seed}; subnetbench {first.versions['subnetbench']}, torch "
+        f"{first.versions['torch']}, captum {first.versions['captum']}"
     )
     return [*lines, ""]
 
 
 def _metric(entry: Entry | None, name: str = "error") -> str:
-    found = ((entry or {}).get("metrics") or {}).get(name)
-    if not found:
-        return "–"
-    return f"{percent(found['value'])} [{percent(found['low'])}, {percent(found['high'])}]"
+    metric = None if entry is None else entry.metric(name)
+    return "–" if metric is None else f"{percent(metric.value)} [{percent(metric.low)}, {percent(metric.high)}]"
 
 
 def _nets(entries: Iterable[Entry]) -> list[str]:
-    return list(dict.fromkeys(e["model"]["label"] for e in entries if e["model"]["accuracy"] is not None))
+    return list(dict.fromkeys(e.model.label for e in entries if e.model.accuracy is not None))
 
 
 def _methods(entries: Iterable[Entry]) -> list[str]:
-    return list(dict.fromkeys(e["method"]["label"] for e in entries if e["variant"] != "control"))
+    return list(dict.fromkeys(e.method.label for e in entries if e.variant != CONTROL))
 
 
 def _by(entries: Iterable[Entry]) -> dict[tuple[str, str, str], Entry]:
-    return {(e["model"]["label"], e["method"]["label"], e["variant"]): e for e in entries}
+    return {entry.key: entry for entry in entries}
 
 
 TABLE1_NOTE = (
@@ -122,20 +128,20 @@ TABLE1_NOTE = (
 
 def table1(entries: Sequence[Entry]) -> pd.DataFrame:
     reference = {tuple(key): value for *key, _, value in published_table(TABLE1).itertuples(index=False)}
-    found = _by(entries)
+    by_key = _by(entries)
     rows = []
     for method in _methods(entries):
         row: dict[str, Any] = {"method": method}
         for net in _nets(entries):
             for variant in ("normal", "subnet"):
-                entry = found.get((net, method, variant))
+                entry = by_key.get((net, method, variant))
                 if entry is None:
                     continue
-                row[f"{net} {variant} alpha"] = f"{entry['alpha']:g}" if entry.get("metrics") else "–"
+                row[f"{net} {variant} alpha"] = f"{entry.alpha:g}" if entry.metrics else "–"
                 row[f"{net} {variant} error"] = _metric(entry)
-                names = PUBLISHED_METHODS.get(entry["method"]["name"]), PUBLISHED_NETS.get(entry["model"]["name"])
+                names = PUBLISHED_METHODS.get(entry.method.name), PUBLISHED_NETS.get(entry.model.name)
                 theirs = reference.get((*names, variant))
-                if entry["dataset"]["name"] == PUBLISHED_DATASET and theirs is not None:
+                if entry.dataset.name == PUBLISHED_DATASET and theirs is not None:
                     row[f"{net} {variant} published"] = f"{theirs:.2f}"
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
@@ -150,13 +156,13 @@ CONTROLS_NOTE = (
 
 
 def controls(entries: Sequence[Entry]) -> pd.DataFrame:
-    found = _by(entries)
-    variants = list(dict.fromkeys(e["variant"] for e in entries if e["variant"] != "control"))
+    by_key = _by(entries)
+    variants = list(dict.fromkeys(e.variant for e in entries if e.variant != CONTROL))
     rows = []
     for net in _nets(entries):
         for method in _methods(entries):
-            cells = {variant: found.get((net, method, variant)) for variant in variants}
-            unusable = sum((cell or {}).get("unusable_maps", 0) for cell in cells.values())
+            cells = {variant: by_key.get((net, method, variant)) for variant in variants}
+            unusable = sum(cell.unusable_maps for cell in cells.values() if cell is not None)
             rows.append(
                 {
                     "net": net,
@@ -165,14 +171,14 @@ def controls(entries: Sequence[Entry]) -> pd.DataFrame:
                     "unusable": str(unusable),
                 }
             )
-    for entry in (e for e in entries if e["variant"] == "control"):
+    for entry in (e for e in entries if e.variant == CONTROL):
         rows.append(
             {
                 "net": "no net",
-                "method": entry["method"]["label"],
+                "method": entry.method.label,
                 **dict.fromkeys(variants, ""),
                 variants[0]: _metric(entry),
-                "unusable": str(entry["unusable_maps"]),
+                "unusable": str(entry.unusable_maps),
             }
         )
     return pd.DataFrame(rows)
@@ -185,31 +191,31 @@ CLAIMS_NOTE = (
 )
 
 
-def claimed(claims: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def claims(claimed: Sequence[Claim]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "net": c["model"],
-                "method": c["method"],
-                "first": c["first"],
-                "second": c["second"],
-                "difference": f"{100 * c['difference']:+.1f} [{100 * c['low']:+.1f}, {100 * c['high']:+.1f}]",
-                "p (Holm)": f"{c['p_holm']:.4f}",
-                "verdict": c["verdict"],
+                "net": claim.model,
+                "method": claim.method,
+                "first": claim.first,
+                "second": claim.second,
+                "difference": f"{100 * claim.difference:+.1f} [{100 * claim.low:+.1f}, {100 * claim.high:+.1f}]",
+                "p (Holm)": f"{claim.p_holm:.4f}",
+                "verdict": claim.verdict,
             }
-            for c in claims
+            for claim in claimed
         ]
     )
 
 
-def _counted(claims: Sequence[dict[str, Any]]) -> list[str]:
-    """The claims in a sentence each: counts, so that nobody has to."""
+def _verdicts(claimed: Sequence[Claim]) -> Lines:
+    """The claims in a sentence each: counts, so that nobody has to count."""
     lines = []
-    for first, second in dict.fromkeys((c["first"], c["second"]) for c in claims):
-        verdicts = [c["verdict"] for c in claims if (c["first"], c["second"]) == (first, second)]
+    for first, second in dict.fromkeys((claim.first, claim.second) for claim in claimed):
+        verdicts = [claim.verdict for claim in claimed if (claim.first, claim.second) == (first, second)]
         words = ", ".join(f"{name} in {verdicts.count(name)}" for name in ("better", "worse", "not separable"))
         lines.append(f"- {first} against {second}: {words} of {len(verdicts)} cells")
-    return lines
+    return lambda frame: [*lines, ""]
 
 
 METRICS_NOTE = (
@@ -223,17 +229,15 @@ METRICS_NOTE = (
 def other_metrics(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
-        if not entry.get("metrics"):
+        if not entry.metrics:
             continue
         row = {
-            "net": entry["model"]["label"],
-            "method": entry["method"]["label"],
-            "variant": entry["variant"],
-            "alpha": f"{entry['alpha']:g}",
+            "net": entry.model.label,
+            "method": entry.method.label,
+            "variant": entry.variant,
+            "alpha": f"{entry.alpha:g}",
         }
         row |= {title: _metric(entry, name) for name, title in METRICS.items()}
-        if entry["variant"] == "control":
-            row[METRICS["top1_error"]] = "–"  # nobody names a class
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -248,19 +252,19 @@ def subnets(folder: Path) -> pd.DataFrame:
     path = folder / FOLDER / "subnets.json"
     rows = []
     for net, meta in (read_json(path)["nets"] if path.is_file() else {}).items():
-        report = meta["report"]
+        classes = meta["report"]
         mean = {
-            name: sum(row[name] for row in report) / len(report)
+            name: sum(row[name] for row in classes) / len(classes)
             for name in ("active_total", "full_balanced_accuracy", "subnet_balanced_accuracy")
         }
         rows.append(
             {
                 "net": net,
-                "classes": str(len(report)),
+                "classes": str(len(classes)),
                 "active": percent(mean["active_total"]),
                 "balanced accuracy full": f"{mean['full_balanced_accuracy']:.3f}",
                 "balanced accuracy subnet": f"{mean['subnet_balanced_accuracy']:.3f}",
-                "tau met": f"{sum(row['tau_met'] for row in report)} of {len(report)}",
+                "tau met": f"{sum(row['tau_met'] for row in classes)} of {len(classes)}",
                 "seconds": f"{meta['seconds']:.0f}",
             }
         )
@@ -271,14 +275,15 @@ COST_NOTE = "Milliseconds an image, map and no more, as this run took them; othe
 
 
 def cost(entries: Sequence[Entry]) -> pd.DataFrame:
-    found = _by(entries)
-    variants = list(dict.fromkeys(e["variant"] for e in entries if e["variant"] != "control"))
+    by_key = _by(entries)
+    variants = list(dict.fromkeys(e.variant for e in entries if e.variant != CONTROL))
     rows = []
     for net in _nets(entries):
         for method in _methods(entries):
             row = {"net": net, "method": method}
             for variant in variants:
-                seconds = (found.get((net, method, variant)) or {}).get("seconds_per_image")
+                entry = by_key.get((net, method, variant))
+                seconds = None if entry is None else entry.seconds_per_image
                 row[variant] = "–" if seconds is None else f"{1000 * seconds:.2f}"
             rows.append(row)
     return pd.DataFrame(rows)

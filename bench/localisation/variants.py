@@ -15,8 +15,8 @@ from ...subnets.gates import random_gates
 from ..core.arrays import ClassGates, Ints
 from ..core.hashing import code_hash
 from ..core.store import Meta
-from ..harness.setup import Nets
-from ..models import classifier as models
+from ..harness.gates import GateSets
+from ..models import classifier as classifiers
 from ..models.classifier import Classifier
 from . import net as attribution_nets
 from .net import AttributionNet, attribution_net
@@ -28,8 +28,8 @@ GATED: tuple[Variant, ...] = ("subnet", "random-gates", "wrong-class")
 class Variants:
     """The nets that maps are taken of: a classifier whole, as its classes' subnets, and as controls."""
 
-    def __init__(self, nets: Nets, seed: int) -> None:
-        self._nets, self._seed = nets, seed
+    def __init__(self, gates: GateSets, seed: int) -> None:
+        self._sets, self._seed = gates, seed
         self._gates: dict[Variant, ClassGates] = {}
         self._last: tuple[Variant, int | None, AttributionNet] | None = None
 
@@ -38,24 +38,24 @@ class Variants:
         if variant not in GATED:
             return None
         if variant not in self._gates:
-            own = self._nets.gates[0][0]
+            gates = self._sets.sets[0].gates
             if variant == "random-gates":
-                own = random_gates(own, self._seed)
+                gates = random_gates(gates, self._seed)
             elif variant == "wrong-class":
-                order = wrong_classes(self._nets.classifier.classes, self._seed)
-                own = {path: gate[order] for path, gate in own.items()}
-            self._gates[variant] = own
+                order = wrong_classes(self._sets.setup.trained.net.classes, self._seed)
+                gates = {path: gate[order] for path, gate in gates.items()}
+            self._gates[variant] = gates
         return self._gates[variant]
 
     def identity(self, variant: Variant) -> Meta:
         """What a variant's maps depend on, beside the images."""
-        gates = self._nets.gates[0][1]["fingerprint"] if variant in GATED else ""
+        gates = self._sets.sets[0].fingerprint if variant in GATED else ""
         return {
-            "model": self._nets.model_hash,
+            "model": self._sets.setup.trained.sha256,
             "variant": variant,
             "gates": gates,
             "seed": self._seed,
-            "source": code_hash(attribution_nets, chain, cut, frozen, gate_code, models),
+            "source": code_hash(attribution_nets, chain, cut, frozen, gate_code, classifiers),
         }
 
     def batches(self, variant: Variant, labels: Ints, size: int) -> list[tuple[int | None, Ints]]:
@@ -76,7 +76,7 @@ class Variants:
         return self._last[2]
 
     def _built(self, variant: Variant, label: int | None) -> AttributionNet:
-        classifier, gates = self._nets.classifier, self.gates(variant)
+        classifier, gates = self._sets.setup.trained.net, self.gates(variant)
         if gates is None or label is None:
             return attribution_net(redrawn(classifier, self._seed) if variant == "random-weights" else classifier, None)
         return attribution_net(classifier, {path: gate[label] for path, gate in gates.items()})

@@ -13,10 +13,10 @@ from ..core.arrays import Ints
 from ..core.hashing import hash_arrays, key_of
 from ..core.store import Arrays, Meta
 from ..data.annotations import Boxed
-from ..harness.setup import Nets
+from ..harness.gates import GateSets
 from .heat import Batch, heat_of
 from .statistics import box_statistics
-from .suite import SaliencyPart, Variant, WsolSuite
+from .suite import SaliencyPart, Suite, Variant
 from .variants import Variants
 
 #: Images whose statistics are put into the store together: as many can be lost when a run is stopped.
@@ -58,9 +58,9 @@ class Walk:
     """One variant of a net and the images that its maps are measured on; ``full``: every statistic, not only IoU."""
 
     def __init__(
-        self, nets: Nets, suite: WsolSuite, variants: Variants, variant: Variant, images: Boxed, *, full: bool
+        self, gates: GateSets, suite: Suite, variants: Variants, variant: Variant, images: Boxed, *, full: bool
     ) -> None:
-        self._nets, self._suite, self._variants = nets, suite, variants
+        self._context, self._suite, self._variants = gates.setup.context, suite, variants
         self._variant, self._images, self._full = variant, images, full
 
     def results(self, asked: Sequence[Asked], text: str) -> dict[str, Result]:
@@ -73,7 +73,7 @@ class Walk:
         rows: dict[str, list[tuple[Ints, Arrays, Meta]]] = {one.title: [] for one in asked}
         refused: dict[str, str] = {}
         done = 0
-        with self._nets.report.stage(text) as tick:
+        with self._context.report.stage(text) as tick:
             for portion in _portions(batches):
                 index = np.concatenate([index for _, index in portion])
                 wanted = [one for one in asked if one.title not in refused]
@@ -88,7 +88,7 @@ class Walk:
 
     def _kept_or_made(self, asked: Sequence[Asked], portion: Portion, index: Ints) -> dict[str, Result]:
         """A portion's results: from the store, or made and put there at once, so that a stopped run goes on behind."""
-        store, of = self._nets.store, hash_arrays(self._images.split.ids[index])
+        store, of = self._context.store, hash_arrays(self._images.split.ids[index])
         keys = {one.title: key_of("portion", one.inputs | {"of": of}) for one in asked}
         results: dict[str, Result] = {}
         if store.when != "always":
@@ -106,7 +106,7 @@ class Walk:
         refused: dict[str, str] = {}
         for label, index in portion if asked else ():
             net = self._variants.net(self._variant, label)
-            batch = Batch.of(self._images.split, index, self._nets.device)
+            batch = Batch.of(self._images.split, index, self._context.device)
             truth = [self._images.truth[i] for i in index]
             for one in asked:
                 if one.title in refused:

@@ -10,7 +10,7 @@ from ..views import View
 from .claims import CLAIMS, INDEPENDENCE, Claim, views
 from .material import Broken, Material, copied, fresh, raised
 
-__all__ = ["Check", "Outcome", "check_detector", "copied", "fresh", "raised"]
+__all__ = ["Check", "Outcome", "check_contract", "copied", "fresh", "raised"]
 
 #: ``measured`` is information and ``warning`` a hint: neither is a fault.
 Outcome = Literal["passes", "fails", "warning", "measured"]
@@ -29,7 +29,7 @@ class Check:
         return self.outcome != "fails"
 
 
-def check_detector(
+def check_contract(
     factory: Callable[..., Any], train: View, test: View, *, coupled: bool = False, tolerance: float = 1e-4
 ) -> list[Check]:
     """Every claim of the contract with what was found; nothing is raised.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
 import numpy as np
 
-from ...detectors.contract import DetectorInfo
+from ...detectors.contract import DetectorInfo, Need
 from ..core.errors import UserError
 from .material import Broken, Material, agree, contents, copied, fresh, raised
 
@@ -36,7 +37,22 @@ def info(material: Material) -> str:
     for field in ("title", "formula", "year"):
         if not getattr(stated, field):
             raise Broken(f"info.{field} is empty")
+    unknown = [need for need in stated.needs if need not in get_args(Need)]
+    if unknown:
+        raise Broken(f"info.needs has {unknown[0]!r}; there are {', '.join(get_args(Need))}")
+    _takes(material, {"gate_seed": 0} if stated.draws_gates else {}, "draws_gates")
+    _takes(material, stated.coupled_by, "coupled_by")
+    for protocol, parameters in stated.protocol_parameters.items():
+        _takes(material, parameters, f"protocol_parameters[{protocol!r}]")
     return f"{stated.title} ({stated.year})"
+
+
+def _takes(material: Material, parameters: Mapping[str, Any], field: str) -> None:
+    """Whether the constructor takes the parameters that a field of the info speaks of."""
+    try:
+        material.factory(**parameters)
+    except TypeError as error:
+        raise Broken(f"info.{field} speaks of parameters that the constructor does not take ({error})") from None
 
 
 def candidates(material: Material) -> str:

@@ -54,12 +54,12 @@ _TEST = '''\
 
 from __future__ import annotations
 
-from subnetbench.bench.plugin.trial import examine, failures
+from subnetbench.bench import check_detector
 from {module} import {cls}
 
 
 def test_it_keeps_the_contract():
-    assert failures(examine({cls})) == []
+    assert [check for check in check_detector({cls}) if not check.passed] == []
 '''
 
 _PROJECT = """\

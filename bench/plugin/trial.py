@@ -27,7 +27,7 @@ from ..models.classifier import Classifier
 from ..stats.inference import bootstrap_auroc, interval, resample_counts
 from ..stats.metrics import auroc
 from ..views import View
-from .checks import Check, check_detector, copied, fresh, raised
+from .checks import Check, check_contract, copied, fresh, raised
 
 #: As strong as the suite `digits` has them.
 ATTACKS: Mapping[str, Mapping[str, Any]] = {
@@ -121,10 +121,12 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def examine(detector: str | Any, *, debug: bool = False) -> list[Check]:
+def check_detector(detector: str | Any, *, debug: bool = False) -> list[Check]:
     """Every check of the contract and of the scores, for a registered detector's name or for a class.
 
-    One that does not even run has a single check that says where it raised; with ``debug`` the error goes through.
+    They run on a small net that is trained on digits on the spot, once a process. Each `Check` has a ``name``, an
+    ``outcome`` and a ``message``; ``passed`` is false only where the contract is broken. A detector that does not even
+    run has a single check that says where it raised; with ``debug`` the error goes through.
     """
     factory = registry.detectors.get(detector) if isinstance(detector, str) else detector
     with one_thread():
@@ -138,7 +140,7 @@ def _examined(factory: Any, place: Ground, debug: bool) -> list[Check]:
         if debug:
             raise
         return [Check("it runs", "fails", raised(error))]
-    checks = check_detector(factory, place.train, place.test)
+    checks = check_contract(factory, place.train, place.test)
     if all(check.passed for check in checks if check.name.startswith("characteristics")):
         try:
             checks += _worth(factory().fit(copied(place.train)), place.sides)

@@ -58,9 +58,10 @@ def aupr(positive: Floats, negative: Floats) -> float:
 
 def fpr_at_tpr(positive: Floats, negative: Floats, tpr: float = 0.95) -> float:
     """The smallest false-positive rate among thresholds that find at least ``tpr`` of the adversarial images."""
-    true, false = _operating_points(*checked(positive, negative))
-    enough = true >= tpr * true[-1] * (1 - 1e-12)  # .95 * 60 is not 57 in floating point
-    return float(false[enough][0] / false[-1])
+    positive, negative = checked(positive, negative)
+    enough = max(1, int(np.ceil(tpr * positive.size * (1 - 1e-12))))  # .95 * 60 is not 57 in floating point
+    threshold = np.partition(positive, positive.size - enough)[positive.size - enough]
+    return float(np.count_nonzero(negative >= threshold) / negative.size)
 
 
 def detection_accuracy(positive: Floats, negative: Floats) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from subnetbench.attacks.contract import AttackInfo
 from subnetbench.attacks.foolbox import DeepFool
 from subnetbench.attacks.verify import craft, legalise, noise_of_norm, verify
 from subnetbench.bench.core.errors import UserError
@@ -16,6 +17,9 @@ from .conftest import Digits
 
 class Strange:
     """Returns what a function makes of the images and the generator."""
+
+    info = AttackInfo("Strange", 2026, "minimum-norm", "L2", "none", "0")
+    parameters: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, make: Any) -> None:
         self.make = make

@@ -10,8 +10,9 @@ import pytest
 import torch
 from subnetbench.bench import runner
 from subnetbench.bench.core.progress import Silent
-from subnetbench.bench.core.store import Store
-from subnetbench.bench.detection.suite import load_suite
+from subnetbench.bench.core.store import Store, When
+from subnetbench.bench.harness.context import Context
+from subnetbench.bench.tracks import load_suite
 
 TINY = """
 name = "tiny"
@@ -82,10 +83,12 @@ class Tiny:
     def folder(self) -> Path:
         return self.output / "tiny"
 
-    def run(self, when: str = "missing", report: Silent | None = None, **more: object) -> runner.Result:
-        options = {"device": torch.device("cpu"), "data_root": None, "output": self.output, **more}
-        store = Store(self.store, when)  # type: ignore[arg-type]
-        return runner.execute(load_suite(self.file), store=store, report=report or Silent(), **options)  # type: ignore
+    def run(
+        self, when: When = "missing", report: Silent | None = None, output: Path | None = None, debug: bool = False
+    ) -> runner.Result:
+        store, device = Store(self.store, when), torch.device("cpu")
+        context = Context(store, device, report=report or Silent(), debug=debug)
+        return runner.execute(load_suite(self.file), context, output or self.output)
 
     def tables(self) -> dict[str, bytes]:
         return {p.name: p.read_bytes() for p in sorted((self.folder / "tables").iterdir())}

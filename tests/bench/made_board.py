@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from subnetbench.bench.core.files import write_json
-from subnetbench.bench.detection.cells import leaders, measure
-from subnetbench.bench.detection.entry import SCHEMA, write_entry
+from subnetbench.bench.core.files import write_bytes, write_json
+from subnetbench.bench.detection.cells import Measuring, leaders, measure
+from subnetbench.bench.detection.entry import Entry
 from subnetbench.bench.detection.suite import Statistics
 
 ATTACKS = ("fgsm", "cw")
 STATISTICS = Statistics(resamples=100)
+MEASURING = Measuring("half", STATISTICS, seed=0)
 
 
 def scores(strength: dict[str, float], seed: int = 0, splits: int = 2, images: int = 40) -> pd.DataFrame:
@@ -61,7 +63,7 @@ def entry(
         for a in ATTACKS
         for s in splits
     ]
-    cells, _ = measure(table, fits, ATTACKS, ties="half", options=STATISTICS, seed=0)
+    cells, _ = measure(table, fits, ATTACKS, MEASURING)
     attack = {
         "library": "foolbox",
         "version": "3",
@@ -79,7 +81,7 @@ def entry(
         "survives_8bit": 0.9,
     }
     return {
-        "schema": SCHEMA,
+        "schema": 1,
         "suite": {"name": suite, "title": "made by a test", "limit": None},
         "dataset": {"name": "digits", "note": "", "sha256": "d" * 64, "train_images": 80, "attacked_images": 40},
         "model": {"name": "digits-cnn", "parameters": {}, "sha256": "e" * 64, "accuracy": 0.9, "weights": {}},
@@ -107,6 +109,16 @@ def entry(
     }
 
 
+def write_entry(folder: Path, content: dict[str, Any], table: pd.DataFrame) -> Path:
+    """An entry's content, whatever it holds, as a run writes it, with its scores beside it; returns its file."""
+    place = f"{content['protocol']['name']}/{content['detector']['label']}"
+    blob, file = Entry.packed(table), f"scores/{place}.parquet"
+    write_bytes(folder / file, blob)
+    content["scores"] = {"file": file, "sha256": hashlib.sha256(blob).hexdigest()}
+    write_json(folder / "entries" / f"{place}.json", content)
+    return folder / "entries" / f"{place}.json"
+
+
 def made_results(folder: Path, strengths: dict[str, tuple[float, float]], controls: Sequence[str] = ()) -> Path:
     """A suite ``made`` with a detector for each label, whose scores lie so much higher on FGSM's and CW's images."""
     home = folder / "made"
@@ -120,7 +132,7 @@ def made_results(folder: Path, strengths: dict[str, tuple[float, float]], contro
             for a in ATTACKS
             for s in (0, 1)
         ]
-        samples[label] = measure(table, fits, ATTACKS, ties="half", options=STATISTICS, seed=0)[1]
+        samples[label] = measure(table, fits, ATTACKS, MEASURING)[1]
         values[label] = {(c["fit_on"], c["test_on"]): c["auroc"] for c in one["cells"]}
     pairs = [("fgsm", "fgsm"), ("cw", "cw"), ("fgsm", "cw")]
     write_json(

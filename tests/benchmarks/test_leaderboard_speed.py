@@ -9,44 +9,47 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 from subnetbench.bench.board.boards import read_results
 from subnetbench.bench.board.pages import Pages
 from subnetbench.bench.board.reproduce import reruns
 from subnetbench.bench.core.arrays import EVERY
-from subnetbench.bench.detection.cells import with_shared
-from subnetbench.bench.detection.entry import read_scores, write_entry
-from subnetbench.bench.detection.scores import examine
-from subnetbench.bench.figures import roc as curves
+from subnetbench.bench.detection.entry import Entry, read_scores
+from subnetbench.bench.detection.scores import GRID, examine
+from subnetbench.bench.harness.entry import read_entry
 
-from ..bench.made_board import ATTACKS, entry, many, scores
+from ..bench.made_board import ATTACKS, entry, many, scores, write_entry
 
 
-def plain(folder: Path, one: dict[str, Any]) -> dict[tuple[str, str], float]:
+def plain(folder: Path, one: Entry) -> tuple[dict[tuple[str, str], float], dict[str, Any]]:
     """AUROC of every cell by pandas and scikit-learn, and the ROC curve of each seen one."""
     table = read_scores(folder, one)
-    found = {}
+    values, curves = {}, {}
     for fit_on in ATTACKS:
         for test_on in ATTACKS:
-            values = []
+            areas, lines = [], []
             for split in sorted(table["split"].unique()):
                 own = table[(table["fit_on"] == fit_on) & (table["split"] == split)]
-                rows = with_shared(own[own["test_on"] == test_on], own[own["test_on"] == EVERY])
-                assert rows is not None
+                rows, shared = own[own["test_on"] == test_on], own[own["test_on"] == EVERY]
+                if not (rows["kind"] == "clean").any():
+                    rows = pd.concat([rows, shared])
                 rows = rows[rows["kind"].isin(["adversarial", "clean"])]
-                values.append(roc_auc_score(rows["kind"] == "adversarial", rows["score"]))
-            found[fit_on, test_on] = float(np.mean(values))
-        curves.mean_roc(curves.seen_sides(table, fit_on))
-    return found
+                areas.append(roc_auc_score(rows["kind"] == "adversarial", rows["score"]))
+                if fit_on == test_on:
+                    false, true, _ = roc_curve(rows["kind"] == "adversarial", rows["score"])
+                    lines.append(np.interp(GRID, false, true))
+            values[fit_on, test_on] = float(np.mean(areas))
+            if fit_on == test_on:
+                curves[fit_on] = np.mean(lines, axis=0)
+    return values, curves
 
 
 @pytest.mark.benchmark(group="leaderboard")
 def test_checking_scores_against_pandas_and_scikit_learn(benchmark: Any, tmp_path: Path) -> None:
     table = scores({"fgsm": 2.0, "cw": 1.0}, splits=5, images=1000)
-    one = entry("made", table)
-    write_entry(tmp_path, one, table)
+    one = read_entry(Entry, write_entry(tmp_path, entry("made", table), table))
     began = time.perf_counter()
-    reference = plain(tmp_path, one)
+    reference, curves = plain(tmp_path, one)
     seconds_plain = time.perf_counter() - began
 
     timed: list[float] = []
@@ -58,8 +61,10 @@ def test_checking_scores_against_pandas_and_scikit_learn(benchmark: Any, tmp_pat
 
     benchmark.pedantic(ours, rounds=5, warmup_rounds=1)
     benchmark.extra_info["pandas_and_scikit_learn_seconds"] = seconds_plain
-    for cell in one["cells"]:
-        assert cell["auroc"] == pytest.approx(reference[cell["fit_on"], cell["test_on"]], abs=1e-12)
+    for cell in one.cells:
+        assert cell.auroc == pytest.approx(reference[cell.pair], abs=1e-12)
+    for attack, curve in examine(tmp_path, one).curves.items():
+        np.testing.assert_allclose(curve, curves[attack], atol=1e-12)
     benchmark.extra_info["plain_over_ours"] = seconds_plain / min(timed)
 
 
@@ -72,7 +77,7 @@ def test_a_page_of_a_thousand_rows_against_pandas_own_html_of_its_numbers(benchm
     pages.index()
 
     rows = [
-        [row.label, *(cell[k] for cell in row.cells.values() for k in ("auroc", "low", "high")), *row.needs]
+        [row.label, *(getattr(cell, k) for cell in row.cells.values() for k in ("auroc", "low", "high")), *row.needs]
         for row in board.rows
     ]
     began = time.perf_counter()

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from subnetbench.bench.plugin.checks import Check, check_detector, fresh
+from subnetbench.bench.plugin.checks import Check, check_contract, fresh
 
-__all__ = ["Check", "check_detector", "fresh"]
+__all__ = ["Check", "check_contract", "fresh"]

@@ -1,28 +1,27 @@
-"""One small trained net and views of digits, shared by the tests of this folder."""
+"""The small trained net with gates and views of digits, shared by the tests of this folder."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from subnetbench.bench.core.arrays import ClassGates
-from subnetbench.bench.data.builtin import digits
 from subnetbench.bench.data.dataset import Dataset
-from subnetbench.bench.harness.train import Recipe, train
-from subnetbench.bench.models.cifar import digits_cnn
 from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.views import View
 
 
 @pytest.fixture(scope="session")
-def dataset() -> Dataset:
-    return digits()
+def dataset(trained_digits: Any) -> Dataset:
+    data: Dataset = trained_digits.dataset
+    return data
 
 
 @pytest.fixture(scope="session")
-def net(dataset: Dataset) -> Classifier:
-    classifier = digits_cnn()
-    train(classifier, dataset, Recipe(epochs=8, batch_size=100, flip=False, shift=1), device=torch.device("cpu"))
+def net(trained_digits: Any) -> Classifier:
+    classifier: Classifier = trained_digits.classifier
     return classifier
 
 

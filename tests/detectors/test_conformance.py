@@ -11,7 +11,7 @@ from subnetbench.bench.views import View
 from subnetbench.detectors.contract import DetectorInfo
 from subnetbench.detectors.lid import Lid
 
-from .conformance import check_detector, fresh
+from .conformance import check_contract, fresh
 
 
 def report(checks: list[Any]) -> str:
@@ -20,7 +20,7 @@ def report(checks: list[Any]) -> str:
 
 @pytest.mark.parametrize("name", list(detectors))
 def test_detector_keeps_the_contract(name: str, train_view: View, test_view: View) -> None:
-    assert report(check_detector(detectors.get(name), train_view, test_view)) == ""
+    assert report(check_contract(detectors.get(name), train_view, test_view)) == ""
 
 
 @pytest.mark.parametrize("name", [n for n in detectors if {"magnitude": 0.002} in detectors.get(n).candidates])
@@ -30,11 +30,11 @@ def test_preprocessing_keeps_the_contract_too(name: str, train_view: View, test_
     class Moved:
         info, candidates = kind.info, ()
 
-        def __new__(cls) -> Any:
-            return kind(magnitude=0.002)
+        def __new__(cls, **parameters: Any) -> Any:
+            return kind(**{"magnitude": 0.002, **parameters})
 
     # A sign flips where a gradient is all but 0: one pixel of one image by 2 m, hence the looser bound.
-    assert report(check_detector(Moved, train_view, test_view, tolerance=1e-2)) == ""
+    assert report(check_contract(Moved, train_view, test_view, tolerance=1e-2)) == ""
 
 
 def test_lid_with_parents_keeps_all_but_independence(train_view: View, test_view: View) -> None:
@@ -44,10 +44,10 @@ def test_lid_with_parents_keeps_all_but_independence(train_view: View, test_view
     class Parents:
         info, candidates = Lid.info, ()
 
-        def __new__(cls) -> Any:
-            return Lid(reference="parents", k=10)
+        def __new__(cls, **parameters: Any) -> Any:
+            return Lid(**{"reference": "parents", "k": 10, **parameters})
 
-    assert report(check_detector(Parents, train_view, view, coupled=True)) == ""
+    assert report(check_contract(Parents, train_view, view, coupled=True)) == ""
 
 
 class Broken:
@@ -73,7 +73,7 @@ class Sloppy(Broken):
 
 
 def test_the_check_finds_what_is_broken(net: Any, train_view: View, test_view: View) -> None:
-    failed = {check.name for check in check_detector(Sloppy, train_view, test_view) if not check.passed}
+    failed = {check.name for check in check_contract(Sloppy, train_view, test_view) if not check.passed}
     net.eval()
     assert failed >= {
         "info says where it comes from",
@@ -83,6 +83,6 @@ def test_the_check_finds_what_is_broken(net: Any, train_view: View, test_view: V
         "the classifier is left as it was",
         "the other images do not matter",
     }
-    failed = {check.name for check in check_detector(Broken, train_view, test_view) if not check.passed}
+    failed = {check.name for check in check_contract(Broken, train_view, test_view) if not check.passed}
     net.eval()
     assert "fit returns the detector" in failed

@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 import torch
 from subnetbench.bench import UserError
-from subnetbench.bench.analysis.arrays import (
-    FEATURES,
-    GATES,
-    figure_arrays,
-    gate_arrays,
-    read_arrays,
-    through_subnets,
-    write_arrays,
-)
+from subnetbench.bench.analysis.arrays import FEATURES, GATES, read_arrays, write_arrays
 from subnetbench.bench.analysis.class_names import superclasses
+from subnetbench.bench.analysis.features import figure_arrays, gate_arrays, through_subnets
 from subnetbench.bench.analysis.semantics import association, class_map, clusters, layout, semantics
 from subnetbench.bench.analysis.separation import neighbour_votes, separation, two_sample_auroc
 from subnetbench.bench.models.cifar import digits_cnn

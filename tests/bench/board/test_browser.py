@@ -12,9 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from subnetbench.bench.board.build import write_single, write_site
-from subnetbench.bench.detection.entry import write_entry
 
-from ..made_board import edit, entry, made_results, many, scores
+from ..made_board import edit, entry, made_results, many, scores, write_entry
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

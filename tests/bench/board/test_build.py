@@ -12,17 +12,18 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given as any_
 from hypothesis import settings
 from hypothesis import strategies as st
 from rich.console import Console
+from sklearn.metrics import roc_curve
 from subnetbench.bench import UserError
 from subnetbench.bench.board import boards as board_data
 from subnetbench.bench.board import reproduce as board_rerun
@@ -30,20 +31,23 @@ from subnetbench.bench.board.boards import read_results, slug, web_address
 from subnetbench.bench.board.build import MANIFEST, write_single, write_site
 from subnetbench.bench.board.downloads import board_frame, latex, markdown, sheet
 from subnetbench.bench.board.pages import table_library
+from subnetbench.bench.cli import console
 from subnetbench.bench.cli import main as cli
 from subnetbench.bench.core.files import write_json
 from subnetbench.bench.detection import scores as board_scores
-from subnetbench.bench.detection.entry import read_scores, write_entry
-from subnetbench.bench.detection.suite import Suite, load_suite
+from subnetbench.bench.detection.entry import Entry, read_scores
+from subnetbench.bench.detection.suite import Suite
 from subnetbench.bench.figures import roc as curves
-from subnetbench.bench.harness import entry as board_entries
+from subnetbench.bench.harness.entry import read_checked
 from subnetbench.bench.harness.toml import builtin_suites
-from subnetbench.bench.localisation import checked as board_wsol
+from subnetbench.bench.localisation import audit as wsol_audit
 from subnetbench.bench.localisation import metrics as wsol_metrics
 from subnetbench.bench.localisation import tables as wsol_tables
+from subnetbench.bench.localisation.entry import Entry as MapEntry
 from subnetbench.bench.stats import metrics
+from subnetbench.bench.tracks import load_suite
 
-from ..made_board import edit, entry, made_results, scores
+from ..made_board import edit, entry, made_results, scores, write_entry
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 STRENGTHS = {"good": (3.0, 2.0), "poor": (2.0, 0.2), "plain": (1.0, 1.0)}
@@ -75,11 +79,11 @@ def pages(site: Path) -> dict[str, str]:
 def test_rows_are_ranked_by_the_lowest_of_seen_and_unknown_cells(made):
     (board,) = read_results(made).boards
     assert board.columns == (("fgsm", "fgsm"), ("cw", "cw"), ("fgsm", "cw"))
-    lowest = {row.label: min(row.cells[pair]["auroc"] for pair in board.columns) for row in board.rows}
+    lowest = {row.label: min(row.cells[pair].auroc for pair in board.columns) for row in board.rows}
     assert [row.label for row in board.rows] == sorted(lowest, key=lambda label: -lowest[label])
     for row in board.rows:
-        assert row.cells[row.worst]["auroc"] == lowest[row.label]
-    off_board = board.rows[0].cells["cw", "fgsm"]["auroc"]
+        assert row.cells[row.worst].auroc == lowest[row.label]
+    off_board = board.rows[0].cells["cw", "fgsm"].auroc
     assert off_board is not None  # measured, and not in the protocol's columns: it does not rank
 
 
@@ -131,11 +135,11 @@ def test_nets_of_one_name_and_other_weights_do_not_share_a_board(results):
 
 def test_a_detector_whose_cells_change_with_the_fitted_attack_needs_adversarial_images(made):
     learned = entry("a", scores({"fgsm": 3.0, "cw": 2.0}))
-    assert board_data.needs_of(learned) == ["clean", "adversarial"]
+    assert board_data.needs_of(Entry.model_validate(learned)) == ["clean", "adversarial"]
     same = copy.deepcopy(learned)
     for cell in same["cells"]:
         cell["auroc"] = 0.7
-    assert board_data.needs_of(same) == ["clean"]
+    assert board_data.needs_of(Entry.model_validate(same)) == ["clean"]
 
 
 # Scores and what they give
@@ -143,15 +147,24 @@ def test_a_detector_whose_cells_change_with_the_fitted_attack_needs_adversarial_
 
 def test_recomputed_figures_are_those_of_the_metrics_module():
     rng = np.random.default_rng(0)
-    for size in (1, 19, 20, 60, 333):
-        positive = np.sort(np.round(rng.normal(1, 1, size), 1))  # with ties
-        negative = np.sort(np.round(rng.normal(0, 1, 77), 1))
+    for size, others in product((1, 19, 20, 60, 333), (77, 100, 1000)):  # of 100 and 1000 some rates lie on the grid
+        positive = np.sort(np.round(rng.normal(1, 1, size), 1 if others == 77 else 2))  # with ties
+        negative = np.sort(np.round(rng.normal(0, 1, others), 1 if others == 77 else 2))
         for ties in ("half", "pessimistic"):
-            ours = board_scores.auroc(positive, negative, pessimistic=ties == "pessimistic")
+            ours = board_scores.auroc(positive, negative, ties=ties)
             assert ours == pytest.approx(metrics.auroc(positive, negative, ties=ties), abs=1e-15)
-        assert board_scores.fpr_at_95(positive, negative) == metrics.fpr_at_tpr(positive, negative)
+            wins, draws = positive[:, None] > negative, positive[:, None] == negative
+            assert ours == pytest.approx(wins.mean() + (draws.mean() / 2 if ties == "half" else 0), abs=1e-12)
+        assert board_scores.fpr_at_tpr(positive, negative) == metrics.fpr_at_tpr(positive, negative)
+        found = [(negative >= t).mean() for t in positive if 100 * (positive >= t).sum() >= 95 * size]
+        assert board_scores.fpr_at_tpr(positive, negative) == min(found)
         np.testing.assert_allclose(
             board_scores.roc(positive, negative), curves.mean_roc([(positive, negative)]), atol=1e-12
+        )
+        truth = np.r_[np.ones(size), np.zeros(others)]
+        false, true, _ = roc_curve(truth, np.r_[positive, negative])
+        np.testing.assert_allclose(
+            board_scores.roc(positive, negative), np.interp(board_scores.GRID, false, true), atol=1e-12
         )
 
 
@@ -159,7 +172,7 @@ def test_curves_on_the_page_are_those_of_the_figures(made):
     (board,) = read_results(made).boards
     for row in board.rows:
         table = read_scores(row.checked.folder, row.entry)
-        for attack, curve in row.checked.found.curves.items():
+        for attack, curve in row.checked.measured.curves.items():
             np.testing.assert_allclose(curve, curves.mean_roc(curves.seen_sides(table, attack)), atol=1e-12)
     assert np.array_equal(board_scores.GRID, curves.GRID)
 
@@ -271,7 +284,7 @@ DAMAGE = {
     "scores that are none": (not_parquet, "no parquet table"),
     "NaN among scores": (nan_scores, "are NaN"),
     "scores that are a bomb": (bomb, "are larger, unpacked,"),
-    "scores outside": (outside, "outside of its results folder"),
+    "scores outside": (outside, "outside of their results folder"),
     "scores missing": (
         lambda path: (path.parents[2] / "scores" / "strict" / "good.parquet").unlink(),
         "cannot be read",
@@ -327,13 +340,14 @@ def test_nothing_that_can_be_shown_is_a_mistake_that_names_the_first(results, tm
         write_site(tmp_path / "nowhere", tmp_path / "site")
 
 
-@any_(st.binary(max_size=300))
+@any_(st.binary(max_size=300), st.sampled_from(["x.json", "strict/x.json", "more/strict/x.json"]))
 @settings(max_examples=60, deadline=None)
-def test_no_file_of_any_bytes_is_more_than_left_out(tmp_path_factory, blob):
-    path = tmp_path_factory.mktemp("any") / "entries" / "x.json"
-    path.parent.mkdir()
+def test_no_file_of_any_bytes_is_more_than_left_out(tmp_path_factory, blob, place):
+    folder = tmp_path_factory.mktemp("any")
+    path = folder / "entries" / place
+    path.parent.mkdir(parents=True)
     path.write_bytes(blob)
-    checked, refused = board_entries.read_checked(path.parents[1])
+    checked, refused = read_checked(Entry, folder, board_scores.examine)
     assert (len(checked), len(refused)) == (0, 1)
 
 
@@ -445,12 +459,12 @@ def test_the_files_to_take_along_hold_what_the_board_shows(results, tmp_path):
     (board,) = read_results(results).boards
     table = pd.read_csv(downloads / "made--strict.csv")
     assert list(table["detector"]) == [row.label for row in board.rows]
-    np.testing.assert_allclose(table["unknown cw"], [row.cells["fgsm", "cw"]["auroc"] for row in board.rows], rtol=1e-5)
+    np.testing.assert_allclose(table["unknown cw"], [row.cells["fgsm", "cw"].auroc for row in board.rows], rtol=1e-5)
     tidy = pd.read_parquet(downloads / "cells.parquet")
     assert len(tidy) == 3 * 4
     assert tidy["auroc"].dtype == np.float64
     stated = {(r.detector, r.fit_on, r.test_on): r.auroc for r in tidy.itertuples()}
-    assert stated["good", "cw", "fgsm"] == board.rows[0].cells["cw", "fgsm"]["auroc"]
+    assert stated["good", "cw", "fgsm"] == board.rows[0].cells["cw", "fgsm"].auroc
     for name in ("made--strict.md", "made--strict.tex", "boards.md", "boards.tex"):
         assert "good" in (downloads / name).read_text()
     assert json.loads((downloads / "json" / "made--strict--good.json").read_text()) == json.loads(
@@ -536,8 +550,8 @@ def test_the_suite_file_of_one_detector_gives_its_entry_again(tiny, tmp_path):
     other = tiny.variant(tmp_path / "v", ("bim", "bim"))
     other.file.write_text(text)
     again = other.run(output=tmp_path / "again").entries[0]
-    assert again["cells"] == row.entry["cells"]
-    assert again["scores"]["sha256"] == row.entry["scores"]["sha256"]
+    assert again.cells == row.entry.cells
+    assert again.scores.sha256 == row.entry.scores.sha256
 
 
 @pytest.mark.parametrize("name", [n for n in builtin_suites() if not n.startswith("wsol")])
@@ -567,7 +581,25 @@ def test_toml_texts_and_keys_that_need_quotes_come_back():
 # The localisation track
 
 
-def test_what_images_give_is_what_the_track_itself_measures():
+MAP_ENTRY = {
+    "schema": 1,
+    "suite": {"name": "boxes"},
+    "dataset": {
+        "name": "tiny",
+        "sha256": "d" * 64,
+        "size": 64,
+        "boxes_sha256": "b" * 64,
+        "left_out": {"test": 0, "train": 0},
+    },
+    "seed": 0,
+    "versions": {},
+    "model": {"name": "alexnet", "label": "alexnet", "accuracy": 0.5},
+    "method": {"name": "saliency", "label": HOSTILE},
+    "variant": "subnet",
+}
+
+
+def test_what_images_give_is_what_the_track_itself_measures(tmp_path):
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(
         {"hit": rng.random(50) < 0.6, "correct": rng.random(50) < 0.7, "pointing": rng.random(50) < 0.5}
@@ -575,9 +607,8 @@ def test_what_images_give_is_what_the_track_itself_measures():
     for kind in ("v1", "v2_0.3", "v2_0.5", "v2_0.7"):
         for k in range(12):
             frame[f"{kind}_{k}"] = rng.random(50) < 0.5
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer)
-    images, given = board_wsol._given(pq.ParquetFile(buffer))
+    stated = MapEntry.model_validate(MAP_ENTRY).write(tmp_path, frame)
+    images, given = wsol_audit._measured(tmp_path, stated)
     assert images == 50
     theirs = {name: float(v[0]) for name, v in wsol_metrics.samples(frame, np.ones((1, 50), np.float32)).items()}
     assert given == pytest.approx(theirs, abs=1e-6)
@@ -602,15 +633,8 @@ def localised(folder: Path, **changes) -> Path:
     digest = hashlib.sha256((place / "saliency.subnet.parquet").read_bytes()).hexdigest()
     error = float((~frame["hit"]).mean())
     content = {
-        "schema": 1,
-        "suite": {"name": "boxes"},
-        "dataset": {"name": "tiny"},
-        "seed": 0,
-        "versions": {},
-        "n": 30,
-        "model": {"name": "alexnet", "label": "alexnet", "accuracy": 0.5},
-        "method": {"name": "saliency", "label": HOSTILE},
-        "variant": "subnet",
+        **MAP_ENTRY,
+        "images": 30,
         "alpha": 3.5,
         "metrics": {"error": {"value": error, "low": error - 0.1, "high": error + 0.1}},
         "scores": {"file": "localisation/alexnet/saliency.subnet.parquet", "sha256": digest},
@@ -672,8 +696,8 @@ def terminal(monkeypatch):
 
     def call(*words: str) -> tuple[int, str, str]:
         out, err = Console(file=io.StringIO(), width=300), Console(file=io.StringIO(), width=300)
-        monkeypatch.setattr(cli, "out", out)
-        monkeypatch.setattr(cli, "console", err)
+        monkeypatch.setattr(console, "out", out)
+        monkeypatch.setattr(console, "err", err)
         monkeypatch.setattr(sys, "argv", ["subnetbench", *words])
         code = 0
         try:

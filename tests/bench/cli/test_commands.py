@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ import pytest
 import torch
 from rich.console import Console
 from subnetbench.bench import DetectorInfo
+from subnetbench.bench.cli import console
 from subnetbench.bench.cli import main as cli
 from subnetbench.bench.core import registry
 from subnetbench.bench.core.store import Store
@@ -94,8 +96,8 @@ def call(*words: object) -> Said:
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", ["subnetbench", *map(str, words)])
-        patch.setattr(cli, "out", Console(width=200))
-        patch.setattr(cli, "console", Console(stderr=True))
+        patch.setattr(console, "out", Console(width=200))
+        patch.setattr(console, "err", Console(stderr=True))
         try:
             cli.main()
             code: Any = 0
@@ -283,6 +285,17 @@ def test_help_is_no_mistake() -> None:
     assert "--data-root" in said.out
 
 
+def test_the_version_is_the_installed_one() -> None:
+    said = call("--version")
+    assert (said.code, said.out, said.err) == (0, f"subnetbench {version('subnetbench')}\n", "")
+
+
+def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "subnetbench", "--version"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"subnetbench {version('subnetbench')}\n", "")
+
+
 @pytest.fixture
 def registered() -> Iterator[Any]:
     """Register detectors for one test."""
@@ -423,10 +436,10 @@ def test_weights_that_train_wrote_give_the_same_classifier(own: Small, tmp_path:
     assert "of 899 test images right" in said.out
     result = own.run(file=with_weights(tmp_path / "b", weights))
     assert result.code == 0
-    trained, loaded = (read_entries(folder / "small")[0]["model"] for folder in (own.file.parent / "out", own.output))
-    assert f"{trained['accuracy']:.2%} of 899" in said.out
-    assert loaded["accuracy"] == trained["accuracy"]
-    assert loaded["sha256"] == trained["sha256"]
+    trained, loaded = (read_entries(folder / "small")[0].model for folder in (own.file.parent / "out", own.output))
+    assert f"{trained.accuracy:.2%} of 899" in said.out
+    assert loaded.accuracy == trained.accuracy
+    assert loaded.sha256 == trained.sha256
 
 
 def test_train_that_cannot_write_its_file_says_so(own: Small, tmp_path: Path) -> None:

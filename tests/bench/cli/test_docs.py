@@ -51,7 +51,7 @@ def test_every_command_of_the_page_works_in_its_order(
     small = written(tmp_path / "suite", ('name = "small"', 'name = "digits"'))
     shipped = builtin_suites()
     monkeypatch.setattr("subnetbench.bench.harness.toml.builtin_suites", lambda: shipped | {"digits": small})
-    monkeypatch.setattr("subnetbench.bench.core.store.default_store", lambda: tmp_path / "store")
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path))  # in which the store is
     said: dict[str, Said] = {}
     for line in "".join(blocks("bash")).splitlines():
         words = shlex.split(line)
@@ -87,9 +87,9 @@ def test_the_other_blocks_are_what_they_are_called() -> None:
 
 
 def test_every_claim_that_the_page_lists_is_a_check_that_runs() -> None:
-    from subnetbench.bench.plugin.trial import examine
+    from subnetbench.bench import check_detector
 
-    names = {check.name for check in examine("max-softmax")}
+    names = {check.name for check in check_detector("max-softmax")}
     table = PAGE.split("| claim | fails where |")[1].split("\n\n")[0]
     told = " ".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))
     for name in (

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 import torch
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.detection.audit import audited
 from subnetbench.bench.exchange.rerun import AtHand, draw
 from subnetbench.bench.exchange.verify import against_base, located
-from subnetbench.bench.harness.audit import Audit
+from subnetbench.bench.harness.audit import Audit, audited
+from subnetbench.bench.tracks import TRACKS
 
 from ..cli.test_commands import call
 from ..conftest import Tiny
@@ -52,12 +52,19 @@ def rescore(folder: Path, path: Path, edit: Callable[[pd.DataFrame], pd.DataFram
 
 
 def alone(path: Path) -> Audit:
-    return audited(path, path.name, lambda audit: [])
+    return audited(TRACKS["detection"], path, path.name)
+
+
+def beside(hand: AtHand, path: Path) -> Audit:
+    """An entry with what is at hand."""
+    audit = alone(path)
+    audit.lines += hand.lines(audit)
+    return audit
 
 
 def wrong(path: Path) -> str:
-    """The one mismatch of an entry."""
-    (line,) = [line for line in alone(path).lines if line.verdict == "mismatch"]
+    """The one mismatch of an entry, beside what its suite says."""
+    (line,) = [line for line in alone(path).lines if line.verdict == "mismatch" and line.what != "suite"]
     assert "\n" not in line.detail
     return f"{line.what}: {line.detail}"
 
@@ -80,7 +87,7 @@ def test_what_a_run_wrote_matches(tiny: Tiny, label: str, protocol: str) -> None
 
 def test_data_attacks_and_detector_match_and_what_cannot_be_known_is_not_called_a_match(tiny: Tiny) -> None:
     hand = AtHand(store=None, data_root=None, device=torch.device("cpu"))
-    audit = audited(entry_of(tiny.folder), "lid.json", hand.lines)
+    audit = beside(hand, entry_of(tiny.folder))
     hand.close()
     found = verdicts(audit)
     assert audit.good
@@ -91,9 +98,7 @@ def test_data_attacks_and_detector_match_and_what_cannot_be_known_is_not_called_
 def test_attacked_images_are_compared_with_those_of_a_store(tiny: Tiny, folder: Path) -> None:
     def looked_at() -> str:
         hand = AtHand(store=tiny.store, data_root=None, device=torch.device("cpu"))
-        (line,) = [
-            line for line in audited(entry_of(folder), "lid.json", hand.lines).lines if line.what == "attacked images"
-        ]
+        (line,) = [line for line in beside(hand, entry_of(folder)).lines if line.what == "attacked images"]
         return f"{line.verdict}: {line.detail}"
 
     assert looked_at() == "match: fgsm, bim: those in the store, to the last bit"
@@ -152,11 +157,11 @@ EDITS: list[tuple[str, Callable[[Entry], Any], str]] = [
     ("NaN", lambda e: first(e).update(auroc=float("nan")), "NaN"),
     ("out of range", lambda e: first(e).update(auroc=1.5), "auroc"),
     ("another schema", lambda e: e.update(schema=99), "has schema 99, this version reads 1"),
-    ("a missing key", lambda e: e.pop("cells"), "is no entry: it lacks some of"),
+    ("a missing key", lambda e: e.pop("cells"), "cells: this key is required and missing"),
     ("a cell twice", lambda e: e["cells"].append(first(e)), "stands there twice"),
     ("a cell less", lambda e: e["cells"].pop(), "is missing"),
-    ("scores elsewhere", lambda e: e["scores"].update(file="../../../etc/passwd"), "outside of its results folder"),
-    ("scores elsewhere, absolute", lambda e: e["scores"].update(file="/etc/passwd"), "outside of its results folder"),
+    ("scores elsewhere", lambda e: e["scores"].update(file="../../../etc/passwd"), "outside of their results folder"),
+    ("scores elsewhere, absolute", lambda e: e["scores"].update(file="/etc/passwd"), "outside of their results folder"),
     ("a path as label", lambda e: e["detector"].update(label="../../x"), "reads as a path"),
     ("other sha256", lambda e: e["scores"].update(sha256="0" * 64), "sha256 differs"),
     ("more splits than scores", lambda e: e["protocol"].update(splits=3), "and its protocol and scores of 3"),
@@ -220,7 +225,7 @@ def test_an_entry_that_is_not_of_the_suite_beside_it_is_found(folder: Path) -> N
     ):
         text = path.read_text(encoding="utf-8")
         change(path, edit)
-        (line,) = [line for line in audited(path, "x", hand.lines).lines if line.verdict == "mismatch"]
+        (line,) = [line for line in beside(hand, path).lines if line.verdict == "mismatch"]
         assert words in line.detail
         path.write_text(text, encoding="utf-8")
     hand.close()

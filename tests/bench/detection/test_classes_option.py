@@ -17,13 +17,16 @@ import pytest
 import torch
 from rich.console import Console
 from subnetbench.bench import UserError, runner
+from subnetbench.bench.cli import console
 from subnetbench.bench.cli import main as cli
 from subnetbench.bench.core.store import Store
 from subnetbench.bench.core.wnids import places, synsets
 from subnetbench.bench.data.load import load
-from subnetbench.bench.detection.override import choose_classes, override
-from subnetbench.bench.detection.suite import Suite, load_suite
+from subnetbench.bench.detection.override import choose_classes
+from subnetbench.bench.detection.suite import Suite
+from subnetbench.bench.harness.context import Context
 from subnetbench.bench.harness.toml import builtin_suites
+from subnetbench.bench.tracks import load_suite
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "tinyimagenet30"
 SUITES = [name for name in builtin_suites() if name.startswith("imagenet-")]
@@ -52,8 +55,8 @@ def call(*words: object) -> tuple[int, str, str]:
     code: Any = 0
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", ["subnetbench", *map(str, words)])
-        patch.setattr(cli, "out", Console(width=200))
-        patch.setattr(cli, "console", Console(stderr=True))
+        patch.setattr(console, "out", Console(width=200))
+        patch.setattr(console, "err", Console(stderr=True))
         try:
             cli.main()
         except SystemExit as end:
@@ -118,7 +121,7 @@ def test_classes_that_the_suite_itself_lists_need_no_rows_either():
     suite = load_suite("imagenet-alexnet")
     part = suite.dataset.model_copy(update={"parameters": {"classes": list(WNIDS)}})
     suite = suite.model_copy(update={"dataset": part})
-    assert override(suite, limit=None, seed=None).model.parameters["rows"] == sorted(WNIDS)
+    assert suite.overridden().model.parameters["rows"] == sorted(WNIDS)
     rows = {"weights": "IMAGENET1K_V1", "rows": [5, 6, 7]}
     own = suite.model_copy(update={"model": suite.model.model_copy(update={"parameters": rows})})
     assert choose_classes(own, None) == own
@@ -279,19 +282,19 @@ def test_a_whole_run_on_real_images(monkeypatch, images, scratch, net):
         state = zoo.alexnet(weights=None).state_dict()
         monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: state)
         parameters = {"weights": "IMAGENET1K_V1"}
-    suite = override(small(net, parameters), limit=None, seed=None, classes=",".join(WNIDS))
-    options: dict[str, Any] = {"device": torch.device("cpu"), "data_root": images, "output": scratch / "out"}
-    result = runner.execute(suite, store=Store(scratch / "store"), **options)
+    suite = small(net, parameters).overridden(classes=",".join(WNIDS))
+    context = Context(Store(scratch / "store"), torch.device("cpu"), images)
+    result = runner.execute(suite, context, scratch / "out")
 
     assert result.failures == []
     assert len(result.entries) == len(suite.detectors) == 4
     for entry in result.entries:
-        assert entry["dataset"]["note"] == "ImageNet subset"
-        assert entry["dataset"]["train_images"] == 60
-        assert entry["dataset"]["attacked_images"] == 30
-        assert entry["model"]["parameters"].get("rows") == (sorted(WNIDS) if parameters else None)
-        (cell,) = entry["cells"]
-        assert cell["auroc"] is None or 0 <= cell["auroc"] <= 1
+        assert entry.dataset.note == "ImageNet subset"
+        assert entry.dataset.train_images == 60
+        assert entry.dataset.attacked_images == 30
+        assert entry.model.parameters.get("rows") == (sorted(WNIDS) if parameters else None)
+        (cell,) = entry.cells
+        assert cell.auroc is None or 0 <= cell.auroc <= 1
     subnets = json.loads((result.folder / "subnets.json").read_text(encoding="utf-8"))
     assert subnets["options"]["position"] == "late"
 

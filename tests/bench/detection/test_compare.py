@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from subnetbench.bench.cli import main as cli
+from subnetbench.bench.cli import console, results
 from subnetbench.bench.detection.compare import Compared, compare_detectors
 from subnetbench.bench.figures.pair import terminal_picture
 from subnetbench.bench.figures.roc import GRID
@@ -90,8 +90,8 @@ def test_several_suites_are_told_apart(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_an_output_without_unicode_gets_tables_and_no_picture(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr(cli, "out", Console(file=plain, width=200))
-    cli.compare("lid", "mahalanobis", tiny.folder)
+    monkeypatch.setattr(console, "out", Console(file=plain, width=200))
+    results.compare("lid", "mahalanobis", tiny.folder)
     plain.flush()
     text = plain.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
     assert "lid minus mahalanobis" in text

@@ -13,10 +13,11 @@ from subnetbench.attacks.contract import AttackInfo
 from subnetbench.attacks.presets import build
 from subnetbench.bench import DetectorInfo
 from subnetbench.bench.core import registry
-from subnetbench.bench.core.progress import Silent
 from subnetbench.bench.core.store import Store
-from subnetbench.bench.detection.estimate import attack_passes, plan
-from subnetbench.bench.detection.suite import load_suite
+from subnetbench.bench.detection.estimate import attack_passes
+from subnetbench.bench.detection.run import Run
+from subnetbench.bench.harness.context import Context
+from subnetbench.bench.tracks import load_suite
 from subnetbench.detectors.contract import Need
 
 SUITE = """
@@ -56,7 +57,7 @@ def price(tmp_path: Path) -> Price:
     def passes(attack: str = "fgsm", library: str = "foolbox", detector: str = "max-softmax") -> dict[str, int]:
         file = tmp_path / "suite.toml"
         file.write_text(SUITE.format(attack=attack, library=library, detector=detector))
-        _, rows = plan(load_suite(file), Store(tmp_path / "store"), torch.device("cpu"), None, Silent())
+        _, rows = Run(load_suite(file), Context(Store(tmp_path / "store"), torch.device("cpu"))).estimate()
         return {row["what"]: int(row["forward passes"].replace(",", "")) for row in rows}
 
     return passes

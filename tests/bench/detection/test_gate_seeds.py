@@ -9,11 +9,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.detection.cells import NO_GATES, Replicates, _mixed, compare, leaders, matched, measure
+from subnetbench.bench.detection.cells import (
+    NO_GATES,
+    Measuring,
+    Replicates,
+    _mixed,
+    compare,
+    leaders,
+    matched,
+    measure,
+)
 from subnetbench.bench.detection.compare import compare_detectors
 from subnetbench.bench.detection.entry import read_entries, read_scores, replicates
 from subnetbench.bench.detection.suite import Statistics
-from subnetbench.bench.detection.tables import write_tables
+from subnetbench.bench.detection.tables import report
+from subnetbench.bench.harness.tables import write_tables
 
 from ..conftest import Tiny
 
@@ -68,9 +78,7 @@ def gated(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 def entry(made: Tiny, label: str) -> dict:
-    return next(
-        e for e in read_entries(made.folder) if e["detector"]["label"] == label and e["protocol"]["name"] == "strict"
-    )
+    return next(e for e in read_entries(made.folder) if e.label == label and e.protocol_name == "strict")
 
 
 def test_detectors_with_subnets_are_scored_under_every_set(gated):
@@ -99,12 +107,12 @@ def test_the_sets_differ_and_the_first_of_several_is_the_one_of_a_single(gated):
 
 
 def test_a_cell_says_how_much_the_gates_and_the_splits_move_it(gated):
-    cell = entry(gated, "subnet-mahalanobis")["cells"][0]
-    assert len(cell["n"]) == 4
-    assert cell["gate_sd"] >= 0
-    assert cell["split_sd"] >= 0
-    assert entry(gated, "mahalanobis")["cells"][0]["gate_sd"] is None
-    assert [found["seed"] for found in entry(gated, "subnet-mahalanobis")["subnets"]["sets"]] == [0, 1]
+    cell = entry(gated, "subnet-mahalanobis").cells[0]
+    assert len(cell.n) == 4
+    assert cell.gate_sd >= 0
+    assert cell.split_sd >= 0
+    assert entry(gated, "mahalanobis").cells[0].gate_sd is None
+    assert [gates.seed for gates in entry(gated, "subnet-mahalanobis").subnets.sets] == [0, 1]
 
 
 def test_compare_from_scores_gives_what_the_run_wrote(gated):
@@ -153,7 +161,7 @@ def test_gates_that_disagree_widen_the_interval():
     rng = np.random.default_rng(0)
     widths = {}
     for shift in (0.0, 3.0):
-        cells, _ = measure(frame(rng, 3, shift), fits(3), ["a"], ties="half", options=OPTIONS, seed=0)
+        cells, _ = measure(frame(rng, 3, shift), fits(3), ["a"], Measuring("half", OPTIONS, seed=0))
         widths[shift] = cells[0]["high"] - cells[0]["low"]
     assert widths[3.0] > 1.5 * widths[0.0]
 
@@ -163,7 +171,7 @@ def test_a_detector_without_gates_meets_every_set_on_the_same_splits():
     several, one = frame(rng, 3, 1.0), frame(rng, 1, 0.0)
     one["gate"] = NO_GATES
     first, second = (
-        measure(scores, records, ["a"], ties="half", options=OPTIONS, seed=0)[1]
+        measure(scores, records, ["a"], Measuring("half", OPTIONS, seed=0))[1]
         for scores, records in ((several, fits(3)), (one, fits(1, NO_GATES)))
     )
     record = compare(first, second, [("a", "a")], ("x", "y"), OPTIONS)[0]
@@ -230,7 +238,7 @@ def test_a_sweep_of_a_label_that_is_not_there_is_one_sentence(gated, tmp_path):
 
 
 def test_tables_and_figure_arrays_are_what_the_files_give(gated):
-    write_tables(gated.folder, check=True)
+    write_tables(gated.folder, report(gated.folder), check=True)
     for name in ("subnets.csv", "sensitivity.csv", "separation.csv"):
         assert (gated.folder / "tables" / name).stat().st_size > 0
     table = pd.read_csv(gated.folder / "tables" / "subnets.csv")

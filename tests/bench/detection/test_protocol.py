@@ -8,9 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from subnetbench.bench.core.arrays import Floats
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.detection.protocol import Kind, Material, check_finite, combine
-from subnetbench.bench.detection.scoring import evaluate
-from subnetbench.bench.detection.strict import evaluated_images, split_indices
+from subnetbench.bench.detection.protocol import Kind, Material, Outcome, Table, check_finite, combine
 from subnetbench.bench.detection.suite import Lee2018, Strict
 
 N = 400
@@ -28,33 +26,40 @@ def material(success: float = 0.9, seed: int = 0) -> Material:
 
 
 class Made:
-    """Characteristics by kind: adversarial images are shifted by ``shift``; remembers what it was asked."""
+    """Characteristics by kind: adversarial images are shifted by ``shift``, those of one attack ``more``."""
 
-    def __init__(self, shift: float = 2.0, columns: int = 2, candidates: int = 1) -> None:
-        self.shift, self.columns, self.asked = shift, columns, set[tuple[int, Kind, str]]()
+    def __init__(self, shift: float = 2.0, columns: int = 2, more: dict[str, float] | None = None) -> None:
+        self.shift, self.columns, self.more = shift, columns, more or {}
 
     def __call__(self, candidate: int, kind: Kind, attack: str) -> Floats:
-        self.asked.add((candidate, kind, attack))
         seed = [
             candidate,
             ["clean", "noisy", "adversarial", "noise"].index(kind),
             ord(attack[0]) if kind != "clean" else 0,
         ]
         values = np.random.default_rng(seed).normal(size=(N, self.columns))
-        return values + (self.shift * (candidate + 1) if kind == "adversarial" else 0)
+        moved = self.shift * (candidate + 1) + self.more.get(attack, 0.0) * candidate
+        return values + (moved if kind == "adversarial" else 0)
+
+
+def evaluate(options: Strict | Lee2018, facts: Material, made: Made, candidates: int, seed: int) -> Outcome:
+    """The protocol on a table of all that it may look at."""
+    places = {(kind, "" if kind == "clean" else attack) for kind in options.kinds for attack in options.able(facts)}
+    values = {place: [made(candidate, *place) for candidate in range(candidates)] for place in places}
+    return options.evaluate(facts, Table(candidates, values), seed)
 
 
 def test_strict_fits_and_evaluates_on_disjoint_images_of_every_class() -> None:
     options, facts = Strict(), material()
     for split in range(3):
-        fit, held_out = split_indices(options, facts, 0, split)
+        fit, held_out = options.split_indices(facts, 0, split)
         assert not set(fit) & set(held_out)
         assert set(fit) | set(held_out) == set(np.flatnonzero(facts.clean_correct))
         counts = np.bincount(facts.labels[fit], minlength=10) / np.bincount(
             facts.labels[facts.clean_correct], minlength=10
         )
         assert np.all(np.abs(counts - options.fit_share) < 0.03)
-    assert not np.array_equal(split_indices(options, facts, 0, 0)[0], split_indices(options, facts, 0, 1)[0])
+    assert not np.array_equal(options.split_indices(facts, 0, 0)[0], options.split_indices(facts, 0, 1)[0])
 
 
 def test_strict_evaluates_all_attacks_on_one_index_set() -> None:
@@ -70,10 +75,10 @@ def test_strict_evaluates_all_attacks_on_one_index_set() -> None:
 
 def test_an_attack_that_hardly_succeeds_does_not_empty_the_common_set() -> None:
     facts = material(success=0.02)
-    held_out = split_indices(Strict(), facts, 0, 0)[1]
-    of_b = evaluated_images(Strict(), facts, held_out, "b")
+    held_out = Strict().split_indices(facts, 0, 0)[1]
+    of_b = Strict().evaluated_images(facts, held_out, "b")
     assert set(of_b) == set(held_out[facts.success["b"][held_out]])
-    assert set(evaluated_images(Strict(), facts, held_out, "a")) == set(held_out[facts.success["a"][held_out]])
+    assert set(Strict().evaluated_images(facts, held_out, "a")) == set(held_out[facts.success["a"][held_out]])
 
 
 def test_images_that_were_wrong_when_clean_are_no_successes_of_an_attack() -> None:
@@ -82,8 +87,8 @@ def test_images_that_were_wrong_when_clean_are_no_successes_of_an_attack() -> No
     facts.success["a"][:] = ~facts.clean_correct  # it fools nobody
     assert facts.success["a"].sum() >= 15
     options = Strict(minimum_success=10)
-    held_out = split_indices(options, facts, 0, 0)[1]
-    assert set(evaluated_images(options, facts, held_out, "b")) == set(held_out[facts.success["b"][held_out]])
+    held_out = options.split_indices(facts, 0, 0)[1]
+    assert set(options.evaluated_images(facts, held_out, "b")) == set(held_out[facts.success["b"][held_out]])
 
 
 def test_an_attack_without_successes_gives_a_cell_with_n_0_and_its_reason() -> None:
@@ -135,7 +140,7 @@ def test_noise_is_a_control_under_strict_and_a_negative_where_asked() -> None:
 def test_trap_1_and_14_triples_are_kept_by_all_three_rules_in_whole_batches_and_file_order() -> None:
     facts, options = material(), Lee2018(batch_size=100)
     expected = [i for i in range(N) if facts.clean_correct[i] and facts.noisy_correct["a"][i] and facts.success["a"][i]]
-    kept = facts.kept("a", options)
+    kept = options.kept(facts, "a")
     assert len(kept) == len(expected) // 100 * 100
     assert kept.tolist() == expected[: len(kept)]
 
@@ -147,7 +152,7 @@ def test_trap_2_noisy_images_are_negatives() -> None:
 
 def test_trap_15_the_first_tenth_in_file_order_fits_and_the_rest_is_tested() -> None:
     facts, options = material(), Lee2018(batch_size=50)
-    kept = facts.kept("a", options)
+    kept = options.kept(facts, "a")
     outcome = evaluate(options, facts, Made(), 1, 0)
     tested = outcome.scores.query("fit_on == 'a' and test_on == 'a' and kind == 'clean'")["image"].tolist()
     assert tested == kept[int(0.1 * len(kept)) :].tolist()
@@ -160,10 +165,14 @@ def test_trap_16_the_regression_sees_raw_columns_and_gives_probabilities() -> No
 
 
 def test_trap_17_the_candidate_is_chosen_on_the_fitted_attack_alone() -> None:
-    made = Made(shift=0.5)
-    outcome = evaluate(Lee2018(batch_size=50), material(), made, 3, 0)
-    assert {f["candidate"] for f in outcome.fits} <= {0, 1, 2}
-    assert (0, "adversarial", "a") in made.asked
+    """Whatever the other attack looks like, the choice for this one stays."""
+    options, facts = Lee2018(batch_size=50), material()
+    chosen = []
+    for more in (0.0, -5.0):  # under which the last candidate is the worst for b
+        outcome = evaluate(options, facts, Made(shift=0.5, more={"b": more}), 3, 0)
+        chosen.append({fit["fit_on"]: fit["candidate"] for fit in outcome.fits})
+    assert chosen[0]["a"] == chosen[1]["a"]
+    assert chosen[0]["b"] != chosen[1]["b"]
 
 
 def test_trap_25_columns_of_lee2018_have_their_own_images_and_an_unknown_attack_none_that_fitted() -> None:
@@ -171,7 +180,7 @@ def test_trap_25_columns_of_lee2018_have_their_own_images_and_an_unknown_attack_
     scores = evaluate(options, facts, Made(), 1, 0).scores
     of = {t: set(scores.query(f"fit_on == 'a' and test_on == '{t}' and kind == 'clean'")["image"]) for t in "ab"}
     assert of["a"] != of["b"]
-    kept = facts.kept("a", options)
+    kept = options.kept(facts, "a")
     assert not of["b"] & set(kept[: int(0.1 * len(kept))])
 
 

@@ -20,7 +20,8 @@ from subnetbench.bench.core.progress import Silent
 from subnetbench.bench.core.store import Store
 from subnetbench.bench.detection.compare import compare_detectors
 from subnetbench.bench.detection.entry import read_entries, read_scores
-from subnetbench.bench.detection.tables import render, write_tables
+from subnetbench.bench.detection.tables import report as report_of
+from subnetbench.bench.harness.tables import render, write_tables
 
 from ..conftest import Tiny
 
@@ -65,16 +66,16 @@ def test_a_run_gives_one_row_a_cell_and_writes_what_it_says(tiny: Tiny) -> None:
 
 def test_the_auroc_of_every_cell_is_scikit_learns_on_the_kept_scores(tiny: Tiny) -> None:
     for entry in read_entries(tiny.folder):
-        if entry["protocol"]["name"] != "strict":
+        if entry.protocol_name != "strict":
             continue
         scores = read_scores(tiny.folder, entry)
-        for cell in entry["cells"]:
-            rows = scores[(scores["fit_on"] == cell["fit_on"]) & scores["test_on"].isin([cell["test_on"], "*"])]
+        for cell in entry.cells:
+            rows = scores[(scores["fit_on"] == cell.fit_on) & scores["test_on"].isin([cell.test_on, "*"])]
             found = [
                 roc_auc_score(part["kind"] == "adversarial", part["score"])
                 for _, part in rows[rows["kind"] != "noise"].groupby("split")
             ]
-            assert cell["auroc"] == pytest.approx(np.mean(found), abs=1e-12)
+            assert cell.auroc == pytest.approx(np.mean(found), abs=1e-12)
 
 
 def test_the_table_of_time_has_every_stage_and_adds_up(tiny: Tiny) -> None:
@@ -231,12 +232,12 @@ def test_an_attack_without_successes_is_a_cell_that_says_so(tiny: Tiny, tmp_path
 def test_tables_are_made_of_entries_and_checked_against_them(tiny: Tiny, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(tiny.folder, folder)
-    write_tables(folder, check=True)
-    assert render(folder) == render(tiny.folder)
+    write_tables(folder, report_of(folder), check=True)
+    assert render(report_of(folder)) == render(report_of(tiny.folder))
     path = folder / "tables" / "table2.csv"
     path.write_text(path.read_text().replace("strict", "strictest"))
     with pytest.raises(UserError, match="is not what its entries give"):
-        write_tables(folder, check=True)
+        write_tables(folder, report_of(folder), check=True)
 
 
 @pytest.mark.parametrize(
@@ -283,11 +284,11 @@ def test_compare_from_stored_scores_agrees_with_the_runs_own_comparison(tiny: Ti
 
 def test_every_entry_says_how_it_was_made(tiny: Tiny) -> None:
     for entry in read_entries(tiny.folder):
-        assert len(entry["dataset"]["sha256"]) == len(entry["model"]["sha256"]) == 64
-        assert entry["versions"]["torch"]
-        for attack in entry["attacks"].values():
-            assert attack["library"] == "foolbox"
-            assert attack["version"]
-            assert attack["parameters"]["epsilon"] == 0.3
-        assert entry["seed"] == 0
-        assert entry["detector"]["formula"]
+        assert len(entry.dataset.sha256) == len(entry.model.sha256) == 64
+        assert entry.versions["torch"]
+        for attack in entry.attacks.values():
+            assert attack.library == "foolbox"
+            assert attack.version
+            assert attack.parameters["epsilon"] == 0.3
+        assert entry.seed == 0
+        assert entry.detector.formula

@@ -9,39 +9,68 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.detection.summary import claim_rows, published_rows, render_summary, write_summary
+from subnetbench.bench.detection.entry import Entry
+from subnetbench.bench.detection.summary import claim_rows, published_rows, summary
+from subnetbench.bench.harness.tables import render, write_tables
 
 ATTACKS = ("fgsm", "bim", "deepfool", "cw")
 DETECTORS = ("kd-pu", "lid", "mahalanobis", "subnet-mahalanobis")
 
 
-def entry(detector: str, dataset: str = "cifar10", auroc: float | None = 0.9) -> dict:
+ATTACK = {
+    "library": "foolbox",
+    "version": "3",
+    "preset": "standard",
+    "parameters": {},
+    "threat": "budget",
+    "norm": "Linf",
+    "clean_correct": 40,
+    "successes": 39,
+    "seconds_per_image": 0.001,
+    "l2_median": 1.5,
+    "linf_median": 0.2,
+    "margin_median": 0.1,
+    "survives_8bit": 0.9,
+}
+
+
+def entry(detector: str, dataset: str = "cifar10", auroc: float | None = 0.9) -> Entry:
+    bounds = {"low": 0.8, "high": 0.95, "fpr95": 0.5} if auroc is not None else dict.fromkeys(("low", "high", "fpr95"))
     cells = [
-        {"fit_on": a, "test_on": b, "auroc": auroc, "low": 0.8, "high": 0.95, "remark": ""}
+        {"fit_on": a, "test_on": b, "seen": a == b, "auroc": auroc, **bounds, "n": [], "n_fit": [], "remark": ""}
         for a in ATTACKS
         for b in ATTACKS
     ]
-    return {
+    content = {
         "schema": 1,
         "suite": {"name": "s"},
-        "dataset": {"name": dataset},
+        "dataset": {"name": dataset, "sha256": "d" * 64, "train_images": 80, "attacked_images": 40},
         "seed": 0,
         "versions": {},
-        "scores": {},
-        "model": {"name": "net", "parameters": {"width": 3}},
-        "protocol": {"name": "strict"},
-        "detector": {"label": detector, "name": detector, "control": False},
-        "attacks": {name: {"name": name} for name in ATTACKS},
+        "model": {"name": "net", "parameters": {"width": 3}, "sha256": "e" * 64, "accuracy": 0.9},
+        "protocol": {"name": "strict", "ties": "half"},
+        "detector": {
+            "label": detector,
+            "name": detector,
+            "control": False,
+            "title": "A paper",
+            "year": 2026,
+            "needs": ["clean"],
+            "formula": "f(x)",
+        },
+        "attacks": {name: {"name": name, **ATTACK} for name in ATTACKS},
+        "statistics": {"resamples": 100, "level": 0.95},
         "cells": cells,
+        "cost": {},
     }
+    return Entry.model_validate(content)
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     for name in DETECTORS:
-        path = tmp_path / "s" / "entries" / "strict" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(entry(name)))
+        entry(name).write(tmp_path / "s", None)
+        assert (tmp_path / "s" / "entries" / "strict" / f"{name}.json").is_file()
     rows = [
         {
             "first": "subnet-mahalanobis",
@@ -92,20 +121,20 @@ def test_claims_stand_cell_by_cell_against_every_rival(results):
 
 
 def test_the_page_counts_verdicts_and_hits(results):
-    text = render_summary([results / "s"])["summary.md"]
+    text = render(summary([results / "s"]))["summary.md"]
     assert "- s, `strict`: 10 of 32 published figures lie inside our interval" in text
     assert "- against mahalanobis: better in 4, worse in 0, not separable in 0 of 7 cells" in text
     assert "- against random: better in 0, worse in 0, not separable in 4 of 7 cells" in text
 
 
 def test_a_page_that_is_not_what_entries_give_is_named(results):
-    write_summary(results, [results / "s"])
-    write_summary(results, [results / "s"], check=True)
+    write_tables(results, summary([results / "s"]))
+    write_tables(results, summary([results / "s"]), check=True)
     path = results / "tables" / "claims.csv"
     assert len(pd.read_csv(path)) == 7
     path.write_text("changed")
     with pytest.raises(UserError, match=r"claims.csv is not what its entries give"):
-        write_summary(results, [results / "s"], check=True)
+        write_tables(results, summary([results / "s"]), check=True)
     shutil.rmtree(results / "tables")
     with pytest.raises(UserError, match="is not what its entries give"):
-        write_summary(results, [results / "s"], check=True)
+        write_tables(results, summary([results / "s"]), check=True)

@@ -16,14 +16,16 @@ import pytest
 import torch
 from rich.console import Console
 from subnetbench.bench import UserError
-from subnetbench.bench.analysis.arrays import FEATURES, GATES, gate_arrays, write_arrays
+from subnetbench.bench.analysis.arrays import FEATURES, GATES, write_arrays
+from subnetbench.bench.analysis.features import gate_arrays
+from subnetbench.bench.cli import console
 from subnetbench.bench.cli import main as cli
-from subnetbench.bench.detection.entry import SCHEMA, write_entry
-from subnetbench.bench.detection.scores import mean_roc, seen_sides
+from subnetbench.bench.detection.entry import Entry
+from subnetbench.bench.detection.scores import GRID, mean_roc, seen_sides
 from subnetbench.bench.figures import features as maps
 from subnetbench.bench.figures.draw import write_plots
 from subnetbench.bench.figures.features import check_data
-from subnetbench.bench.figures.roc import GRID
+from subnetbench.bench.harness.entry import SCHEMA
 from subnetbench.bench.stats.metrics import auroc
 
 if importlib.util.find_spec("matplotlib") is None:
@@ -32,20 +34,50 @@ if importlib.util.find_spec("matplotlib") is None:
 ATTACKS = ("fgsm", "cw")
 
 
-def entry(protocol: str, label: str, control: bool) -> dict:
-    cells = [{"fit_on": a, "test_on": b, "auroc": 0.9, "low": 0.8, "high": 1.0} for a in ATTACKS for b in ATTACKS]
-    return {
+ATTACK = {
+    "name": "made",
+    "library": "foolbox",
+    "version": "3",
+    "preset": "standard",
+    "parameters": {},
+    "threat": "budget",
+    "norm": "Linf",
+    "clean_correct": 30,
+    "successes": 30,
+    "seconds_per_image": 0.001,
+    "l2_median": 1.5,
+    "linf_median": 0.2,
+    "margin_median": 0.1,
+    "survives_8bit": 0.9,
+}
+
+
+def entry(protocol: str, label: str, control: bool) -> Entry:
+    figures = {"auroc": 0.9, "low": 0.8, "high": 1.0, "fpr95": 0.5, "n": [], "n_fit": [], "remark": ""}
+    cells = [{"fit_on": a, "test_on": b, "seen": a == b, **figures} for a in ATTACKS for b in ATTACKS]
+    content = {
         "schema": SCHEMA,
         "suite": {"name": "made"},
-        "dataset": {"name": "cifar10"},
-        "model": {"name": "net"},
-        "protocol": {"name": protocol},
-        "detector": {"label": label, "control": control},
-        "attacks": {attack: {} for attack in ATTACKS},
+        "dataset": {"name": "cifar10", "sha256": "d" * 64, "train_images": 80, "attacked_images": 30},
+        "model": {"name": "net", "parameters": {}, "sha256": "e" * 64, "accuracy": 0.9},
+        "protocol": {"name": protocol, "ties": "half"},
+        "detector": {
+            "label": label,
+            "name": label,
+            "control": control,
+            "title": "A paper",
+            "year": 2026,
+            "needs": ["clean"],
+            "formula": "f(x)",
+        },
+        "attacks": dict.fromkeys(ATTACKS, ATTACK),
+        "statistics": {"resamples": 100, "level": 0.95},
         "seed": 0,
         "cells": cells,
+        "cost": {},
         "versions": {},
     }
+    return Entry.model_validate(content)
 
 
 def scores(seed: int) -> pd.DataFrame:
@@ -109,7 +141,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plots") / "made"
     for protocol in ("strict", "lee2018"):
         for number, (label, control) in enumerate((("mahalanobis", False), ("energy", True))):
-            write_entry(folder, entry(protocol, label, control), scores(number))
+            entry(protocol, label, control).write(folder, scores(number))
     write_arrays(folder / FEATURES, features(), {"dataset": "cifar10", "attack": "cw"})
     write_arrays(folder / GATES, gate_arrays(gates()), {"dataset": "cifar10"})
     (folder / "sensitivity.json").write_text(json.dumps({"suite": "made", "points": POINTS}))
@@ -261,16 +293,16 @@ def test_damaged_sensitivity_is_one_sentence(results, text, sentence):
 
 
 def run(monkeypatch, *arguments: object) -> tuple[int, str, str]:
-    streams = {"out": io.StringIO(), "console": io.StringIO()}
+    streams = {"out": io.StringIO(), "err": io.StringIO()}
     for name, stream in streams.items():
-        monkeypatch.setattr(cli, name, Console(file=stream, width=200))
+        monkeypatch.setattr(console, name, Console(file=stream, width=200))
     monkeypatch.setattr(sys, "argv", ["subnetbench", "plot", *map(str, arguments)])
     try:
         cli.main()
         code = 0
     except SystemExit as ended:
         code = int(ended.code or 0)
-    return code, streams["out"].getvalue(), streams["console"].getvalue()
+    return code, streams["out"].getvalue(), streams["err"].getvalue()
 
 
 def test_the_command_says_what_it_wrote(results, monkeypatch):

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.detection.suite import Suite, load_suite
+from subnetbench.bench.detection.suite import Suite
 from subnetbench.bench.harness.extends import read_suite
 from subnetbench.bench.harness.toml import builtin_suites, read_toml
-from subnetbench.bench.tracks import load_any
+from subnetbench.bench.tracks import load_suite
+
+from ..cli.test_commands import call
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -67,6 +69,9 @@ name = "bottleneck64"
 
 [[saliency]]
 name = "grad-cam"
+
+[subnets]
+gamma = 0.5
 """
 
 
@@ -86,7 +91,7 @@ def labels(entries: list[dict[str, Any]]) -> list[str]:
 
 def refused(path: Path) -> str:
     with pytest.raises(UserError) as caught:
-        load_any(path)
+        load_suite(path)
     message = str(caught.value)
     assert "\n" not in message
     return message.replace(f"{path.parent}/", "")
@@ -223,7 +228,7 @@ def test_what_ships_has_its_own_name_and_title_and_leaves_no_word_of_merging(nam
 
 def test_the_suite_of_the_page_is_what_the_page_says(tmp_path: Path) -> None:
     (text,) = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs/run.md").read_text(), re.MULTILINE | re.DOTALL)
-    mine, base = load_any(written(tmp_path, text)), load_suite("cifar10-table2")
+    mine, base = load_suite(written(tmp_path, text)), load_suite("cifar10-table2")
     assert isinstance(mine, Suite)
     titles = [part.title for part in base.detectors if part.title != "lid"]
     titles.insert(titles.index("mahalanobis") + 1, "mahalanobis-preprocessed")
@@ -320,8 +325,9 @@ def test_a_circle_is_named_where_it_closes(tmp_path: Path) -> None:
 
 
 def test_a_detection_command_refuses_a_variant_of_a_localisation_suite(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is a localisation suite, and this takes"):
-        load_suite(written(tmp_path, HEAD, WSOL))
+    path = written(tmp_path, HEAD, WSOL)
+    said = call("export", path, "--out", tmp_path / "attacks.zip", "--store", tmp_path / "store")
+    assert f"{path} is a localisation suite, and this takes a suite of detectors" in said.mistake
 
 
 def test_a_base_that_is_no_toml_is_named(tmp_path: Path) -> None:

@@ -86,19 +86,14 @@ class Child:
             import torch
             from subnetbench.bench.core.progress import Silent
             from subnetbench.bench.core.store import Store
-            from subnetbench.bench.detection.suite import load_suite
+            from subnetbench.bench.harness.context import Context
             from subnetbench.bench.runner import execute
+            from subnetbench.bench.tracks import load_suite
 
             torch.set_num_threads(1)
             said = Silent()
-            result = execute(
-                load_suite(file),
-                device=torch.device("cpu"),
-                data_root=None,
-                store=Store(store, "missing"),
-                output=output,
-                report=said,
-            )
+            context = Context(Store(store, "missing"), torch.device("cpu"), report=said)
+            result = execute(load_suite(file), context, output)
             self.report.write_text(json.dumps({"computed": result.computed, "warnings": said.warnings}))
             code = 0
         except BaseException:

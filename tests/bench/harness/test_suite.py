@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.core.progress import Silent
 from subnetbench.bench.core.store import Store
-from subnetbench.bench.detection.run import check
-from subnetbench.bench.detection.scoring import Stages
-from subnetbench.bench.detection.suite import Suite, load_suite
+from subnetbench.bench.detection.suite import Suite
+from subnetbench.bench.harness.context import Context
 from subnetbench.bench.harness.toml import builtin_suites, line_of
-from subnetbench.bench.localisation import run as wsol
-from subnetbench.bench.localisation.suite import WsolSuite
-from subnetbench.bench.tracks import load_any
+from subnetbench.bench.tracks import load_suite, track_of
+
+from ..cli.test_commands import call
 
 GOOD = """
 name = "mine"
@@ -53,24 +51,19 @@ def refused(tmp_path: Path, text: str) -> str:
 def checked(tmp_path: Path, text: str) -> None:
     path = tmp_path / "suite.toml"
     path.write_text(text)
-    stages = Stages(
-        load_suite(path), Store(tmp_path / "store"), device=torch.device("cpu"), data_root=None, report=Silent()
-    )
-    check(stages.suite, stages)
+    suite = load_suite(path)
+    track_of(suite).run(suite, Context(Store(tmp_path / "store"), torch.device("cpu"))).check()
 
 
 @pytest.mark.parametrize("name", sorted(builtin_suites()))
 def test_every_suite_that_ships_is_valid(name: str, tmp_path: Path) -> None:
-    suite = load_any(name)
-    if isinstance(suite, WsolSuite):
-        wsol.check(suite)
-    else:
-        checked(tmp_path, builtin_suites()[name].read_text())
+    assert load_suite(name).name == name
+    checked(tmp_path, builtin_suites()[name].read_text())
 
 
-def test_a_suite_of_the_other_track_is_refused_by_name() -> None:
-    with pytest.raises(UserError, match="is a localisation suite"):
-        load_suite("wsol-tiny")
+def test_a_suite_of_the_other_track_is_refused_by_name(tmp_path: Path) -> None:
+    said = call("export", "wsol-tiny", "--out", tmp_path / "attacks.zip", "--store", tmp_path / "store")
+    assert "wsol-tiny is a localisation suite, and this takes a suite of detectors" in said.mistake
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from subnetbench.bench.exchange.verify import against_base
-from subnetbench.bench.localisation.audit import audited_map
-from subnetbench.bench.localisation.entry import read_frame, read_localisation
+from subnetbench.bench.harness.audit import audited
+from subnetbench.bench.harness.scores import read_frame
+from subnetbench.bench.localisation.entry import read_entries
 from subnetbench.bench.localisation.metrics import claims, drawn_counts
+from subnetbench.bench.tracks import TRACKS
 
 from ..cli.test_commands import call
 
@@ -34,11 +36,7 @@ def folder(tmp_path: Path) -> Path:
             shutil.copy(path, home / NET)
     shutil.copytree(COMMITTED / "localisation" / "no-net", home / "localisation" / "no-net")
     said = json.loads((COMMITTED / "localisation" / "claims.json").read_text(encoding="utf-8"))
-    frames = {
-        (e["model"]["label"], e["method"]["label"], e["variant"]): read_frame(home, e)
-        for e in read_localisation(home)
-        if e["model"]["name"]
-    }
+    frames = {entry.key: read_frame(home, entry) for entry in read_entries(home) if entry.has_net}
     said["claims"] = claims(frames, drawn_counts(said["images"], said["resamples"], 0), said["level"])
     (home / "localisation" / "claims.json").write_text(json.dumps(said), encoding="utf-8")
     return home
@@ -60,7 +58,7 @@ def rescore(folder: Path, edit: Callable[[pd.DataFrame], pd.DataFrame]) -> Path:
 
 
 def wrong(path: Path) -> str:
-    lines = [line for line in audited_map(path, path.name).lines if line.verdict == "mismatch"]
+    lines = [line for line in audited(TRACKS["localisation"], path, path.name).lines if line.verdict == "mismatch"]
     assert len(lines) == 1
     assert "\n" not in lines[0].detail
     return f"{lines[0].what}: {lines[0].detail}"
@@ -77,7 +75,7 @@ def test_what_a_run_wrote_matches_and_what_is_not_made_again_is_not_called_a_mat
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda e: e["metrics"]["error"].update(value=0.1), "It states GT-known error 0.100000"),
+        (lambda e: e["metrics"]["error"].update(value=0.1), "grad-cam.subnet.json states GT-known error 0.100000"),
         (lambda e: e["metrics"]["error"].update(low=0.01), "figures: GT-known error, low: 0.010000 is stated"),
         (lambda e: e["metrics"].pop("pointing"), "figures: error, top1_error, maxbox_v1, maxbox_v2 are stated"),
         (lambda e: e.update(alpha=9.5), "images: alpha is 9.5, and"),
@@ -90,6 +88,7 @@ def test_what_a_run_wrote_matches_and_what_is_not_made_again_is_not_called_a_mat
         (lambda e: e.pop("alphas"), "not as a run writes it"),
         (lambda e: e.update(heldout_errors=[]), "not as a run writes it"),
         (lambda e: e.update(schema=99), "schema 99"),
+        (lambda e: e.pop("schema"), "states no schema"),
         (lambda e: e.update(supersedes="?"), "supersedes: is no sha256"),
     ],
 )  # fmt: skip
@@ -104,7 +103,7 @@ def test_an_edited_entry_is_found(folder: Path, edit: Callable[[Content], Any], 
     [
         (lambda f: f.assign(iou=1.0), "images: hits are not the images whose overlap"),
         (lambda f: f.assign(image=0), "an image is counted twice"),
-        (lambda f: f.assign(hit=True, iou=1.0), "It states GT-known error"),
+        (lambda f: f.assign(hit=True, iou=1.0), "grad-cam.subnet.json states GT-known error"),
     ],
 )
 def test_edited_scores_are_found(folder: Path, edit: Callable[[pd.DataFrame], pd.DataFrame], words: str) -> None:
@@ -121,7 +120,7 @@ def test_a_claim_that_its_images_do_not_give_is_found(folder: Path) -> None:
 
 def test_without_its_suite_nothing_is_a_match(folder: Path) -> None:
     (folder / "suite.json").unlink()
-    assert "suite.json beside wsol-tiny/localisation cannot be read" in wrong(folder / NET / "grad-cam.subnet.json")
+    assert "In wsol-tiny, suite.json beside the entries cannot be read" in wrong(folder / NET / "grad-cam.subnet.json")
     assert call("verify", folder).code == 1
 
 

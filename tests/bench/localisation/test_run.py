@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
+from subnetbench.bench import runner
 from subnetbench.bench.cli import main as cli
 from subnetbench.bench.core import registry
 from subnetbench.bench.core.errors import UserError
@@ -26,17 +27,21 @@ from subnetbench.bench.core.store import Store
 from subnetbench.bench.data.annotations import annotated
 from subnetbench.bench.data.folders import placed
 from subnetbench.bench.figures.draw import write_plots
-from subnetbench.bench.harness.suite import changed
+from subnetbench.bench.harness.context import Context
+from subnetbench.bench.harness.scores import read_frame
+from subnetbench.bench.harness.tables import write_tables
 from subnetbench.bench.localisation import run as wsol
 from subnetbench.bench.localisation import variants, walk
 from subnetbench.bench.localisation.contract import SaliencyInfo
-from subnetbench.bench.localisation.entry import read_frame, read_localisation
+from subnetbench.bench.localisation.entry import read_entries
+from subnetbench.bench.localisation.images import Images
 from subnetbench.bench.localisation.measure import Measured
 from subnetbench.bench.localisation.metrics import claims, drawn_counts
 from subnetbench.bench.localisation.suite import SaliencyPart
-from subnetbench.bench.localisation.tables import recomputed, write_wsol_tables
+from subnetbench.bench.localisation.tables import recomputed
+from subnetbench.bench.localisation.tables import report as report_of
 from subnetbench.bench.localisation.variants import redrawn, wrong_classes
-from subnetbench.bench.tracks import load_any
+from subnetbench.bench.tracks import load_suite
 
 SUITE = """
 name = "wsol-digits"
@@ -125,11 +130,12 @@ class Digits:
     def folder(self) -> Path:
         return self.output / "wsol-digits"
 
-    def run(self, when: str = "missing", **more: object) -> tuple[wsol.WsolResult, Silent]:
-        report = Silent()
-        suite = changed(load_any(self.file), limit=None, seed=None)
-        options = {"data_root": self.root, "store": Store(self.store, when), "output": self.output, **more}
-        return wsol.execute(suite, device=torch.device("cpu"), report=report, **options), report
+    def run(self) -> tuple[runner.Result, Silent]:
+        context = self.context()
+        return runner.execute(load_suite(self.file), context, self.output), context.report
+
+    def context(self) -> Context:
+        return Context(Store(self.store), torch.device("cpu"), self.root)
 
     def copy(self, folder: Path, text: str = SUITE) -> Digits:
         """The same images, a suite and an output of one's own, and the same store."""
@@ -149,26 +155,26 @@ def digits(tmp_path_factory):
 
 
 def test_every_method_and_variant_has_an_entry_and_controls_stand_beside(digits):
-    entries = read_localisation(digits.folder)
-    kinds = {(e["model"]["label"], e["method"]["label"], e["variant"]) for e in entries}
+    entries = read_entries(digits.folder)
+    kinds = {entry.key for entry in entries}
     variants = ("normal", "subnet", "random-gates", "wrong-class", "random-weights")
     methods = ("saliency", "grad-cam", "smooth-grad")
     assert kinds == {("digits-cnn", m, v) for m in methods for v in variants} | {
         ("no-net", "edges", "control"),
         ("no-net", "constant-box", "control"),
     }
-    assert all(entry["images"] == 30 and entry.get("heldout_images", 24) == 24 for entry in entries)
+    assert all(entry.images == 30 and entry.heldout_images == 24 for entry in entries)
 
 
 def test_stated_metrics_are_those_of_the_stored_images(digits):
-    for entry in read_localisation(digits.folder):
+    for entry in read_entries(digits.folder):
         frame = read_frame(digits.folder, entry)
-        assert recomputed(digits.folder, entry) == entry["metrics"]
-        assert entry["metrics"]["error"]["value"] == pytest.approx(1 - (frame["iou"] >= 0.5).mean(), abs=1e-6)
+        assert recomputed(digits.folder, entry) == {name: metric.model_dump() for name, metric in entry.metrics.items()}
+        assert entry.metrics["error"].value == pytest.approx(1 - (frame["iou"] >= 0.5).mean(), abs=1e-6)
         named = (frame["iou"] >= 0.5) & frame["correct"]
-        assert entry["metrics"]["top1_error"]["value"] == pytest.approx(1 - named.mean(), abs=1e-6)
-        low, value, high = (entry["metrics"]["error"][k] for k in ("low", "value", "high"))
-        assert low <= value <= high
+        assert entry.metrics["top1_error"].value == pytest.approx(1 - named.mean(), abs=1e-6)
+        error = entry.metrics["error"]
+        assert error.low <= error.value <= error.high
 
 
 def test_edges_are_measured_as_a_loop_over_images_and_alphas_measures_them(digits):
@@ -196,20 +202,19 @@ def test_edges_are_measured_as_a_loop_over_images_and_alphas_measures_them(digit
             found.append(row)
         return np.array(found)
 
-    entry = next(e for e in read_localisation(digits.folder) if e["method"]["label"] == "edges")
+    entry = next(e for e in read_entries(digits.folder) if e.method.label == "edges")
     paths = [f"val/{name}/{index:02}.png" for name in CLASSES for index in range(10)]
-    index = round(entry["alpha"] / 0.5)
+    index = round(entry.alpha / 0.5)
     expected = ious("val", paths)[:, index]
     assert read_frame(digits.folder, entry)["iou"].to_numpy() == pytest.approx(expected, abs=1e-6)
-    assert entry["alpha"] == 0.5 * int(np.argmin(entry["heldout_errors"]))
+    assert entry.alpha == 0.5 * int(np.argmin(entry.heldout_errors))
 
 
 @pytest.mark.parametrize(("limit", "test", "heldout"), [(None, 30, 24), (60, 30, 24), (21, 21, 11), (20, 20, 10)])
 def test_limited_test_images_take_at_most_half_as_many_held_out_ones(digits, limit, test, heldout):
-    suite = changed(load_any(digits.file), limit=limit, seed=None)
-    run = wsol._Run(suite, torch.device("cpu"), digits.root, Store(digits.store), digits.folder, Silent())
-    assert (len(run.test.split), len(run.heldout.split)) == (test, heldout)
-    assert set(run.heldout.split.labels) == {0, 1, 2}
+    images = Images(load_suite(digits.file).overridden(limit=limit), digits.context())
+    assert (len(images.test.split), len(images.heldout.split)) == (test, heldout)
+    assert set(images.heldout.split.labels) == {0, 1, 2}
 
 
 def test_alpha_does_not_look_at_test_images(digits, tmp_path):
@@ -217,11 +222,11 @@ def test_alpha_does_not_look_at_test_images(digits, tmp_path):
     rows = [[r[0], r[1], 0, 0, 2, 2] if str(r[0]).startswith("val") else r for r in boxes_of(moved.root)]
     write_boxes(moved.root, rows)
     moved.run()
-    for before, after in zip(read_localisation(digits.folder), read_localisation(moved.folder), strict=True):
-        assert before["alpha"] == after["alpha"]
+    for before, after in zip(read_entries(digits.folder), read_entries(moved.folder), strict=True):
+        assert before.alpha == after.alpha
     assert any(
-        before["metrics"]["error"] != after["metrics"]["error"]
-        for before, after in zip(read_localisation(digits.folder), read_localisation(moved.folder), strict=True)
+        before.metrics["error"] != after.metrics["error"]
+        for before, after in zip(read_entries(digits.folder), read_entries(moved.folder), strict=True)
     )
 
 
@@ -246,18 +251,20 @@ def test_everything_anew_gives_the_same_bytes(digits, tmp_path):
 
 
 def test_all_nets_of_a_suite_share_the_images_in_memory(digits):
-    suite = load_any(digits.file)
-    run = wsol._Run(suite, torch.device("cpu"), digits.root, Store(digits.store), digits.folder, Silent())
-    assert run.nets(suite.models[0]).dataset is run.nets(suite.models[0]).dataset
+    suite = load_suite(digits.file)
+    run = wsol.Run(suite, digits.context())
+    first, second = (run._measured(suite.models[0]).gates.setup for _ in range(2))
+    assert first is not second
+    assert first.dataset is second.dataset
 
 
 def test_tables_are_checked_against_their_entries(digits, tmp_path):
-    shutil.copytree(digits.folder, tmp_path / "results")
-    write_wsol_tables(tmp_path / "results", check=True)
-    path = tmp_path / "results" / "tables" / "table1.csv"
+    results = shutil.copytree(digits.folder, tmp_path / "results")
+    write_tables(results, report_of(results), check=True)
+    path = results / "tables" / "table1.csv"
     path.write_text(path.read_text().replace("saliency", "saliencz"))
     with pytest.raises(UserError, match="not what its entries give"):
-        write_wsol_tables(tmp_path / "results", check=True)
+        write_tables(results, report_of(results), check=True)
 
 
 def test_images_without_a_usable_box_are_left_out_counted_and_named(digits, tmp_path):
@@ -272,7 +279,7 @@ def test_images_without_a_usable_box_are_left_out_counted_and_named(digits, tmp_
     rows.append(["val/n00000000/01.png", "n09999999", 1, 1, 5, 5])
     write_boxes(bad.root, rows)
     result, report = bad.run()
-    assert result.entries[0]["images"] == 26
+    assert result.entries[0].images == 26
     said = " ".join(report.warnings)
     for word in ("inverted", "outside", "is no number", "no image val/n00000000/99.png", "n09999999"):
         assert word in said, word
@@ -358,10 +365,10 @@ def test_a_map_that_says_nothing_is_a_miss_and_counted(digits, tmp_path):
         own.run()
     finally:
         del registry.saliency._items["nothing"]
-    entry = next(e for e in read_localisation(own.folder) if e["method"]["label"] == "nothing")
-    assert entry["unusable_maps"] == 30
-    assert entry["metrics"]["error"]["value"] == 1
-    assert entry["metrics"]["pointing"]["value"] == 0
+    entry = next(e for e in read_entries(own.folder) if e.method.label == "nothing")
+    assert entry.unusable_maps == 30
+    assert entry.metrics["error"].value == 1
+    assert entry.metrics["pointing"].value == 0
 
 
 def test_a_method_that_a_net_cannot_be_given_is_a_reported_entry_and_the_others_go_on(digits, tmp_path):
@@ -369,7 +376,7 @@ def test_a_method_that_a_net_cannot_be_given_is_a_reported_entry_and_the_others_
     result, report = own.run()
     assert len(result.failures) == 5
     assert all("\n" not in failure for failure in result.failures)
-    reasons = [e["reason"] for e in read_localisation(own.folder) if "reason" in e]
+    reasons = [e.reason for e in read_entries(own.folder) if e.reason]
     assert len(reasons) == 5
     assert "'no'" in reasons[0]
     text = (own.folder / "tables" / "report.md").read_text()
@@ -380,9 +387,9 @@ def test_a_method_that_a_net_cannot_be_given_is_a_reported_entry_and_the_others_
 def test_subnets_localise_by_their_own_gates(digits, tmp_path):
     """With gates of a wrong class the maps differ, and without gates they are the whole net's."""
     frames = {
-        e["variant"]: read_frame(digits.folder, e)["iou"]
-        for e in read_localisation(digits.folder)
-        if e["method"]["label"] == "saliency"
+        e.variant: read_frame(digits.folder, e)["iou"]
+        for e in read_entries(digits.folder)
+        if e.method.label == "saliency"
     }
     subnets = json.loads((digits.folder / "localisation" / "subnets.json").read_text())["nets"]["digits-cnn"]
     assert min(row["active_total"] for row in subnets["report"]) < 1
@@ -446,14 +453,14 @@ def test_what_is_computed_before_a_kill_is_kept(digits, tmp_path, monkeypatch):
     own.store = tmp_path / "store"
     shutil.copytree(digits.store, own.store)
     shutil.rmtree(own.store / "localisation")
-    plain = wsol._Run.entries
+    plain = wsol.Run._entries
 
     def stop(self, measured, variant):
         if variant == "wrong-class":
             raise KeyboardInterrupt
         return plain(self, measured, variant)
 
-    monkeypatch.setattr(wsol._Run, "entries", stop)
+    monkeypatch.setattr(wsol.Run, "_entries", stop)
     with pytest.raises(KeyboardInterrupt):
         own.run()
     monkeypatch.undo()
@@ -519,7 +526,7 @@ def test_a_nets_layer_goes_to_the_methods_that_take_one_whatever_they_are_called
     monkeypatch.setitem(registry.saliency._items, "layered", Layered)
     monkeypatch.setitem(registry.saliency._items, "grad-cam", Fragile)  # takes none
     own = digits.copy(tmp_path, SUITE.replace("{ width = 8 }", '{ width = 8 }\ngradcam_layer = "conv3"'))
-    suite = load_any(own.file)
+    suite = load_suite(own.file)
     measured = Measured(None, suite, suite.models[0])
     assert measured.method(SaliencyPart(name="layered")).layer == "conv3"
     assert measured.method(SaliencyPart(name="layered", parameters={"layer": "conv1"})).layer == "conv1"
@@ -538,7 +545,7 @@ def test_a_strangers_method_that_fails_is_a_reported_entry(digits, tmp_path, mon
     result, _ = own.run()
     assert len(result.failures) == 5
     assert all(words in failure for failure in result.failures)
-    assert all(e["metrics"] for e in read_localisation(own.folder) if e["method"]["label"] != "fragile")
+    assert all(e.metrics for e in read_entries(own.folder) if e.method.label != "fragile")
 
 
 def test_the_command_line_runs_a_localisation_suite_and_shows_its_errors(digits, capsys, monkeypatch):

@@ -11,11 +11,10 @@ from safetensors import safe_open
 from subnetbench.bench import UserError
 from subnetbench.bench.core.registry import models
 from subnetbench.bench.harness.toml import builtin_suites
-from subnetbench.bench.localisation.suite import WsolSuite
 from subnetbench.bench.models import weights as shipped
 from subnetbench.bench.models.cifar import digits_cnn
 from subnetbench.bench.models.weights import load_weights
-from subnetbench.bench.tracks import load_any
+from subnetbench.bench.tracks import load_suite
 
 CARD = {"data": "digits", "test_accuracy": "0.5", "test_images": 2}
 
@@ -51,8 +50,8 @@ def test_the_page_of_cards_is_what_the_index_gives():
 def test_every_set_comes_from_a_suite_that_ships_and_has_its_recipe():
     recipes = {}
     for name in builtin_suites():
-        suite = load_any(name)
-        for model in suite.models if isinstance(suite, WsolSuite) else [suite.model]:
+        suite = load_suite(name)
+        for model in (net.model for net in suite.nets().values()):
             if model.weights is not None:
                 assert model.weights in shipped.cards()
                 recipes.setdefault(model.weights, []).append(model.train)

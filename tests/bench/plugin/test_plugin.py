@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from subnetbench.bench.cli import console
 from subnetbench.bench.cli import main as cli
 from subnetbench.bench.core import registry
 
@@ -49,7 +50,7 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> str:
     """What ``subnetbench ls detectors`` prints."""
     out = io.StringIO()
     monkeypatch.setattr(sys, "argv", ["subnetbench", "ls", "detectors"])
-    monkeypatch.setattr(cli, "out", Console(width=200))
+    monkeypatch.setattr(console, "out", Console(width=200))
     with contextlib.redirect_stdout(out):
         cli.main()
     return out.getvalue()

@@ -40,9 +40,9 @@ def test_the_package_is_listed_passes_its_own_test_and_runs(tmp_path: Path) -> N
 import sys
 sys.path.insert(0, {str(tmp_path / "site")!r})
 from subnetbench.bench.core import registry
-from subnetbench.bench.plugin.trial import examine, failures
+from subnetbench.bench.plugin.trial import check_detector, failures
 assert "my-score" in registry.detectors and not registry.detectors.is_ours("my-score")
-checks = examine("my-score")
+checks = check_detector("my-score")
 assert failures(checks) == [], failures(checks)
 assert len(checks) > 15
 assert [c.outcome for c in checks if c.name == "adversarial images score higher"] == ["passes"]

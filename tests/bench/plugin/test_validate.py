@@ -10,8 +10,8 @@ import pytest
 from subnetbench.bench import DetectorInfo, UserError
 from subnetbench.bench.core import registry
 from subnetbench.bench.plugin import trial
-from subnetbench.bench.plugin.checks import Check, check_detector
-from subnetbench.bench.plugin.trial import examine, failures
+from subnetbench.bench.plugin.checks import Check, check_contract
+from subnetbench.bench.plugin.trial import check_detector, failures
 
 from ..cli.test_commands import call
 
@@ -152,7 +152,7 @@ FAULTS: list[tuple[type, str, str]] = [
 
 
 def found(kind: Any) -> dict[str, Check]:
-    return {check.name: check for check in examine(kind)}
+    return {check.name: check for check in check_detector(kind)}
 
 
 def test_a_good_detector_passes_every_check_with_what_was_measured() -> None:
@@ -173,7 +173,7 @@ def test_a_fault_is_found_and_named(kind: type, name: str, words: str) -> None:
 
 @pytest.mark.parametrize("kind", [UsesLabels, AddsUp, Unfitted, CannotBePickled, Meddles, MeddlesWithTraining])
 def test_one_fault_is_one_finding(kind: type) -> None:
-    assert len(failures(examine(kind))) == 1
+    assert len(failures(check_detector(kind))) == 1
 
 
 def test_a_detector_of_mere_noise_is_warned_of() -> None:
@@ -192,13 +192,13 @@ def test_a_column_that_points_the_other_way_is_a_warning_where_a_combiner_follow
 def test_a_meddler_does_not_spoil_the_views_of_those_after_it() -> None:
     place = trial.ground()
     before = place.train.features("conv1").copy()
-    examine(MeddlesWithTraining)
+    check_detector(MeddlesWithTraining)
     assert np.array_equal(place.train.features("conv1"), before)
 
 
 def test_the_contract_alone_measures_nothing_and_raises_nothing() -> None:
     place = trial.ground()
-    checks = check_detector(Good, place.train, place.test)
+    checks = check_contract(Good, place.train, place.test)
     assert all(check.passed for check in checks)
     assert "time and memory" not in {check.name for check in checks}
 
@@ -244,3 +244,23 @@ def test_one_that_raises_is_one_sentence_with_its_place(registered: Callable[[st
 def test_an_unknown_detector_is_a_mistake_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "ground", lambda: pytest.fail("a net was trained"))
     assert "There is no detector named 'lidd'. Did you mean 'lid'?" in call("validate-detector", "lidd").mistake
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ({"draws_gates": True}, "info.draws_gates speaks of parameters that the constructor does not take"),
+        ({"coupled_by": {"reference": "parents"}}, "info.coupled_by speaks of parameters"),
+        ({"protocol_parameters": {"lee2018": {"k": 3}}}, "info.protocol_parameters['lee2018'] speaks of parameters"),
+        ({"needs": ("clean", "luck")}, "info.needs has 'luck'; there are clean, adversarial"),
+    ],
+)
+def test_a_field_of_the_info_that_the_detector_does_not_keep_is_found(stated: dict[str, Any], words: str) -> None:
+    class Liar(registry.detectors.get("max-softmax")):
+        info = DetectorInfo(title="Liar", formula="f", year=2026, **stated)
+
+    place = trial.ground()
+    checks = {check.name: check for check in check_contract(Liar, place.train, place.test)}
+    claim = checks["info says where it comes from"]
+    assert claim.outcome == "fails"
+    assert words in claim.message

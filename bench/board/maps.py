@@ -1,0 +1,53 @@
+"""The localisation track as a page needs it: its entries, checked, and their claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ..core.errors import UserError
+from ..core.files import printable, sentence
+from ..harness.entry import Checked, LeftOut, read_checked
+from ..localisation.audit import examine
+from ..localisation.entry import FOLDER, Claim, Entry, claims_file, read_claims
+from ..localisation.metrics import METRICS
+from ..localisation.tables import frame
+
+
+@dataclass(frozen=True)
+class Maps:
+    """All localisation entries and claims below a folder, with the metrics that any entry has."""
+
+    checked: Sequence[Checked[Entry]]
+    claims: Sequence[tuple[str, Sequence[Claim]]]
+
+    @property
+    def entries(self) -> list[Entry]:
+        return [checked.entry for checked in self.checked]
+
+    @property
+    def metrics(self) -> list[str]:
+        return [name for name in METRICS if any(entry.metric(name) for entry in self.entries)]
+
+    def frame(self) -> pd.DataFrame:
+        """One row an entry and metric, in [0, 1]."""
+        return frame(self.entries)
+
+
+def read_maps(folder: Path) -> tuple[Maps, list[LeftOut]]:
+    """Everything of the track below a folder that passes its checks, and what was left out."""
+    checked, refused = read_checked(Entry, folder, examine)
+    claims: list[tuple[str, Sequence[Claim]]] = []
+    for root in sorted({path.parent for path in folder.rglob(FOLDER) if path.is_dir()}):
+        path = claims_file(root)
+        if not path.is_file():
+            continue
+        try:
+            claims.append((printable(root.name), read_claims(root)[1]))
+        except UserError as error:
+            file = printable(path.relative_to(folder).as_posix())
+            refused.append(LeftOut(file, sentence(error, path, file)))
+    return Maps(checked, claims), refused

@@ -1,0 +1,125 @@
+"""Commands that list: what is registered, ships or is stored."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from ..core.errors import UserError
+from ..core.store import Store, default_store
+from . import console
+from .options import StoreOption
+
+Rows = list[dict[str, Any]]
+
+
+class Kind(StrEnum):
+    datasets = "datasets"
+    models = "models"
+    attacks = "attacks"
+    detectors = "detectors"
+    saliencymethods = "saliencymethods"
+    suites = "suites"
+    weights = "weights"
+
+
+def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
+    """List what is registered, third-party plug-ins included."""
+    from ..core import registry
+
+    described: dict[Kind, Callable[[], Rows]] = {
+        Kind.suites: _suites,
+        Kind.weights: _weights,
+        Kind.detectors: _detectors,
+        Kind.attacks: _attacks,
+        Kind.datasets: lambda: _plainly("dataset", registry.datasets),
+        Kind.models: lambda: _plainly("model", registry.models),
+        Kind.saliencymethods: lambda: _plainly("saliencymethod", registry.saliency),
+    }
+    console.print_table(kind.value, described[kind]())
+
+
+def _suites() -> Rows:
+    from ..harness.toml import builtin_suites
+
+    return [
+        {"suite": name, "title": tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""), "file": str(path)}
+        for name, path in builtin_suites().items()
+    ]
+
+
+def _weights() -> Rows:
+    from ..models.weights import cards
+
+    return [
+        {
+            "weights": name,
+            "data": card["data"],
+            "right": f"{float(card['test_accuracy']):.2%}",
+            "of": card["test_images"],
+            "MB": f"{card['bytes'] / 1e6:.1f}",
+        }
+        for name, card in cards().items()
+    ]
+
+
+def _detectors() -> Rows:
+    from ..core.registry import detectors
+
+    rows = []
+    for name in detectors:
+        cls = detectors.get(name)
+        rows.append(
+            {
+                "detector": name + (" (control)" if cls.info.control else ""),
+                "paper": cls.info.title,
+                "year": cls.info.year,
+                "needs": ", ".join(cls.info.needs),
+                "from": "subnetbench" if detectors.is_ours(name) else cls.__module__,
+            }
+        )
+    return rows
+
+
+def _attacks() -> Rows:
+    from ..core.registry import attacks
+
+    rows = []
+    for name in attacks:
+        cls = attacks.get(name)  # a third party's may say these of its instances alone
+        title, year, threat, norm = (str(getattr(cls, key, "")) for key in ("title", "year", "threat", "norm"))
+        rows.append({"attack": name, "paper": title or _first_line(cls), "year": year, "threat": threat, "norm": norm})
+    return rows
+
+
+def _plainly(title: str, items: Any) -> Rows:
+    return [{title: name, "what": _first_line(items.get(name))} for name in items]
+
+
+def _first_line(item: Any) -> str:
+    return (item.__doc__ or "").strip().splitlines()[0] if item.__doc__ else ""
+
+
+def clean(
+    kind: Annotated[
+        list[str] | None, typer.Argument(help="Kinds of artifacts, such as adversarial; none: all.")
+    ] = None,
+    store: StoreOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+) -> None:
+    """Say what the store holds and remove it."""
+    where = Store(store or default_store())
+    sizes = where.size()
+    unknown = sorted(set(kind or ()) - set(sizes))
+    if unknown:
+        raise UserError(f"The store {where.root} has no kind {unknown[0]!r}; it has {', '.join(sizes) or 'nothing'}.")
+    console.print_table(
+        str(where.root), [{"kind": k, "files": n, "MB": f"{b / 1e6:.1f}"} for k, (n, b) in sizes.items()]
+    )
+    if not sizes or not (yes or typer.confirm("Remove " + (", ".join(kind) if kind else "all of it") + "?")):
+        return
+    console.out.print(f"{where.clean(list(kind) if kind else None) / 1e6:.1f} MB freed.")

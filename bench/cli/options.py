@@ -1,0 +1,78 @@
+"""Options that several commands share, and what three of them say together: where data, artifacts and device are."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..core.progress import Reporter
+from ..core.store import Store, default_store
+from ..harness.context import Context
+
+
+class When(StrEnum):
+    missing = "missing"
+    always = "always"
+    never = "never"
+    cached = "cached"
+
+
+#: Where results go and are looked for.
+RESULTS = Path("subnetbench-results")
+
+SuiteArgument = Annotated[str, typer.Argument(help="A built-in suite or a TOML file.")]
+ResultsArgument = Annotated[Path, typer.Argument(help="A results folder, or one that holds several.")]
+StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of artifacts; default: the user's cache.")]
+RootOption = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder with <data set>.npz or torchvision's files.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the suite's.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", help="Test images that are attacked.")]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option("--classes", help="Only these classes of an image folder: n01443537,n01629819 or a file of them."),
+]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The options --device, --data-root and --store."""
+
+    device: str
+    data_root: Path | None
+    store: Path | None
+
+    def context(self, report: Reporter, *, when: When = When.missing, debug: bool = False) -> Context:
+        """The store opened and the device chosen; UserError where either cannot be."""
+        from ..core.device import choose_device  # torch, seconds that help and lists do without
+
+        store = Store(self.store or default_store(), when.value)
+        return Context(store, choose_device(self.device), self.data_root, report, debug)
+
+
+def with_surroundings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with --device, --data-root and --store in place of its parameter ``here``."""
+
+    @wraps(command)
+    def wrapper(*, device: str, data_root: Path | None, store: Path | None, **options: Any) -> None:
+        command(here=Surroundings(device, data_root, store), **options)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    own = [parameter.replace(kind=keyword) for parameter in parameters if parameter.name != "here"]
+    shared = [
+        inspect.Parameter("device", keyword, default="auto", annotation=DeviceOption),
+        inspect.Parameter("data_root", keyword, default=None, annotation=RootOption),
+        inspect.Parameter("store", keyword, default=None, annotation=StoreOption),
+    ]
+    wrapper.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *shared]}
+    return wrapper

@@ -1,0 +1,121 @@
+"""A suite's attacks on its test images, batch by batch through the store, each example verified in float32."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from ...attacks import verify as verification
+from ...attacks.contract import Attack
+from ...attacks.presets import build
+from ...attacks.verify import craft, verify
+from ..core.hashing import code_hash, hash_arrays, key_of, source_hash
+from ..core.store import Arrays, Meta
+from ..harness.setup import Setup
+from .suite import AttackPart
+
+
+class Attacked:
+    """The adversarial images of every attack of a suite, and what verification found of them."""
+
+    def __init__(self, setup: Setup, parts: Sequence[AttackPart]) -> None:
+        self.setup, self.parts = setup, parts
+        self._keys: dict[str, str] = {}
+
+    @cached_property
+    def attacks(self) -> dict[str, Attack]:
+        return {p.title: build(p.name, p.library, p.preset, p.parameters) for p in self.parts}
+
+    def part(self, title: str) -> AttackPart:
+        return next(part for part in self.parts if part.title == title)
+
+    def chunks(self, part: AttackPart) -> Iterator[tuple[slice, Meta]]:
+        """The batches of an attack: places among the test images, and what determines the result."""
+        attack, setup = self.attacks[part.title], self.setup
+        size = attack.info.batch_size or part.batch_size
+        for begin in range(0, len(setup.test), size):
+            chunk = slice(begin, min(begin + size, len(setup.test)))
+            inputs = {
+                "model": setup.trained.sha256,
+                "dataset": setup.dataset.content_hash,
+                "images": hash_arrays(setup.test.ids[chunk]),
+                "attack": type(attack).__qualname__,
+                "source": source_hash(attack) + code_hash(verification),
+                "library": attack.info.library,
+                "version": attack.info.version,
+                "parameters": attack.parameters,
+                "seed": setup.suite.seed,
+            }
+            yield chunk, inputs
+
+    def key(self, part: AttackPart) -> str:
+        """What determines all images of an attack."""
+        if part.title not in self._keys:
+            inputs = [inputs for _, inputs in self.chunks(part)]
+            self._keys[part.title] = key_of("attack", {"chunks": inputs})
+        return self._keys[part.title]
+
+    def crafted(self, part: AttackPart, chunk: slice, inputs: Meta) -> Arrays:
+        """One batch of adversarial images with what verification found, from the store or made."""
+        setup = self.setup
+
+        def compute() -> tuple[Arrays, Meta]:
+            images = setup.test.tensor(chunk).to(setup.context.device)
+            labels = torch.from_numpy(setup.test.labels[chunk]).to(setup.context.device)
+            began = time.monotonic()
+            adversarial = craft(
+                self.attacks[part.title],
+                setup.trained.net,
+                images,
+                labels,
+                seed=setup.suite.seed,
+                batch_size=len(images),
+                first=chunk.start,
+                name=part.title,
+            )
+            seconds = time.monotonic() - began
+            facts = verify(setup.trained.net, images, adversarial, labels)
+            return {"images": adversarial.cpu().numpy(), **facts}, {"seconds": seconds, "images": len(images)}
+
+        return setup.context.store.get("adversarial", inputs, compute)[0]
+
+    def strength(self, part: AttackPart) -> Arrays:
+        """What verification in float32 found of every example, without the images themselves."""
+        return self._joined(part)[0]
+
+    def images_sha256(self, part: AttackPart) -> str | None:
+        """Of all attacked images, float32 in the order of the test images; None from a store of an earlier version."""
+        return self._joined(part)[1].get("images_sha256")
+
+    def _joined(self, part: AttackPart) -> tuple[Arrays, Meta]:
+        def compute() -> tuple[Arrays, Meta]:
+            chunks = list(self.chunks(part))
+            facts: list[Arrays] = []
+            digest = hashlib.sha256()
+            with self.setup.context.report.stage(f"attack {part.title}") as tick:
+                for done, (chunk, inputs) in enumerate(chunks):
+                    tick(done, len(chunks), "")
+                    crafted = self.crafted(part, chunk, inputs)
+                    digest.update(np.ascontiguousarray(crafted["images"], "<f4").tobytes())
+                    facts.append({name: values for name, values in crafted.items() if name != "images"})
+                tick(len(chunks), len(chunks), "")
+            joined = {name: np.concatenate([chunk[name] for chunk in facts]) for name in facts[0]}
+            return joined, {"images_sha256": digest.hexdigest()}
+
+        return self.setup.context.store.get("strength", {"attack": self.key(part)}, compute)
+
+    def seconds(self, part: AttackPart) -> float:
+        """Seconds an image, as measured when it was made."""
+        store = self.setup.context.store
+        read = [store.read("adversarial", key_of("adversarial", inputs)) for _, inputs in self.chunks(part)]
+        return float(sum(artifact[1]["seconds"] for artifact in read if artifact)) / max(1, len(self.setup.test))
+
+    def adversarial(self, part: AttackPart) -> torch.Tensor:
+        """All adversarial images ``(N, C, H, W)`` in the order of the test images."""
+        self.strength(part)
+        return torch.from_numpy(np.concatenate([self.crafted(part, c, i)["images"] for c, i in self.chunks(part)]))

@@ -1,0 +1,121 @@
+"""All that a run writes beside its entries: comparisons, reports on gates, arrays of figures, the sensitivity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...subnets import gated
+from ...subnets import gates as gate_code
+from ...subnets.gates import random_gates
+from .. import views
+from ..analysis import features
+from ..analysis.arrays import FEATURES, GATES, write_arrays
+from ..analysis.features import figure_arrays, gate_arrays
+from ..core.errors import UserError
+from ..core.files import write_json
+from ..core.hashing import code_hash
+from ..core.store import Arrays, Meta, NotStored, StoreError
+from ..models import classifier
+from .cells import Samples, adjust, columns_of, compare, leaders
+from .measured import measured_cells
+from .scoring import Scoring
+from .sensitivity import Scored, sweep
+from .suite import Pair, Suite
+
+
+def comparisons(
+    suite: Suite, protocol: str, samples: Mapping[str, Samples], values: Mapping[str, Mapping[Pair, float]]
+) -> dict[str, Any]:
+    """Does the first beat the second? And who cannot be told apart from the best of each column?"""
+    options = suite.statistics
+    pairs = columns_of([part.title for part in suite.attacks])
+    tested: list[dict[str, Any]] = []
+    for first, second in options.comparisons:
+        if first in samples and second in samples:
+            tested += compare(samples[first], samples[second], pairs, (first, second), options)
+    return {
+        "suite": suite.name,
+        "protocol": protocol,
+        "resamples": options.resamples,
+        "level": options.level,
+        "family": "Holm over all rows",
+        "comparisons": adjust(tested),
+        "best": leaders(samples, values, pairs, options),
+    }
+
+
+def write_gates(scoring: Scoring, folder: Path) -> None:
+    """The reports on the sets of gates."""
+    gates, path = scoring.gates, folder / "subnets.json"
+    path.unlink(missing_ok=True)
+    if gates.options is not None and gates.sets:
+        sets = [gate_set.record() for gate_set in gates.sets]
+        head = {"suite": scoring.suite.name, "seed": scoring.suite.seed, "options": gates.options.model_dump()}
+        write_json(path, head | {"sets": sets})
+
+
+def write_figures(scoring: Scoring, folder: Path) -> None:
+    """The arrays of figures 2 and 3: one set of gates, and penultimate features under the suite's last attack."""
+    for path in (FEATURES, GATES):
+        (folder / path).unlink(missing_ok=True)
+    if not scoring.gates.sets:
+        return
+    suite, first = scoring.suite, scoring.gates.sets[0]
+    about = {"dataset": suite.dataset.name, "suite": suite.name, "gate_seed": str(first.seed)}
+    write_arrays(folder / GATES, gate_arrays(first.gates), about)
+    try:
+        arrays = _features(scoring)
+    except (UserError, NotStored) as error:
+        if isinstance(error, StoreError):
+            raise
+        scoring.context.report.warn(f"The arrays of figure 2 are left out: {error}")
+        return
+    write_arrays(folder / FEATURES, arrays, about | {"attack": suite.attacks[-1].title})
+
+
+def _features(scoring: Scoring) -> Arrays:
+    suite, first = scoring.suite, scoring.gates.sets[0]
+    attack, protocol = suite.attacks[-1], suite.protocols[0]
+    facts = scoring.attacked.strength(attack)
+    usable = np.flatnonzero(facts["clean_correct"].astype(bool) & facts["success"].astype(bool))
+    clean = scoring.images.view("clean", attack.title, protocol)
+    moved = scoring.images.view("adversarial", attack.title, protocol)
+    inputs = {
+        "views": [clean.key, moved.key],
+        "gates": first.fingerprint,
+        "source": code_hash(features, gate_code, gated, classifier, views),
+        "seed": suite.seed,
+    }
+
+    def compute() -> tuple[Arrays, Meta]:
+        control = random_gates(first.gates, 0)
+        return figure_arrays(clean, moved, first.gates, usable, seed=suite.seed, control=control), {}
+
+    return scoring.context.store.get("figures", inputs, compute)[0]
+
+
+def write_sensitivity(scoring: Scoring, folder: Path) -> None:
+    """One form of gates after the other, where the suite asks for it."""
+    suite, path = scoring.suite, folder / "sensitivity.json"
+    path.unlink(missing_ok=True)
+    if suite.sensitivity is None:
+        return
+    try:
+        write_json(path, sweep(suite, suite.sensitivity, lambda variant, text: _scored(scoring, variant, text)))
+    except NotStored as missing:
+        scoring.context.report.warn(f"The sensitivity is left out: the store lacks {missing}; run with --when missing.")
+
+
+def _scored(scoring: Scoring, variant: Suite, text: str) -> Scored:
+    """A variant of the suite through its one protocol, without entries; the data set is in memory already."""
+    context, protocol = scoring.context, variant.protocols[0]
+    inner = Scoring(variant, context, scoring.setup.dataset)
+    samples: dict[str, Samples] = {}
+    for part in variant.detectors:
+        context.report.step(f"{variant.name}: {text}, {part.title}")
+        samples[part.title] = measured_cells(variant, protocol, inner.outcomes(part, protocol)[0], context.store)[1]
+    return Scored(samples, [gate_set.report for gate_set in inner.gates.sets])

@@ -1,0 +1,54 @@
+"""The class-specific subnets of a run, class by class, the mean over the sets of gates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..core.errors import UserError
+from ..core.files import read_json
+from ..harness.tables import percent
+
+SUBNETS_NOTE = (
+    "Each class's subnet on held-out training images, one class against the rest, the mean over the sets of gates: "
+    "share of active channels in percent (in all, and behind each gated module), balanced accuracy and binary "
+    "cross-entropy of the full net and of the subnet, the epochs taken, and in how many sets the share was at most "
+    "tau. The first row is the mean over classes."
+)
+
+
+def subnets(folder: Path) -> pd.DataFrame:
+    path = folder / "subnets.json"
+    if not path.is_file():
+        return pd.DataFrame()
+    said = read_json(path)
+    if "sets" not in said:
+        raise UserError(f"{path} was written by an earlier version; run its suite again.")
+    sets = [found["report"] for found in said["sets"]]
+    rows = [
+        _subnet_row(name, [report[place] for report in sets for place in places])
+        for name, places in _subnet_rows(len(sets[0]))
+    ]
+    return pd.DataFrame(rows)
+
+
+def _subnet_rows(classes: int) -> list[tuple[str, Sequence[int]]]:
+    """Names of rows with the classes they are made of."""
+    return [("all", range(classes)), *((str(label), [label]) for label in range(classes))]
+
+
+def _subnet_row(name: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def mean(values: Iterable[float]) -> float:
+        return sum(values) / len(found)
+
+    epochs = sorted({r["epoch"] for r in found})
+    row = {"class": name, "images": f"{mean(r['images'] for r in found):.0f}"}
+    row["active"] = percent(mean(r["active_total"] for r in found))
+    row |= {f"active {path}": percent(mean(r["active"][path] for r in found)) for path in found[0]["active"]}
+    for kind in ("balanced_accuracy", "bce"):
+        row |= {f"{kind} {net}": f"{mean(r[f'{net}_{kind}'] for r in found):.3f}" for net in ("full", "subnet")}
+    met = sum(r["tau_met"] for r in found)
+    return row | {"epoch": ", ".join(map(str, epochs)), "tau met": f"{met} of {len(found)}"}

@@ -1,0 +1,62 @@
+"""The terminal's form of Table 2: half the interval's width in place of brackets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from ..core.files import read_json
+from .cells import column_title, columns_of
+from .entry import Cell, Entry
+
+LEGEND = (
+    "AUROC in percent, ± half the width of its 95% interval. Unknown: the combiner was fitted on the first attack. "
+    "[bold green]Bold[/]: highest of its column; † cannot be told apart from it; * see the remarks in report.md. "
+    "Last column: AUROC on mere noise of the first attack's norm, which should be near 50."
+)
+
+#: Where the run's files are, line by line: a name, a path below the results folder, a remark.
+FILES = (("Entries", "entries", ""), ("Scores", "scores", " (one row an image, parquet)"))
+
+FAILURES = "detectors"
+
+
+def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table]:
+    """One table a protocol, proposals before controls."""
+    for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
+        rows = [entry for entry in entries if entry.protocol_name == protocol]
+        comparisons = read_json(folder / "comparisons" / f"{protocol}.json")
+        best = {(b["fit_on"], b["test_on"]): b for b in comparisons["best"]}
+        yield _table(protocol, sorted(rows, key=lambda entry: entry.detector.control), best)
+
+
+def _table(protocol: str, entries: Sequence[Entry], best: Mapping[tuple[str, str], dict[str, Any]]) -> Table:
+    head = entries[0]
+    pairs = columns_of(list(head.attacks))
+    about = f"{head.suite.name}: {head.dataset.name}, {head.model.name} ({head.model.accuracy:.1%} right)"
+    table = Table(title=f"{about}, protocol {protocol}")
+    table.add_column("detector", no_wrap=True)
+    for pair in pairs:
+        table.add_column(column_title(pair).replace(" ", "\n", 1), justify="right", no_wrap=True)
+    table.add_column("noise", justify="right", style="dim")
+    for entry in entries:
+        cells = entry.by_pair()
+        texts = [_cell(cells[pair], best.get(pair), entry.label) for pair in pairs]
+        noise = cells[pairs[0]].noise_auroc
+        texts.append("–" if noise is None else f"{100 * noise:.0f}")
+        table.add_row(escape(entry.label) + (" [dim](control)[/]" if entry.detector.control else ""), *texts)
+    return table
+
+
+def _cell(cell: Cell, best: dict[str, Any] | None, label: str) -> str:
+    if cell.auroc is None or cell.low is None or cell.high is None:
+        return "–"
+    mark = "*" if cell.remark else ""
+    text = f"{100 * cell.auroc:.1f}{mark}±{50 * (cell.high - cell.low):.1f}"
+    if best and best["best"] == label:
+        return f"[bold green]{text}[/]"
+    return f"{text}†" if best and label in best["not_separable"] else text

@@ -1,0 +1,31 @@
+"""All that a run is given beside its suite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.progress import Reporter, Silent
+from ..core.store import Store
+
+if TYPE_CHECKING:
+    import torch  # for its name alone: tables and pages, which have no device, start without it
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where artifacts are kept, on which device things are computed, where data lies, and who hears of it.
+
+    ``debug`` lets a third-party detector's error through instead of reporting it as a cell. The store's warnings go to
+    ``report``.
+    """
+
+    store: Store
+    device: torch.device
+    data_root: Path | None = None
+    report: Reporter = field(default_factory=Silent)
+    debug: bool = False
+
+    def __post_init__(self) -> None:
+        self.store.warn = self.report.warn

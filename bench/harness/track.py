@@ -1,0 +1,126 @@
+"""A track: a folder whose modules have known names, imported where they are needed and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import pandas as pd
+from rich.table import Table
+
+from .audit import Audit, Line
+from .context import Context
+from .entry import Entry
+from .suite import AnySuite
+from .tables import Report
+
+
+class Running(Protocol):
+    """A suite on its way: the class ``Run`` of a track's module ``run``, made of a suite and a context."""
+
+    failures: list[str]
+
+    def __init__(self, suite: Any, context: Context) -> None: ...
+
+    def check(self) -> None:
+        """Raise UserError for everything that can be wrong without computing; warn of what is merely unwise."""
+
+    def estimate(self) -> tuple[str, list[dict[str, Any]]]:
+        """A title and rows that say what a run would do and about how long it takes."""
+
+    def made(self) -> Iterator[tuple[Entry, pd.DataFrame | None]]:
+        """Entries one by one, each with the scores of its images; one that fails has none and says why."""
+
+    def finish(self, folder: Path) -> None:
+        """Write what lies beside the entries: comparisons, reports, arrays of figures."""
+
+
+class Tables(Protocol):
+    """The module ``tables``: made of entries and of nothing else."""
+
+    def report(self, folder: Path) -> Report: ...
+
+    def frame(self, entries: Sequence[Any]) -> pd.DataFrame:
+        """One row a figure: what `run` and `load_results` return."""
+
+
+class Terminal(Protocol):
+    """The module ``terminal``: what a run shows at its end.
+
+    ``LEGEND`` stands beneath the tables, ``FILES`` are lines of name, path below the results folder and remark, and
+    ``FAILURES`` is the noun for what could not be run.
+    """
+
+    LEGEND: str
+    FILES: Sequence[tuple[str, str, str]]
+    FAILURES: str
+
+    def shown(self, entries: Sequence[Any], folder: Path) -> Iterable[Table]: ...
+
+
+class Audits(Protocol):
+    """The module ``audit``: entries checked from what lies beside them."""
+
+    def examine(self, root: Path, entry: Any) -> Any:
+        """Measure from the scores what an entry states. UserError where it differs."""
+
+    def look(self, entry: Any, scores: Any, root: Path, suite: Any) -> Iterator[Line]:
+        """A line for everything that an entry's scores and its suite can say of it.
+
+        ``scores`` are a frame, or None; ``suite`` is the one beside the entry, or the text that says why there is none.
+        """
+
+    def beside(self, folder: Path) -> list[Path]:
+        """Files that `verify` looks at too and that are no entries."""
+
+    def look_beside(self, audit: Audit, suite: Any) -> Iterator[Line]:
+        """A line for everything that can be said of one of these."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One kind of benchmark: the package of its name, with the modules suite, entry, run, tables, terminal and audit.
+
+    ``tables_of_suite`` are tables of a suite's TOML that only suites of this track have; ``home`` is the folder among a
+    suite's results that holds its entries, ``folders`` are all that its entries and their scores lie in.
+    """
+
+    name: str
+    tables_of_suite: tuple[str, ...]
+    home: str
+    folders: tuple[str, ...]
+    package: str = ""
+
+    def _module(self, name: str) -> Any:
+        return import_module(f"{self.package or f'subnetbench.bench.{self.name}'}.{name}")
+
+    @property
+    def form(self) -> type[AnySuite]:
+        """The class of its suites."""
+        return cast(type[AnySuite], self._module("suite").Suite)
+
+    @property
+    def entry(self) -> type[Entry]:
+        return cast(type[Entry], self._module("entry").Entry)
+
+    def run(self, suite: AnySuite, context: Context) -> Running:
+        return cast(Running, self._module("run").Run(suite, context))
+
+    @property
+    def tables(self) -> Tables:
+        return cast(Tables, self._module("tables"))
+
+    @property
+    def terminal(self) -> Terminal:
+        return cast(Terminal, self._module("terminal"))
+
+    @property
+    def audit(self) -> Audits:
+        return cast(Audits, self._module("audit"))
+
+    def folders_below(self, folder: Path) -> list[Path]:
+        """Results folders of this track at or below a folder."""
+        return sorted({path.parent for path in folder.rglob(self.home) if path.is_dir()})

@@ -1,0 +1,32 @@
+"""The file of maps that figure 4 is drawn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ..core.errors import UserError
+from ..core.files import write_bytes
+from ..core.store import Arrays
+from .entry import FOLDER
+
+#: Maps of the pictured images. They hold copies of the data's images: never to be committed.
+MAPS = Path(FOLDER) / "maps.safetensors"
+
+
+def write_maps(path: Path, arrays: Arrays) -> None:
+    """The arrays that figure 4 is drawn from, or no file where the suite wants no pictures."""
+    if arrays:
+        write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_maps(path: Path) -> Arrays:
+    try:
+        return dict(load(path.read_bytes()))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"The maps {path} cannot be read ({error}); run the suite again.") from None
