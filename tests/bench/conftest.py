@@ -1,4 +1,4 @@
-"""A suite so small that a whole run takes seconds, and one finished run of it."""
+"""One finished run of the made suite."""
 
 from __future__ import annotations
 
@@ -14,61 +14,7 @@ from subnetbench.bench.core.store import Store, When
 from subnetbench.bench.harness.context import Context
 from subnetbench.bench.tracks import load_suite
 
-TINY = """
-name = "tiny"
-limit = 200
-
-[dataset]
-name = "digits"
-
-[model]
-name = "digits-cnn"
-floor = 0.8
-parameters = { width = 8 }
-
-[model.train]
-epochs = 6
-batch_size = 50
-learning_rate = 0.1
-flip = false
-shift = 0
-
-[[attacks]]
-name = "fgsm"
-parameters = { epsilon = 0.3 }
-batch_size = 40
-
-[[attacks]]
-name = "bim"
-parameters = { epsilon = 0.3, step_size = 0.1, steps = 5 }
-batch_size = 40
-
-[[detectors]]
-name = "mahalanobis"
-candidates = [{ magnitude = 0.0 }, { magnitude = 0.01 }]
-
-[[detectors]]
-name = "lid"
-candidates = [{ k = 10 }]
-
-[[detectors]]
-name = "max-softmax"
-
-[[protocols]]
-name = "strict"
-splits = 2
-minimum_fit = 10
-
-[[protocols]]
-name = "lee2018"
-batch_size = 20
-fit_share = 0.2
-minimum_fit = 5
-
-[statistics]
-resamples = 200
-comparisons = [["mahalanobis", "max-softmax"]]
-"""
+from .made_suite import TINY, changed
 
 
 @dataclass
@@ -95,12 +41,8 @@ class Tiny:
 
     def variant(self, folder: Path, *changes: tuple[str, str]) -> Tiny:
         """The same suite with other words, on a copy of the store: nothing comes into the one that all tests share."""
-        text = self.file.read_text()
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new, 1)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "tiny.toml").write_text(text)
+        (folder / "tiny.toml").write_text(changed(self.file.read_text(), *changes))
         shutil.copytree(self.store, folder / "store")
         return Tiny(folder / "tiny.toml", folder / "store", folder / "out")
 

@@ -30,44 +30,7 @@ from subnetbench.bench.detection.entry import read_entries
 from subnetbench.bench.harness import train
 from subnetbench.bench.harness.toml import builtin_suites
 
-SMALL = """
-name = "small"
-limit = 60
-
-[dataset]
-name = "digits"
-
-[model]
-name = "digits-cnn"
-parameters = { width = 8 }
-
-[model.train]
-epochs = 3
-batch_size = 50
-learning_rate = 0.1
-flip = false
-shift = 0
-
-[[attacks]]
-name = "fgsm"
-parameters = { epsilon = 0.3 }
-batch_size = 20
-
-[[detectors]]
-name = "mahalanobis"
-candidates = [{ magnitude = 0.0 }]
-
-[[detectors]]
-name = "max-softmax"
-
-[[protocols]]
-name = "strict"
-splits = 1
-minimum_fit = 5
-
-[statistics]
-resamples = 100
-"""
+from ..made_suite import SMALL, changed
 
 
 @dataclass
@@ -120,12 +83,8 @@ class Small:
 
 
 def written(folder: Path, *changes: tuple[str, str]) -> Path:
-    text = SMALL
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new, 1)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "small.toml").write_text(text)
+    (folder / "small.toml").write_text(changed(SMALL, *changes))
     return folder / "small.toml"
 
 

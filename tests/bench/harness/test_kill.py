@@ -1,7 +1,7 @@
 """kill -9 at random moments and two runs at once: one store, the same tables to the last digit.
 
 The runs are children of one process that has imported everything, so that a run costs what it computes. This file
-is that process's script, too: ``python test_kill.py FOLDER`` writes FOLDER/report.json.
+is that process's script, too: ``python test_kill.py FOLDER`` runs FOLDER/killed.toml, writes FOLDER/report.json.
 """
 
 from __future__ import annotations
@@ -23,50 +23,6 @@ KILLS = 20
 
 #: What a run imports only when it needs it: ten seconds in all, in which there would be nothing to kill.
 LAZY = ("foolbox", "pyarrow.parquet", "subnetbench.bench.runner", "tabulate", "torch._dynamo")
-
-SUITE = """
-name = "killed"
-limit = 100
-
-[dataset]
-name = "digits"
-
-[model]
-name = "digits-cnn"
-parameters = { width = 8 }
-
-[model.train]
-epochs = 4
-batch_size = 50
-learning_rate = 0.1
-flip = false
-shift = 0
-
-[[attacks]]
-name = "fgsm"
-parameters = { epsilon = 0.3 }
-batch_size = 25
-
-[[attacks]]
-name = "bim"
-parameters = { epsilon = 0.3, step_size = 0.1, steps = 5 }
-batch_size = 25
-
-[[detectors]]
-name = "mahalanobis"
-candidates = [{ magnitude = 0.0 }, { magnitude = 0.01 }]
-
-[[detectors]]
-name = "max-softmax"
-
-[[protocols]]
-name = "strict"
-splits = 1
-minimum_fit = 5
-
-[statistics]
-resamples = 100
-"""
 
 
 class Child:
@@ -174,7 +130,6 @@ def main(folder: Path) -> None:
 
     for each in (registry.datasets, registry.models, registry.attacks, registry.detectors):
         list(each)  # imports the modules that register
-    (folder / "killed.toml").write_text(SUITE)
     report: dict[str, Any] = {"calm": undisturbed(folder)}
     report["killed"] = killed(folder, report["calm"]["seconds"])
     report["together"] = together(folder)
@@ -187,10 +142,13 @@ if __name__ == "__main__":
 
 import pytest  # noqa: E402 (the script needs none)
 
+from ..made_suite import KILLED  # noqa: E402
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("killed")
+    (made / "killed.toml").write_text(KILLED)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, __file__, str(made)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
