@@ -48,7 +48,7 @@ def test_a_mistake_is_one_sentence_with_the_mend(arguments: tuple[Any, ...], sen
 
 @dataclass
 class Strange:
-    """A stranger's attack, as far as `build` cares."""
+    """A third-party attack, as far as `build` cares."""
 
     power: int = 1
 
@@ -57,7 +57,7 @@ class Strange:
             raise ValueError("power must not be negative")
 
 
-def test_a_strangers_attack_goes_by_its_plain_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_third_party_attack_goes_by_its_plain_name(monkeypatch: pytest.MonkeyPatch) -> None:
     list(attacks)  # load first, so that the fake entry is added to a full registry
     monkeypatch.setitem(attacks._items, "strange", Strange)
     assert build("strange", "foolbox", "standard", {"power": 2}) == Strange(power=2)

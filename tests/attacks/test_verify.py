@@ -74,7 +74,7 @@ def test_rounding_outside_the_box_is_clipped_and_more_is_refused(digits: Digits)
         (lambda x, g: 1 / 0, "failed on images 40 to 63: ZeroDivisionError"),
     ],
 )
-def test_a_strangers_mistake_names_the_attack(make: Any, sentence: str, digits: Digits) -> None:
+def test_a_third_party_mistake_names_the_attack(make: Any, sentence: str, digits: Digits) -> None:
     with pytest.raises(UserError) as caught:
         craft(Strange(make), digits.classifier, digits.images, digits.labels, seed=0, first=40, name="strange")
     assert "The attack strange " in str(caught.value)

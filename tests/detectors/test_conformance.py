@@ -1,4 +1,4 @@
-"""Every registered detector keeps the contract; so must one that a stranger adds."""
+"""Every registered detector keeps the contract; so must a third-party one."""
 
 from __future__ import annotations
 

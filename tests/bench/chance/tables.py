@@ -1,4 +1,4 @@
-"""One table: the share of images that each rule names right."""
+"""One table: the share of images that each rule classifies correctly."""
 
 from __future__ import annotations
 

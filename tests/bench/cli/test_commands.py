@@ -266,7 +266,7 @@ def registered() -> Iterator[Any]:
 
 
 class Broken:
-    """A stranger's detector on a bad day."""
+    """A third-party detector on a bad day."""
 
     info = DetectorInfo(title="A stranger's", formula="1 / 0", year=2026)
     candidates: ClassVar[list[dict[str, Any]]] = []

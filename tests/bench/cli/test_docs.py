@@ -1,4 +1,4 @@
-"""The documentation does what it says: "register a detector" is run block by block, as a stranger would, and no page
+"""The documentation does what it says: "register a detector" is run block by block, as a newcomer would, and no page
 shows a command that the program does not take, or leaves out what is registered."""
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from subnetbench.bench.core.registry import Registry
 
 @pytest.fixture
 def points(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
-    """Entry points that strangers' packages declare; empty until a test adds some."""
+    """Entry points that third-party packages declare; empty until a test adds some."""
     declared: list[EntryPoint] = []
     monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in declared if p.group == group])
     return declared

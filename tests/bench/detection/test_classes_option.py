@@ -157,7 +157,7 @@ def test_all_thousand_names_on_a_command_line_are_no_path():
 
 
 @pytest.mark.parametrize(
-    ("suite", "classes", "mend"),
+    ("suite", "classes", "fix"),
     [
         ("digits", "1,2", "data set 'digits' has no class folders to choose from; --classes goes with"),
         ("cifar10-table2", "cat,dog", "data set 'cifar10' has no class folders"),
@@ -168,8 +168,8 @@ def test_all_thousand_names_on_a_command_line_are_no_path():
         ("imagenet-resnet50", "cat,dog", r"'cat' is none of .*\(2 of 2 classes are not\)"),
     ],
 )
-def test_a_wrong_choice_is_one_sentence(suite, classes, mend):
-    with pytest.raises(UserError, match=mend):
+def test_a_wrong_choice_is_one_sentence(suite, classes, fix):
+    with pytest.raises(UserError, match=fix):
         choose_classes(load_suite(suite), classes)
     assert sentence("run", suite, "--classes", classes).startswith("error: ")
 
@@ -246,7 +246,7 @@ def test_without_a_network_the_weights_are_one_sentence(monkeypatch, images, nam
     assert "with no network, put https://download.pytorch.org/models/" in said
 
 
-def test_without_a_root_the_mend_is_said():
+def test_without_a_root_the_fix_is_stated():
     assert "give the folder that holds train/ and val/ with --data-root" in sentence("run", "imagenet-vgg16")
 
 
@@ -317,13 +317,13 @@ def test_a_dry_run_takes_the_choice_too(images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "mend"),
+    ("dataset", "fix"),
     [
         ("train_limit = 10", "Class 0 has 1 training images, and a subnet needs at least 2"),
         ("parameters = { size = 3 }", "dataset.parameters: the data set 'digits' does not take them"),
     ],
 )
-def test_a_data_set_that_cannot_serve_is_one_sentence(tmp_path, dataset, mend):
+def test_a_data_set_that_cannot_serve_is_one_sentence(tmp_path, dataset, fix):
     changes = (
         ("epochs = 20", "epochs = 1"),
         ("floor = 0.95", "floor = 0.0"),
@@ -331,4 +331,4 @@ def test_a_data_set_that_cannot_serve_is_one_sentence(tmp_path, dataset, mend):
         ('name = "digits"\n\n', f'name = "digits"\n{dataset}\n\n'),
     )
     file = variant(tmp_path / "mine.toml", *changes, base="digits")
-    assert mend in sentence("run", file, "--store", tmp_path / "store", "--output", tmp_path / "out")
+    assert fix in sentence("run", file, "--store", tmp_path / "store", "--output", tmp_path / "out")

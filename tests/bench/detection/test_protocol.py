@@ -82,7 +82,7 @@ def test_an_attack_that_hardly_succeeds_does_not_empty_the_common_set() -> None:
 
 
 def test_images_that_were_wrong_when_clean_are_no_successes_of_an_attack() -> None:
-    """Verification calls an image a success that names another class, misnamed clean ones included."""
+    """Verification counts an image given another class as a success, misclassified clean ones included."""
     facts = material()
     facts.success["a"][:] = ~facts.clean_correct  # it fools nobody
     assert facts.success["a"].sum() >= 15

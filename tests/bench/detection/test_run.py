@@ -40,7 +40,7 @@ def with_detector(name: str) -> tuple[str, str]:
 
 
 class Margin:
-    """What a stranger writes: the gap between the two largest logits, small for adversarial images."""
+    """A third-party detector: the gap between the two largest logits, small for adversarial images."""
 
     info = DetectorInfo(title="A stranger's", formula="z_2 - z_1", year=2026)
     candidates: ClassVar[list[dict[str, Any]]] = []
@@ -173,7 +173,7 @@ def test_entries_of_an_earlier_form_of_the_suite_do_not_linger(tiny: Tiny, tmp_p
     assert "| lid" not in (smaller.folder / "tables" / "table2.md").read_text()
 
 
-def test_a_strangers_detector_is_in_every_table(tiny: Tiny, tmp_path: Path, registered: Any) -> None:
+def test_a_third_party_detector_is_in_every_table(tiny: Tiny, tmp_path: Path, registered: Any) -> None:
     registered("margin")(Margin)
     other = tiny.variant(
         tmp_path, ('name = "max-softmax"\n', 'name = "max-softmax"\n\n[[detectors]]\nname = "margin"\n')

@@ -498,7 +498,7 @@ def test_what_a_walk_made_before_a_kill_is_kept_portion_by_portion(digits, tmp_p
 
 
 class Fragile:
-    """A stranger's method that fails on whatever it is given, or gives something else than maps."""
+    """A third-party method that fails on whatever it is given, or gives something else than maps."""
 
     info = registry.saliency.get("saliency").info
     parameters: ClassVar[dict[str, object]] = {}
@@ -538,7 +538,7 @@ def test_of_our_methods_only_grad_cam_takes_a_layer():
 
 
 @pytest.mark.parametrize(("raises", "words"), [("true", "RuntimeError: out of memory"), ("false", "maps of shape")])
-def test_a_strangers_method_that_fails_is_a_reported_entry(digits, tmp_path, monkeypatch, raises, words):
+def test_a_third_party_method_that_fails_is_a_reported_entry(digits, tmp_path, monkeypatch, raises, words):
     list(registry.saliency)
     monkeypatch.setitem(registry.saliency._items, "fragile", Fragile)
     own = digits.copy(tmp_path, SUITE + f'\n[[saliency]]\nname = "fragile"\nparameters = {{ raises = {raises} }}\n')

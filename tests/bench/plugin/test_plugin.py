@@ -1,4 +1,4 @@
-"""A stranger's package, found by its entry point alone: in the list, in a run, in the table; broken, it is named."""
+"""A third-party package, found by its entry point alone: in the list, in a run, in the table; broken, it is named."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENTRY_POINTS = "[subnetbench.detectors]\nmargin = subnetbench_margin:Margin\n"
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Lay the package out as pip does, on the path of this process, which then looks for plug-ins anew."""
+    """Lay the package out as pip does, on the path of this process, which then looks for plug-ins again."""
     detectors = registry.detectors
     list(detectors)  # ours are loaded
     before, ours = dict(detectors._items), detectors._ours

@@ -33,7 +33,7 @@ def laid(package: Path, site: Path) -> None:
 
 
 def test_the_package_is_listed_passes_its_own_test_and_runs(tmp_path: Path) -> None:
-    """As a stranger has it: another process, which finds the package by its metadata alone."""
+    """As a third party has it: another process, which finds the package by its metadata alone."""
     package = write_detector("my-score", tmp_path, 2026)
     laid(package, tmp_path / "site")
     script = f"""
