@@ -1,1 +1,1 @@
-"""Attacks: one file a library, with named presets of parameters and float32 verification of every example."""
+"""Attacks: one file per library, with named presets of parameters and float32 verification of every example."""

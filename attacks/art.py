@@ -25,10 +25,10 @@ class _Art(Problem):
 
         device = images.device
         onehot = np.eye(classifier.classes, dtype=np.float32)[labels.cpu().numpy()]
-        # ART knows "the current GPU" only, so the classifier's must be the current one.
+        # ART only knows "the current GPU", so the classifier's GPU must be the current one.
         try:
             with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-                # The sum, not the mean: an image's gradient must not shrink with its batch.
+                # The sum, not the mean: an image's gradient must not shrink as its batch grows.
                 estimator = PyTorchClassifier(
                     model=classifier,
                     loss=nn.CrossEntropyLoss(reduction="sum"),
@@ -37,10 +37,10 @@ class _Art(Problem):
                     clip_values=(0.0, 1.0),
                     device_type="gpu" if device.type == "cuda" else "cpu",
                 )
-                found = self._attack(evasion, estimator, len(images)).generate(x=images.cpu().numpy(), y=onehot)
+                adversarial = self._attack(evasion, estimator, len(images)).generate(x=images.cpu().numpy(), y=onehot)
         finally:
             classifier.to(device)  # ART moves the net off any device but its own
-        return torch.from_numpy(np.ascontiguousarray(found)).to(device)
+        return torch.from_numpy(np.ascontiguousarray(adversarial)).to(device)
 
     @abstractmethod
     def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
@@ -68,9 +68,9 @@ class BIM(_Art, BIMProblem):
 
 @register_attack("art/deepfool")
 class DeepFool(_Art, DeepFoolProblem):
-    """As in Foolbox, images that the classifier already gets wrong come back as they are.
+    """As in Foolbox, images that the classifier already gets wrong come back unchanged.
 
-    ART overshoots once, at the end, where Foolbox does in every step. Of more than ``candidates`` classes it takes
+    ART overshoots once, at the end, where Foolbox does so in every step. With more than ``candidates`` classes it takes
     the union of the likeliest over the whole batch, so neighbours matter.
     """
 
@@ -87,16 +87,16 @@ class DeepFool(_Art, DeepFoolProblem):
         )
 
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        found = super()._run(classifier, images, labels)
+        adversarial = super()._run(classifier, images, labels)
         with torch.no_grad():  # ART walks away from the predicted class, whatever the label is
             wrong = classifier(images).argmax(1) != labels
-        return torch.where(wrong.view(-1, 1, 1, 1), images, found)
+        return torch.where(wrong.view(-1, 1, 1, 1), images, adversarial)
 
 
 @register_attack("art/cw")
 class CW(_Art, CWProblem):
-    """ART's own variant: line search (5 halvings, 5 doublings, its defaults) in place of Adam, and c doubled, not
-    multiplied by ten, while nothing is found: it needs a larger ``initial_const`` than Foolbox does."""
+    """ART's variant: line search (its defaults, 5 halvings and 5 doublings) in place of Adam, and c is doubled, not
+    multiplied by ten, until an example is found: it needs a larger ``initial_const`` than Foolbox does."""
 
     def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
         return evasion.CarliniL2Method(

@@ -1,4 +1,4 @@
-"""What the adapters share: the four problems with their parameters, and a safe place to run an attack in."""
+"""Code that the adapters share: the four problems with their parameters, and a safe context to run an attack in."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..bench.core.errors import UserError
 from ..bench.models.classifier import Classifier, evaluating
 from .contract import AttackInfo
 
-#: Passes that a gradient takes: a forward one, and a backward one that counts two.
+#: Cost of a gradient in forward passes: a forward pass, and a backward pass that counts as two.
 FORWARD_AND_BACKWARD = 3
 
-#: Steps after which most images are over the boundary, however many DeepFool is allowed.
+#: Number of steps after which most images are over the boundary, however many DeepFool may take.
 _USUAL_STEPS = 4
 
 
 @contextmanager
 def attacking(classifier: Classifier) -> Iterator[None]:
-    """Evaluation mode, gradients of images but not of weights (they would be half the work); all as before, after."""
+    """Evaluation mode with gradients for images but not for weights (half the work); restores the state on exit."""
     wanted = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     for parameter in wanted:
         parameter.requires_grad_(False)
@@ -38,7 +38,7 @@ def attacking(classifier: Classifier) -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem(ABC):
-    """An attack's parameters are its fields; a subclass for each library says how `_run` solves it."""
+    """An attack, whose parameters are its fields; a subclass for each library defines how `_run` solves it."""
 
     title: ClassVar[str]
     year: ClassVar[int]
@@ -75,11 +75,11 @@ class Problem(ABC):
 
     @property
     def _reach(self) -> float | None:
-        """Largest change of a pixel, where the attack has a budget."""
+        """Largest change of a pixel, if the attack has a budget."""
         return None
 
     def passes(self, classes: int) -> float:
-        """Forward passes an image, about, on a net of so many classes: a gradient a step."""
+        """Approximate forward passes per image on a net of ``classes`` classes: one gradient per step."""
         return float(getattr(self, "steps", 1)) * FORWARD_AND_BACKWARD
 
     def __call__(
@@ -88,13 +88,13 @@ class Problem(ABC):
         if len(images) == 0:
             return images.clone()
         with attacking(classifier):
-            # Tensors made under inference mode can take no part in autograd; a clone made here can.
-            found = self._run(classifier, images.detach().clone(), labels.clone())
-        return found.detach().to(images.device, torch.float32).clamp(0, 1)
+            # Autograd cannot use tensors made under inference mode; it can use a clone made here.
+            adversarial = self._run(classifier, images.detach().clone(), labels.clone())
+        return adversarial.detach().to(images.device, torch.float32).clamp(0, 1)
 
     @abstractmethod
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Adversarial images, one each, in any memory."""
+        """Adversarial images, one for each image, on any device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ class FGSMProblem(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class BIMProblem(Problem):
-    """Steps of FGSM, projected on the L-infinity ball of ``epsilon`` after each; no random start."""
+    """Steps of FGSM, each projected onto the L-infinity ball of radius ``epsilon``; no random start."""
 
     title = "Adversarial Examples in the Physical World"
     year = 2017
@@ -166,7 +166,7 @@ class DeepFoolProblem(Problem):
 
 @dataclass(frozen=True, kw_only=True)
 class CWProblem(Problem):
-    """Least ``|d|^2 + c max(Z_true - max Z_other + confidence, 0)`` over ``steps``, with a search for c an image.
+    """Least ``|d|^2 + c max(Z_true - max Z_other + confidence, 0)`` over ``steps``, with a search for c per image.
 
     c starts at ``initial_const`` and is chosen ``binary_search_steps`` times; ``step_size`` is in tanh space.
     """
@@ -195,17 +195,17 @@ class CWProblem(Problem):
 
 
 def deepfool_passes(steps: int, candidates: int) -> float:
-    """Forward passes an image of DeepFool, which takes in each step a gradient of every candidate class."""
+    """Forward passes per image of DeepFool, which takes the gradient of every candidate class in each step."""
     return float(min(steps, _USUAL_STEPS) * candidates * FORWARD_AND_BACKWARD)
 
 
 def number(
     owner: object, name: str, *, above: float | None = None, least: float | None = None, most: float | None = None
 ) -> None:
-    """Refuse a field that is no finite number in the range, in one sentence."""
+    """Refuse a field that is not a finite number in the range, in one sentence."""
     value = getattr(owner, name)
     good = isinstance(value, int | float) and not isinstance(value, bool)
-    good = good and abs(value) < float("inf")  # also false of NaN
+    good = good and abs(value) < float("inf")  # also false for NaN
     good = good and (above is None or value > above) and (least is None or value >= least)
     if not (good and (most is None or value <= most)):
         low = f"above {above:g}" if above is not None else f"of at least {least:g}"
@@ -214,7 +214,7 @@ def number(
 
 
 def whole(owner: object, name: str, *, least: int) -> None:
-    """Refuse a field that is no whole number of at least ``least``."""
+    """Refuse a field that is not a whole number of at least ``least``."""
     value = getattr(owner, name)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UserError(f"{name} of {type(owner).__name__} is {value!r}; give a whole number of at least {least}.")

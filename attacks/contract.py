@@ -1,4 +1,4 @@
-"""What an attack declares and does; images are float32 ``(N, C, H, W)`` in [0, 1]."""
+"""The contract of an attack: its description and its call; images are float32 ``(N, C, H, W)`` in [0, 1]."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class AttackInfo:
     """An attack's paper and threat model.
 
     ``minimum-norm`` attacks count as successful at any norm; ``budget`` attacks stay within ``epsilon`` (pixel units)
-    of ``norm``. ``library`` and ``version`` say whose code ran. ``batch_coupled``: images depend on their
-    neighbours in the batch; ``batch_size``: the attack wants batches of just this size, whatever a suite says.
+    of ``norm``. ``library`` and ``version`` name the code that ran. ``batch_coupled``: images depend on their
+    neighbours in the batch; ``batch_size``: the attack needs batches of exactly this size, whatever a suite sets.
     """
 
     title: str
@@ -40,9 +40,9 @@ class Attack(Protocol):
     one in float32. Every random draw must come from ``generator``. No image may depend on its neighbours in the batch
     unless ``info.batch_coupled`` says so.
 
-    Optional: ``passes(classes: int) -> float``, about how many forward passes an image takes on a net of so many
-    classes, a backward pass counting two. The estimate of a run asks for it; without it, the estimate is one gradient
-    (three passes) for each of the parameter ``steps``, or a single one where there is no such parameter.
+    Optional: ``passes(classes: int) -> float``, the approximate number of forward passes per image on a net of
+    ``classes`` classes, where a backward pass counts as two. The estimate of a run uses it; without it, the estimate is
+    one gradient (three passes) for each of the parameter ``steps``, or a single one if there is no such parameter.
     """
 
     @property

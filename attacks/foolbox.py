@@ -23,8 +23,8 @@ class _Foolbox(Problem):
         attack = self._attack(foolbox.attacks, classifier)
         # None as the budget: a minimum-norm attack runs to its end and is not projected.
         _, clipped, _ = attack(model, images, foolbox.criteria.Misclassification(labels), epsilons=self._reach)
-        found: torch.Tensor = clipped
-        return found
+        adversarial: torch.Tensor = clipped
+        return adversarial
 
     @abstractmethod
     def _attack(self, library: Any, classifier: Classifier) -> Any:
@@ -45,10 +45,10 @@ class BIM(_Foolbox, BIMProblem):
 
 @register_attack("foolbox/deepfool")
 class DeepFool(_Foolbox, DeepFoolProblem):
-    """Images that the classifier already gets wrong come back as they are."""
+    """Images that the classifier already gets wrong come back unchanged."""
 
     def _attack(self, library: Any, classifier: Classifier) -> Any:
-        # None is Foolbox's word for all classes; a number as large makes it set up the root logger.
+        # None means all classes to Foolbox; a number that large makes it set up the root logger.
         candidates = None if self.candidates >= classifier.classes else self.candidates
         return library.L2DeepFoolAttack(steps=self.steps, candidates=candidates, overshoot=self.overshoot)
 
@@ -67,7 +67,7 @@ class CW(_Foolbox, CWProblem):
         )
 
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        found = super()._run(classifier, images, labels)
-        # Foolbox gives a black image where it found nothing, and black may well be of another class.
-        nothing = (found.flatten(1) == 0).all(1)
-        return torch.where(nothing.view(-1, 1, 1, 1), images, found)
+        adversarial = super()._run(classifier, images, labels)
+        # Foolbox returns a black image if it finds nothing, and black may well be classified as another class.
+        black = (adversarial.flatten(1) == 0).all(1)
+        return torch.where(black.view(-1, 1, 1, 1), images, adversarial)

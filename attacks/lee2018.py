@@ -1,8 +1,8 @@
-"""The four attacks as the released code of Lee et al. 2018 behaves, oddities included; written from its behaviour.
+"""The four attacks as in the released code of Lee et al. 2018, oddities included; written from its behaviour.
 
 Lee et al. work on normalised images and clamp with one minimum and maximum for all channels, which admits images
-outside [0, 1]. Here each result is clamped to the legal box [0, 1] in the places where theirs is clamped to that one;
-all else follows them. Lengths below are said to be in pixel units ([0, 1]) or in normalised units (pixel / std).
+outside [0, 1]. Here each result is clamped to the legal box [0, 1] wherever theirs is clamped to that range; all else
+follows their code. Lengths below are in pixel units ([0, 1]) or in normalised units (pixel / std), as stated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Lee2018(Problem):
 @register_attack("lee2018/fgsm")
 @dataclass(frozen=True, kw_only=True)
 class FGSM(_Lee2018, FGSMProblem):
-    """``epsilon`` in pixel units; a pixel whose gradient is zero moves up, since the sign is that of ``>= 0``."""
+    """``epsilon`` is in pixel units; a pixel whose gradient is zero moves up, since the sign comes from ``>= 0``."""
 
     epsilon: float = 0.05
 
@@ -43,7 +43,7 @@ class FGSM(_Lee2018, FGSMProblem):
 @register_attack("lee2018/bim")
 @dataclass(frozen=True, kw_only=True)
 class BIM(_Lee2018):
-    """``steps`` sign steps, clamped to the box after each and never projected on a ball round the image.
+    """``steps`` sign steps, clamped to the box after each and never projected onto a ball around the image.
 
     The first is ``step_size`` in normalised units (its gradient is not divided by std), the others in pixel units:
     a pixel moves by at most ``step_size (steps - 1 + std)``. The sign of zero is zero here, unlike in FGSM.
@@ -62,7 +62,7 @@ class BIM(_Lee2018):
 
     @property
     def _reach(self) -> float:
-        return self.steps * self.step_size  # a bound: std is at most 1 where pixels are in [0, 1]
+        return self.steps * self.step_size  # a bound: std is at most 1 for pixels in [0, 1]
 
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         x, scale = images, _std(classifier)
@@ -77,9 +77,9 @@ class BIM(_Lee2018):
 class DeepFool(_Lee2018):
     """At most ``steps`` steps over all classes, in normalised units, until the prediction is not the label.
 
-    The released code averages the loss over one row a class, so its gradients are 1/classes too small and its steps
-    classes times too long: each is ``step_size * classes`` linear distances (1.8 for ResNet on CIFAR-10, where the
-    paper of DeepFool says 1.02). `STEP_SIZES` has its values. An image that is wrong from the start moves once.
+    The released code averages the loss over one row per class, so its gradients are too small and its steps too long,
+    both by a factor of ``classes``: a step is ``step_size * classes`` linear distances (1.8 for ResNet on CIFAR-10,
+    where the DeepFool paper has 1.02). `STEP_SIZES` has its values. An image misclassified from the start moves once.
     """
 
     title, year, url = DeepFoolProblem.title, DeepFoolProblem.year, DeepFoolProblem.url
@@ -97,15 +97,15 @@ class DeepFool(_Lee2018):
         return deepfool_passes(self.steps, classes)
 
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        found = images.clone()
+        adversarial = images.clone()
         active = torch.arange(len(images), device=images.device)
         for _ in range(self.steps):
-            found[active] += self._step(classifier, found[active], labels[active])
+            adversarial[active] += self._step(classifier, adversarial[active], labels[active])
             with torch.no_grad():
-                active = active[classifier(found[active]).argmax(1) == labels[active]]
+                active = active[classifier(adversarial[active]).argmax(1) == labels[active]]
             if len(active) == 0:
                 break
-        return found.clamp(0, 1)  # only here: the iterates themselves may leave the box
+        return adversarial.clamp(0, 1)  # only here: the iterates themselves may leave the box
 
     def _step(self, classifier: Classifier, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """``step_size classes |f| w / |w|^2`` towards the nearest class, returned in pixel units."""
@@ -118,7 +118,7 @@ class DeepFool(_Lee2018):
         gaps = (logits - logits[rows, labels].unsqueeze(1)).detach().abs()
         lengths = slopes.flatten(2).norm(dim=2)
         distances = gaps / lengths
-        # A class with the very gradient of the label's has no boundary; 0/0 must not win either.
+        # A class with the same gradient as the label's has no boundary; 0/0 must not win either.
         distances = torch.where(lengths > 0, distances, torch.inf).scatter(1, labels.unsqueeze(1), torch.inf)
         nearest = distances.argmin(1)
         squared = lengths[rows, nearest].clamp_min(1e-12).square()
@@ -133,11 +133,11 @@ class CW(_Lee2018):
     """Adam on the normalised image against ``norm_weight |d|^2 + constant max(Z_true - Z_other, 0)``, summed over the
     batch: no search for the constant, no tanh, and the other class stays the clean image's likeliest wrong one.
 
-    One iterate serves the whole batch: that after the step from the least batch total. Batches are of 200.
+    One iterate serves the whole batch: the one after the step from the least batch total. Batches have 200 images.
 
-    ``norm_weight`` is 0, for that is what the released code comes to: the image and the variable that it takes the
-    difference of are two `Variable`s of one tensor, which share memory (also on today's torch), so that the norm it
-    means to penalise is always zero. Give 1 for what it says.
+    ``norm_weight`` is 0 because that is the effect of the released code: the image and the variable whose difference it
+    takes are two `Variable`s of one tensor, which share memory (also in today's torch), so that the norm it means to
+    penalise is always zero. Set 1 for the formula as written.
     """
 
     title, year, url = CWProblem.title, CWProblem.year, CWProblem.url
@@ -183,7 +183,7 @@ def _std(classifier: Classifier) -> torch.Tensor:
 
 
 def _loss_gradient(classifier: Classifier, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """d(cross-entropy)/d(pixel). Only its sign is used, so the batch's sum serves as well as Lee et al.'s mean."""
+    """d(cross-entropy)/d(pixel). Only its sign is used, so the batch's sum does as well as Lee et al.'s mean."""
     x = x.detach().requires_grad_()
     loss = F.cross_entropy(classifier(x), labels, reduction="sum")
     return torch.autograd.grad(loss, x)[0]

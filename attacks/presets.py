@@ -14,7 +14,7 @@ from .contract import Attack
 #: Libraries that take the same parameters under the same names: a suite changes ``library`` and nothing else.
 LIBRARIES = ("foolbox", "art")
 
-#: preset -> attack -> parameters. A plain name is meant for each of `LIBRARIES`, a full one for that attack alone.
+#: preset -> attack -> parameters. A plain name applies to each of `LIBRARIES`, a full name to that attack alone.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Budgets and overshoot of the attacks' papers and of most later work.
     "standard": {
@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "deepfool": {"steps": 50, "overshoot": 0.02, "candidates": 10},
         "cw": {"steps": 100, "step_size": 0.01, "binary_search_steps": 9, "initial_const": 0.001, "confidence": 0.0},
     },
-    # The same threat models in a fraction of the time: 160 gradients an image for CW in place of 900. On a small
+    # The same threat models in a fraction of the time: 160 gradients per image for CW, not 900. On a small
     # CIFAR-10 net its median norm is 2% above that of "standard"; a larger step or smaller constant costs more.
     "quick": {
         "fgsm": {"epsilon": 8 / 255},
@@ -42,13 +42,15 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def build(name: str, library: str, preset: str, parameters: Mapping[str, Any]) -> Attack:
-    """The attack ``library/name``, or the attack ``name`` (a plugin's), with a preset's parameters and then these.
+    """The attack ``library/name``, or a plugin's attack ``name``, with a preset's parameters overridden by these.
 
     Raises UserError for an unknown name, preset or parameter, for a value that the attack refuses, and for a preset
-    that says nothing of one of our attacks. A plugin's attack takes its own defaults where the preset is silent.
+    without an entry for one of our attacks. A plugin's attack uses its own defaults if the preset has no entry for it.
     """
     if preset not in PRESETS:
-        raise UserError(f"There is no preset named {preset!r}.{_near(preset, PRESETS)} There are {', '.join(PRESETS)}.")
+        raise UserError(
+            f"There is no preset named {preset!r}.{_near(preset, PRESETS)} The presets are {', '.join(PRESETS)}."
+        )
     full = name if name in attacks and f"{library}/{name}" not in attacks else f"{library}/{name}"
     factory = attacks.get(full)
     merged = {**_preset(full, preset), **parameters}
@@ -64,7 +66,7 @@ def build(name: str, library: str, preset: str, parameters: Mapping[str, Any]) -
         attack: Attack = factory(**merged)
     except UserError as error:
         raise UserError(f"The attack {full}: {error}") from None
-    except Exception as error:  # a stranger's constructor may raise anything
+    except Exception as error:  # a third-party constructor may raise anything
         raise UserError(f"The attack {full} refuses {merged}: {type(error).__name__}: {error}") from error
     return attack
 
@@ -72,12 +74,12 @@ def build(name: str, library: str, preset: str, parameters: Mapping[str, Any]) -
 def _preset(full: str, preset: str) -> dict[str, Any]:
     library, _, name = full.rpartition("/")
     table = PRESETS[preset]
-    found = table.get(full, table.get(name) if library in LIBRARIES else None)
-    if found is None and attacks.is_ours(full):
-        # Taking the defaults here would pass one paper's parameters off as another's.
+    parameters = table.get(full, table.get(name) if library in LIBRARIES else None)
+    if parameters is None and attacks.is_ours(full):
+        # Using the defaults here would pass one paper's parameters off as another's.
         others = [p for p, t in PRESETS.items() if full in t or (library in LIBRARIES and name in t)]
-        raise UserError(f"The preset {preset!r} is not for {full}; take the preset {' or '.join(map(repr, others))}.")
-    return found or {}
+        raise UserError(f"The preset {preset!r} is not for {full}; use the preset {' or '.join(map(repr, others))}.")
+    return parameters or {}
 
 
 def _near(word: str, known: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Run an attack batch by batch, and check every example it makes in float32: an attack's own word is not taken."""
+"""Run an attack batch by batch and check every example in float32, whatever the attack itself reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..bench.core.errors import UserError
 from ..bench.models.classifier import Classifier, evaluating
 from .contract import Attack
 
-#: Rounding may put a pixel this far outside [0, 1]; what goes further is the attack's mistake.
+#: Distance outside [0, 1] that rounding may cause; anything further is the attack's mistake.
 TOLERANCE = 1e-6
 
 
@@ -31,13 +31,12 @@ def craft(
     name: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
-    """What ``attack`` makes of ``images`` ``(N, C, H, W)``: legal images in [0, 1], on the images' device.
+    """The results of ``attack`` on ``images`` ``(N, C, H, W)``: legal images in [0, 1], on the images' device.
 
-    Each batch has a generator of its own, seeded by ``seed`` and the batch's place. ``first`` is the place of
-    ``images[0]`` in the whole set, so that any part can be made alone. An attack's own ``info.batch_size`` overrides
-    the one given. Anything that an attack raises, and a result of wrong shape,
-    dtype or range, is a UserError that names the attack; an image with NaN is replaced by the clean one, with a
-    warning, and so can only fail.
+    Each batch has its own generator, seeded by ``seed`` and the batch's position. ``first`` is the position of
+    ``images[0]`` in the whole set, so that any part can be computed alone. An attack's ``info.batch_size`` overrides
+    ``batch_size``. Any exception of the attack, and a result of the wrong shape, dtype or range, becomes a UserError
+    that names the attack; an image with NaN is replaced by the clean one, with a warning, and so can only fail.
     """
     name = name or type(attack).__name__
     targets = torch.as_tensor(labels)
@@ -48,7 +47,7 @@ def craft(
         clean = images[begin : begin + batch_size]
         try:
             with evaluating(classifier):
-                found = attack(
+                adversarial = attack(
                     classifier,
                     clean.to(device, copy=True),
                     targets[begin : begin + batch_size].to(device),
@@ -61,7 +60,7 @@ def craft(
                 f"The attack {name} failed on images {first + begin} to {first + begin + len(clean) - 1}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        legal, finite = legalise(clean, found, name)
+        legal, finite = legalise(clean, adversarial, name)
         if not finite.all():
             warnings.warn(
                 f"The attack {name} gave NaN or infinity for {int((~finite).sum())} images; they count as failures.",
@@ -80,10 +79,10 @@ def batch_generator(seed: int, begin: int) -> torch.Generator:
 
 
 def legalise(clean: torch.Tensor, adversarial: Any, name: str = "given") -> tuple[torch.Tensor, torch.Tensor]:
-    """The adversarials on ``clean``'s device, within [0, 1], and which of them were finite ``(N,)``.
+    """The adversarial images on ``clean``'s device, within [0, 1], and which of them were finite ``(N,)``.
 
-    Overshoots of up to 1e-6 are clipped, images with NaN or infinity replaced by the clean ones. Anything else that
-    breaks the contract is a UserError naming the attack.
+    Overshoots of up to 1e-6 are clipped; images with NaN or infinity are replaced by the clean ones. Anything else that
+    breaks the contract is a UserError that names the attack.
     """
     if not isinstance(adversarial, torch.Tensor):
         raise UserError(f"The attack {name} returned {type(adversarial).__name__}; it must return a torch tensor.")
@@ -111,14 +110,14 @@ def verify(
     batch_size: int = 250,
     name: str = "given",
 ) -> dict[str, npt.NDArray[Any]]:
-    """What is true of each adversarial image, by a float32 pass in evaluation mode. Every array is ``(N,)``.
+    """Measurements of each adversarial image by a float32 pass in evaluation mode. Every array is ``(N,)``.
 
-    - ``success``        the classifier names another class than the label, whatever it said of the clean image
-    - ``clean_correct``  it named the clean image right; only these successes are the attack's
+    - ``success``        the classifier predicts a class other than the label, whatever it predicts for the clean image
+    - ``clean_correct``  the clean image is correctly classified; only these successes are the attack's
     - ``l2``, ``linf``   norms of the change, in pixel units
     - ``margin``         largest other logit minus the label's: above 0 exactly where ``success`` holds (a tie is none)
     - ``survives_8bit``  still a success after rounding to multiples of 1/255
-    - ``finite``         the image had no NaN or infinity; one that had counts as the clean image and as a failure
+    - ``finite``         the image had no NaN or infinity; one that did counts as the clean image and as a failure
     """
     device = next(classifier.parameters()).device
     targets = torch.as_tensor(labels)
@@ -126,7 +125,7 @@ def verify(
     columns: dict[str, list[torch.Tensor]] = {
         key: [] for key in ("success", "clean_correct", "l2", "linf", "margin", "survives_8bit")
     }
-    # TF32 convolutions, the default on recent GPUs, keep ten bits: enough to undo a minimum-norm success.
+    # TF32 convolutions, the default on recent GPUs, keep ten bits: coarse enough to undo a minimum-norm success.
     with torch.inference_mode(), evaluating(classifier), torch.backends.cudnn.flags(allow_tf32=False):
         for begin in range(0, len(clean), batch_size):
             part = slice(begin, begin + batch_size)
@@ -140,8 +139,8 @@ def verify(
             columns["margin"].append(margin)
             rounded = _margin(classifier, (y * 255).round() / 255, label) > 0
             columns["survives_8bit"].append(rounded & columns["success"][-1])
-    found = {key: torch.cat(parts).cpu().numpy() if parts else np.empty(0) for key, parts in columns.items()}
-    return {**found, "finite": finite.cpu().numpy()}
+    results = {key: torch.cat(parts).cpu().numpy() if parts else np.empty(0) for key, parts in columns.items()}
+    return {**results, "finite": finite.cpu().numpy()}
 
 
 def _margin(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -153,14 +152,14 @@ def _margin(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) 
 def noise_of_norm(clean: torch.Tensor, l2: torch.Tensor | npt.NDArray[Any], generator: torch.Generator) -> torch.Tensor:
     """``clean`` with Gaussian noise whose norm, after clipping to [0, 1], is each image's ``l2`` ``(N,)``.
 
-    Clipping shortens the noise, so its scale is raised by wanted / found, 50 times. Measured on digits and on uniform
-    pixels, that comes within 0.01% wherever the wanted norm is at most 80% of what the noise's signs allow at all
-    (every pixel at 0 or 1), and is 1.5% short at 95%; what the box does not allow stays shorter than wanted.
+    Clipping shortens the noise, so its scale is raised by wanted / actual, 50 times. Measured on digits and on uniform
+    pixels, this comes within 0.01% if the wanted norm is at most 80% of the largest that the noise's signs allow (every
+    pixel at 0 or 1), and is 1.5% short at 95%; noise that would not fit in the box stays shorter than wanted.
     """
     wanted = torch.as_tensor(l2, dtype=torch.float32).to(clean.device).view(-1, 1, 1, 1)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     scale: torch.Tensor = wanted / noise.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     for _ in range(50):
-        found = ((clean + scale * noise).clamp(0, 1) - clean).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-        scale = torch.where(found > 0, scale * wanted / found, scale).clamp(max=1e6)
+        actual = ((clean + scale * noise).clamp(0, 1) - clean).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        scale = torch.where(actual > 0, scale * wanted / actual, scale).clamp(max=1e6)
     return (clean + scale * noise).clamp(0, 1)

@@ -1,6 +1,6 @@
-"""The public face of SubnetBench: run a suite, read and compare results, register what is new, check a detector.
+"""The public interface of SubnetBench: run suites, read and compare results, register plug-ins, check a detector.
 
-Nothing heavy is imported before it is asked for.
+Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .tracks import load_results
     from .views import View
 
-#: Every public name with the module that defines it; `compare` is called otherwise there.
+#: Every public name with the module that defines it; there, `compare` is named `paired`.
 _HOMES = {
     "run": ".runner",
     "load_results": ".tracks",

@@ -1,4 +1,4 @@
-"""The one loop: a suite of either track is checked, run entry by entry, written, and made into tables."""
+"""The one loop: check a suite of either track, run it entry by entry, write the entries and make the tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .tracks import load_suite, track_of
 
 @dataclass(frozen=True)
 class Result:
-    """What a run made: its entries, where they were written, what could not be run, and how much was in the store."""
+    """The outcome of a run: its entries, their folder, its failures, and how many artifacts were computed or reused."""
 
     track: Track
     folder: Path
@@ -34,7 +34,7 @@ class Result:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row a figure."""
+        """One row per figure."""
         return self.track.tables.frame(self.entries)
 
 
@@ -53,28 +53,28 @@ def run(
 ) -> pd.DataFrame:
     """Run a suite of any track and return its figures as a frame, one row each.
 
-    ``suite`` is a built-in suite's name, a TOML file or a suite. ``limit`` takes so many test images, ``seed`` stands
-    in for the suite's; ``classes`` (names, one text of them, or a file) chooses classes of an image folder and
-    ``detectors`` adds registered detectors with their defaults, both in suites of detectors alone. ``device`` is auto,
+    ``suite`` is a built-in suite's name, a TOML file or a suite. ``limit`` caps the number of test images, ``seed``
+    replaces the suite's; ``classes`` (names, one text of them, or a file) chooses classes of an image folder and
+    ``detectors`` adds registered detectors with their defaults, both only in suites of detectors. ``device`` is auto,
     cpu, cuda, cuda:1, ...; ``data_root`` the folder with ``<data set>.npz``, torchvision's files or images; ``store``
     the folder of artifacts (default: the user's cache). ``when``: "missing" computes what the store lacks, "always"
-    everything, "never" leaves absent results out, "cached" ends at the first. Entries, scores and tables are written
-    below ``output/<suite>``.
+    everything, "never" leaves absent results out, "cached" ends at the first one. Entries, scores and tables are
+    written below ``output/<suite>``.
 
-    Detection: fit_on, test_on, auroc, low, high, n, ... a cell. Localisation: net, method, variant, metric, value, low,
-    high. Raises UserError, one sentence, for a mistake in what was given.
+    Detection: fit_on, test_on, auroc, low, high, n, ... per cell. Localisation: net, method, variant, metric, value,
+    low, high. Raises UserError, one sentence, for a mistake in the arguments or the suite.
     """
     chosen = suite if isinstance(suite, AnySuite) else load_suite(suite)
     chosen = chosen.overridden(limit=limit, seed=seed, classes=classes, detectors=detectors)
-    where = Store(Path(store) if store else default_store(), when)
-    context = Context(where, choose_device(device), None if data_root is None else Path(data_root))
+    artifacts = Store(Path(store) if store else default_store(), when)
+    context = Context(artifacts, choose_device(device), None if data_root is None else Path(data_root))
     return execute(chosen, context, Path(output)).frame
 
 
 def execute(suite: AnySuite, context: Context, output: Path) -> Result:
-    """Run a suite into ``output/<suite>``: entries as they are made, then what lies beside them, then tables.
+    """Run a suite into ``output/<suite>``: each entry as it is made, then the files beside them, then tables.
 
-    What fails alone (a detector, a method) is an entry with its reason; a mistake in the suite ends the run.
+    A detector or method that fails on its own becomes an entry with the reason; a mistake in the suite ends the run.
     """
     track, folder = track_of(suite), output / suite.name
     running = track.run(suite, context)

@@ -1,4 +1,4 @@
-"""The tracks by name: a third one is a folder of modules with known names (`harness.track`) and one line here."""
+"""The tracks by name: a new one is a folder of modules with known names (`harness.track`) and one line here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRACKS = {
 
 
 def load_suite(source: str | Path) -> AnySuite:
-    """The built-in suite of that name, or the suite in that file. Raises UserError with file, line and key."""
+    """The built-in suite of this name, or the suite in this file. Raises UserError with file, line and key."""
     by_table = {table: track for track in TRACKS.values() for table in track.tables_of_suite}
     read = read_suite(source, {table: track.name for table, track in by_table.items()})
     track = next((track for table, track in by_table.items() if table in read.content), TRACKS["detection"])
@@ -31,11 +31,11 @@ def load_suite(source: str | Path) -> AnySuite:
 
 
 def load_results(folder: str | Path) -> pd.DataFrame:
-    """All entries at or below a results folder, of whatever track, as one frame.
+    """All entries at or below a results folder, of every track, as one frame.
 
-    Of the detection track one row a cell: suite, dataset, model, protocol, detector, control, fit_on, test_on, seen,
-    auroc, low, high (in [0, 1]), n, ... Of the localisation track one row a metric: suite, dataset, net, method,
-    variant, alpha, images, metric, value, low, high. Raises UserError where there is no entry or one is damaged.
+    The detection track gives one row per cell: suite, dataset, model, protocol, detector, control, fit_on, test_on,
+    seen, auroc, low, high (in [0, 1]), n, ... The localisation track gives one row per metric: suite, dataset, net,
+    method, variant, alpha, images, metric, value, low, high. Raises UserError if there is no entry or one is damaged.
     """
     frames = [
         track.tables.frame(read_entries(track.entry, place))
@@ -48,11 +48,11 @@ def load_results(folder: str | Path) -> pd.DataFrame:
 
 
 def track_of(suite: AnySuite) -> Track:
-    """The track that a suite is of."""
+    """The track of a suite."""
     return next(track for track in TRACKS.values() if isinstance(suite, track.form))
 
 
 def track_of_file(path: Path) -> Track | None:
-    """The track whose home an entry's file lies in; None where it lies in none."""
+    """The track whose home folder contains an entry's file, or None."""
     homes = {track.home: track for track in TRACKS.values()}
     return next((homes[parent.name] for parent in path.parents if parent.name in homes), None)

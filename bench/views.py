@@ -1,4 +1,4 @@
-"""A set of images seen through a classifier: every forward pass once, for all detectors."""
+"""A set of images seen through a classifier: each forward pass runs once, for all detectors."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class View:
-    """Images as a classifier sees them. Logits and pooled features of all taps come from one pass, stored.
+    """Images as a classifier sees them. Logits and pooled features of all taps come from one stored pass.
 
-    ``labels`` are None at scoring time. ``gates`` names the run's class gates (``learned``). ``parents`` is the view
-    of the clean images that these were made from, in the same order; only the protocol `lee2018` sets it.
+    ``labels`` is None at scoring time. ``gates`` holds the run's class gates by name (``learned``). ``parents`` is the
+    view of the clean images that these were made from, in the same order; only the protocol `lee2018` sets it.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class View:
         return next(self.classifier.parameters()).device
 
     def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """What ``compute`` gives, computed once in this view's life."""
+        """The result of ``compute``, which runs once in this view's lifetime."""
         if key not in self._memo:
             self._memo[key] = compute()
         return cast(T, self._memo[key])
@@ -87,14 +87,14 @@ class View:
     def subnet_features(self, gates: ClassGates, classes: Ints) -> dict[str, Floats]:
         """Pooled features of every image through the subnets of ``classes`` ``(N, k)``: tap -> ``(N, k, channels)``.
 
-        The stages before the first gate are run once an image, whatever k is. Gates multiply sample by sample: the
-        plain way, which `subnets.compact` (class by class, cut to what is active) has to agree with.
+        The stages before the first gate run once per image, whatever k is. Gates multiply sample by sample: the direct
+        method, with which `subnets.compact` (class by class, cut to active channels) has to agree.
         """
         key = ("subnet", fingerprint(gates), classes.shape, classes.tobytes())
         return self.memo(key, lambda: _subnet_pass(self, gates, classes))
 
     def subset(self, index: Ints | Bools) -> View:
-        """The same images in part; what this view has computed is not computed again."""
+        """A view of some of the images; this view's pass is not computed again."""
         index = np.flatnonzero(index) if index.dtype == np.bool_ else index.astype(np.int64)
         digest = hashlib.sha256(index.tobytes()).hexdigest()[:16]
         part = View(
@@ -112,11 +112,11 @@ class View:
         return part
 
     def unlabelled(self) -> View:
-        """The same view as a detector gets it at scoring time."""
+        """The same view without labels, as a detector gets it at scoring time."""
         return self if self.labels is None else self._twin(None, self.gates)
 
     def with_gates(self, gates: Mapping[str, ClassGates]) -> View:
-        """The same view under other class gates; all that is memoised serves both."""
+        """The same view with other class gates; both share all memoised results."""
         return self._twin(self.labels, gates)
 
     def _twin(self, labels: Ints | None, gates: Mapping[str, ClassGates]) -> View:
@@ -135,7 +135,7 @@ class View:
         return twin
 
     def forget(self) -> None:
-        """Let go of all that was memoised but the shared pass: sign gradients and subnet features are large."""
+        """Drop all memoised results but the shared pass: sign gradients and subnet features are large."""
         for key in [key for key in self._memo if key != "pass"]:
             del self._memo[key]
 
@@ -154,25 +154,25 @@ class View:
 
 def _full_pass(view: View) -> dict[str, Floats]:
     net, names = view.classifier, (PENULTIMATE, *view.classifier.taps)
-    found: dict[str, list[torch.Tensor]] = {name: [] for name in ("logits", *names)}
+    collected: dict[str, list[torch.Tensor]] = {name: [] for name in ("logits", *names)}
     with torch.inference_mode(), evaluating(net):
         for part in view.batches():
             x = view.images[part].to(view.device)
             logits, seen = net.observe(x, names)
             view.meter.forward += len(x)
-            found["logits"].append(logits.cpu())
+            collected["logits"].append(logits.cpu())
             for name in names:
-                found[name].append(pool(seen[name]).cpu())
-    return {name: torch.cat(parts).float().numpy() for name, parts in found.items()}
+                collected[name].append(pool(seen[name]).cpu())
+    return {name: torch.cat(parts).float().numpy() for name, parts in collected.items()}
 
 
 def _subnet_pass(view: View, gates: ClassGates, classes: Ints) -> dict[str, Floats]:
     net, taps, k = view.classifier, view.classifier.taps, classes.shape[1]
     local = {path: gate.to(view.device) for path, gate in gates.items()}
-    # Early, although a stage with its gate at the end could go once an image: in a batch of another size it rounds
-    # otherwise, and what a detector was given once it is to be given again.
+    # Early, although a stage with its gate at the end could run once per image: in a batch of another size it rounds
+    # differently, and a detector is to get the same numbers every time.
     gated = Gated(net, gates, taps, early=True)
-    found: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
+    collected: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
     # k copies of a hidden batch are alive at once: shrink the batch so that memory does not grow with k.
     step = max(1, view.batch_size // k)
     with torch.inference_mode(), evaluating(net):
@@ -184,15 +184,15 @@ def _subnet_pass(view: View, gates: ClassGates, classes: Ints) -> dict[str, Floa
             _, after = gated.rest(hidden.repeat_interleave(k, dim=0), rows)
             view.meter.forward += chosen.numel()
             for tap, output in before.items():
-                found[tap].append(pool(output).cpu().unsqueeze(1).expand(-1, k, -1))
+                collected[tap].append(pool(output).cpu().unsqueeze(1).expand(-1, k, -1))
             for tap, output in after.items():
                 pooled = pool(output).cpu()
-                found[tap].append(pooled.view(*chosen.shape, pooled.shape[1]))
-    return {tap: torch.cat(parts).float().numpy() for tap, parts in found.items()}
+                collected[tap].append(pooled.view(*chosen.shape, pooled.shape[1]))
+    return {tap: torch.cat(parts).float().numpy() for tap, parts in collected.items()}
 
 
 class Meter:
-    """Counts images that went forward and backward through a net, for the cost table."""
+    """Counts the images passed forward and backward through a net, for the cost table."""
 
     def __init__(self) -> None:
         self.forward = 0

@@ -1,4 +1,4 @@
-"""What every detector asks of its user, in one sentence each."""
+"""Checks that all detectors share; each failure is a UserError of one sentence."""
 
 from __future__ import annotations
 
@@ -35,21 +35,23 @@ def fitted(detector: str, state: T | None) -> T:
 def labels_of(detector: str, train: View) -> Ints:
     """The labels ``(N,)`` of the training view, with at least one image of every class."""
     if train.labels is None:
-        raise UserError(f"{detector} is fitted by true label and the training view has none; give View(labels=...).")
+        raise UserError(
+            f"{detector} is fitted by true label, but the training view has no labels; give View(labels=...)."
+        )
     counts = np.bincount(train.labels, minlength=train.classifier.classes)
     classes = train.classifier.classes
     if len(counts) > classes:
-        raise UserError(f"{detector}: a training label is {len(counts) - 1} and the classifier has {classes} classes.")
+        raise UserError(f"{detector}: a training label is {len(counts) - 1}, but the classifier has {classes} classes.")
     if not counts.all():
         raise UserError(
-            f"{detector} needs training images of every class and there is none of class {int(np.argmin(counts))}; "
+            f"{detector} needs training images of every class, but there are none of class {int(np.argmin(counts))}; "
             "give more training images."
         )
     return train.labels
 
 
 def chosen_taps(detector: str, view: View, taps: Sequence[str] | None) -> tuple[str, ...]:
-    """``taps``, or all of the classifier's where None."""
+    """``taps``, or all of the classifier's taps if None."""
     known = view.classifier.taps
     if taps is None:
         return known

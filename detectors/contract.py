@@ -1,4 +1,4 @@
-"""What a detector declares and does: higher characteristics mean more adversarial."""
+"""The contract of a detector: its description and its methods; higher characteristics mean more adversarial."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..bench.core.arrays import Floats
 if TYPE_CHECKING:
     from ..bench.views import View
 
-#: What a detector must be given before it can score: clean training data, adversarial examples (for its combiner),
+#: The things that a detector needs before it can score: clean training data, adversarial examples (for its combiner),
 #: gradients of the classifier, dropout in the classifier, class-specific subnets.
 Need = Literal["clean", "adversarial", "gradient", "dropout", "subnets"]
 
 
 @dataclass(frozen=True)
 class DetectorInfo:
-    """Where a detector comes from, what it needs, and what the harness has to know of how it works.
+    """A detector's origin and needs, and the facts about its workings that the harness depends on.
 
-    ``control`` marks a baseline, not a proposal. ``needs`` also decides what it is charged for in an estimate.
-    ``draws_gates``: it draws class gates of its own from a parameter ``gate_seed``, which the harness raises for every
-    set of gates. ``coupled_by``: parameters with which an image's scores depend on the other images of its view; the
-    detector is then shown whole batches of the images that a protocol keeps, with their clean versions as ``parents``.
+    ``control`` marks a baseline, not a proposal. ``needs`` also decides which costs an estimate charges to it.
+    ``draws_gates``: it draws its own class gates from a parameter ``gate_seed``, which the harness increments for each
+    set of gates. ``coupled_by``: parameter values that make an image's scores depend on the other images of its view;
+    the detector then gets whole batches of the images that a protocol keeps, with their clean versions as ``parents``.
     ``protocol_parameters``: parameters that a protocol fixes, by the protocol's name.
     """
 
@@ -39,19 +39,19 @@ class DetectorInfo:
     protocol_parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def is_coupled(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether with these parameters an image's scores depend on the other images of its view."""
+        """Whether these parameters make an image's scores depend on the other images of its view."""
         return bool(self.coupled_by) and all(parameters.get(name) == v for name, v in self.coupled_by.items())
 
 
 @runtime_checkable
 class Detector(Protocol):
-    """A detector of adversarial images: fit on clean training data, then K numbers an image.
+    """A detector of adversarial images: fitted on clean training data, it gives K numbers per image.
 
-    ``fit`` sees the clean training view (with labels) and returns itself. ``characteristics`` maps a view without
-    labels to ``(N, K)`` floats, higher = more adversarial; no other image of the view may matter. ``candidates`` are
-    parameter values among which the protocol may choose on its fitting part (k of LID, m of Mahalanobis, the bandwidth
-    of KD); each is merged into the constructor's keywords, and an empty tuple means that there is nothing to choose.
-    A fitted detector may have a text ``notes``, which tables show beside its costs.
+    ``fit`` takes the clean training view (with labels) and returns the detector itself. ``characteristics`` maps a view
+    without labels to ``(N, K)`` floats, higher = more adversarial; an image's row must not depend on the other images.
+    ``candidates`` are parameter values from which the protocol may choose on its fitting part (k of LID, m of
+    Mahalanobis, the bandwidth of KD); each is merged into the constructor's keywords, and an empty tuple means that
+    there is nothing to choose. A fitted detector may have a string ``notes``, which tables show beside its costs.
     """
 
     info: ClassVar[DetectorInfo]

@@ -1,4 +1,4 @@
-"""Controls: what a proposed detector has to beat before its idea can be credited with the gain."""
+"""Controls: baselines that a proposed detector must beat before its idea can be credited with the gain."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class MaxSoftmax:
         fitted("max-softmax", self._fitted)
         logits = x.logits.astype(np.float64)
         odds = np.exp(logits - logits.max(1, keepdims=True))
-        # The others' sum, not 1 - max: sure images would all be rounded to 0 and tie.
+        # The sum of the others, not 1 - max, which would round to 0, and tie, for every image the net is sure of.
         np.put_along_axis(odds, logits.argmax(1)[:, None], 0.0, axis=1)
         others = odds.sum(1)
         return np.asarray(others / (1 + others))[:, None]
@@ -80,7 +80,7 @@ class Energy:
 
 @register_detector("mahalanobis-predicted")
 class PredictedMahalanobis(Mahalanobis):
-    """`mahalanobis` to the predicted class: what `subnet-mahalanobis` is without subnets."""
+    """`mahalanobis` to the predicted class: `subnet-mahalanobis` without the subnets."""
 
     info: ClassVar[DetectorInfo] = replace(
         Mahalanobis.info, formula="1/2 (f - mu_t)^T S^-1 (f - mu_t) per tap, t the predicted class", control=True
@@ -92,7 +92,7 @@ class PredictedMahalanobis(Mahalanobis):
 
 @register_detector("mahalanobis-both")
 class BothMahalanobis(Mahalanobis):
-    """`mahalanobis` to the nearest and to the predicted class: their gap alone finds small perturbations, no subnet."""
+    """`mahalanobis` to the nearest and to the predicted class: their gap finds small perturbations without a subnet."""
 
     info: ClassVar[DetectorInfo] = replace(
         Mahalanobis.info, formula="distance to the nearest and to the predicted class mean per tap", control=True
@@ -104,7 +104,7 @@ class BothMahalanobis(Mahalanobis):
 
 @register_detector("subnet-mahalanobis-identity")
 class IdentitySubnetMahalanobis(SubnetMahalanobis):
-    """`subnet-mahalanobis` whose subnets are the full net: equals `mahalanobis` (``all``) or its predicted control."""
+    """`subnet-mahalanobis` with the full net as every subnet: `mahalanobis` (``all``) or its predicted control."""
 
     info: ClassVar[DetectorInfo] = replace(
         SubnetMahalanobis.info,
@@ -122,7 +122,7 @@ class IdentitySubnetMahalanobis(SubnetMahalanobis):
 
 @register_detector("subnet-mahalanobis-random")
 class RandomSubnetMahalanobis(SubnetMahalanobis):
-    """`subnet-mahalanobis` with the learned gates in random places: what sparsity alone gives."""
+    """`subnet-mahalanobis` with the learned gates in random places: the effect of sparsity alone."""
 
     info: ClassVar[DetectorInfo] = replace(
         SubnetMahalanobis.info, formula="subnet-mahalanobis, gates permuted within layer and class", control=True

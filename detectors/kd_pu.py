@@ -21,7 +21,7 @@ from ..bench.views import PENULTIMATE, View
 from .checks import at_least, fitted, labels_of
 from .contract import DetectorInfo
 
-#: Images compared at once with a class's training images: bounds memory, changes no result.
+#: Number of images compared at once with a class's training images: bounds memory, changes no result.
 BLOCK = 1000
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
@@ -46,12 +46,12 @@ class References:
         return cls(tuple(chosen), float(np.median(within)) or 1.0)
 
     def log_density(self, features: Floats, classes: Ints, bandwidth: float) -> Floats:
-        """Log of the Gaussian kernel density ``(N,)`` of each row under its class, every kernel summed.
+        """Log of the Gaussian kernel density ``(N,)`` of each row under its class, summed over all kernels.
 
-        That of scikit-learn's `KernelDensity` with all points in one leaf; its tree of the default leaf size loses all
-        digits far from the data.
+        Equals scikit-learn's `KernelDensity` with all points in one leaf; with the default leaf size, its tree loses
+        all digits far from the data.
         """
-        found = np.empty(len(features))
+        densities = np.empty(len(features))
         for c, group in enumerate(self.features):
             rows = np.flatnonzero(classes == c)
             count, dimension = group.shape
@@ -62,17 +62,17 @@ class References:
                 part = rows[begin : begin + BLOCK]
                 x = features[part].astype(np.float64) - centre
                 squares = np.square(x).sum(1)[:, None] + np.square(reference).sum(1) - 2 * x @ reference.T
-                found[part] = logsumexp(np.maximum(squares, 0) / (-2 * bandwidth**2), axis=1) - constant
-        return found
+                densities[part] = logsumexp(np.maximum(squares, 0) / (-2 * bandwidth**2), axis=1) - constant
+        return densities
 
 
 def dropouts(net: Classifier) -> dict[str, nn.Module]:
-    """The dropout layers of a net that drop something, by module path."""
+    """The dropout layers of a net whose rate is above 0, by module path."""
     return {path: m for path, m in net.net.named_modules() if isinstance(m, DROPOUTS) and m.p > 0}
 
 
 def mask_like(shape: Sequence[int], layer: nn.Module, seed: int, index: int, step: int) -> torch.Tensor:
-    """Mask ``(1, ...)`` of one pass, 0 or 1 / (1 - p): one for all images, whole channels for the spatial kinds."""
+    """Mask ``(1, ...)`` of one pass, 0 or 1 / (1 - p), shared by all images; spatial dropout drops whole channels."""
     rate = float(layer.p)  # type: ignore[arg-type]
     spatial = not isinstance(layer, nn.Dropout)
     size = (1, shape[1], *(1 if spatial else n for n in shape[2:]))
@@ -81,10 +81,10 @@ def mask_like(shape: Sequence[int], layer: nn.Module, seed: int, index: int, ste
 
 
 def uncertainty_by_layers(x: View, passes: int, seed: int) -> Floats:
-    """PU ``(N,)`` through the net's own dropout layers, all else (BatchNorm) as in evaluation.
+    """PU ``(N,)`` through the net's own dropout layers, with everything else (BatchNorm) in evaluation mode.
 
-    The masks of a pass are the same for all images: the variance over passes is each image's own either way, and so no
-    image depends on its neighbours. Stages before the first dropout run once.
+    All images share the masks of a pass, so that no image depends on its neighbours; the variance over passes is still
+    computed for each image alone. Stages before the first dropout run once.
     """
     net, layers = x.classifier, dropouts(x.classifier)
     start = min(net.stage_of(path) for path in layers)
@@ -99,7 +99,7 @@ def uncertainty_by_layers(x: View, passes: int, seed: int) -> Floats:
 
         return hook
 
-    found = []
+    variances = []
     handles = [m.register_forward_hook(hook_for(path, i)) for i, (path, m) in enumerate(sorted(layers.items()))]
     try:
         with torch.inference_mode(), evaluating(net):
@@ -110,11 +110,11 @@ def uncertainty_by_layers(x: View, passes: int, seed: int) -> Floats:
                 for now in range(passes):  # noqa: B007 (the hooks read it)
                     probabilities.append(net.advance(hidden, start).double().softmax(1))
                     x.meter.forward += len(images)
-                found.append(torch.stack(probabilities).var(0, unbiased=False).mean(1).cpu().numpy())
+                variances.append(torch.stack(probabilities).var(0, unbiased=False).mean(1).cpu().numpy())
     finally:
         for handle in handles:
             handle.remove()
-    return np.concatenate(found)
+    return np.concatenate(variances)
 
 
 def uncertainty_by_head(x: View, passes: int, seed: int, rate: float) -> Floats:
@@ -125,15 +125,15 @@ def uncertainty_by_head(x: View, passes: int, seed: int, rate: float) -> Floats:
     features = torch.from_numpy(x.features(PENULTIMATE)).double()
     layer = nn.Dropout(rate)
     masks = [mask_like(features.shape, layer, seed, 0, step).double() for step in range(passes)]
-    found = []
+    variances = []
     for part in x.batches():
         probabilities = torch.stack([(features[part] * mask @ weight.T + bias).softmax(1) for mask in masks])
-        found.append(probabilities.var(0, unbiased=False).mean(1).numpy())
-    return np.concatenate(found)
+        variances.append(probabilities.var(0, unbiased=False).mean(1).numpy())
+    return np.concatenate(variances)
 
 
 def bandwidth_of(value: float | str) -> tuple[float, bool]:
-    """A bandwidth, and whether it is a multiple of the median distance: ``0.26`` or ``"0.25 median"``."""
+    """A bandwidth such as ``0.26`` or ``"0.25 median"``, and whether it is a multiple of the median distance."""
     text = str(value)
     try:
         number = float(text.removesuffix(" median"))
@@ -147,17 +147,17 @@ def bandwidth_of(value: float | str) -> tuple[float, bool]:
 class KdPu:
     """Two characteristics: minus the log kernel density of the predicted class, and the variance under dropout.
 
-    KD = -log 1/n_t sum_{i in class t} N(f; f_i, s^2 I), f the penultimate features, t the predicted class, training
-    images by true label. PU = mean over classes of Var over ``passes`` dropout passes of the softmax.
+    KD = -log 1/n_t sum_{i in class t} N(f; f_i, s^2 I), where f are the penultimate features, t the predicted class and
+    training images count by true label. PU = mean over classes of Var over ``passes`` dropout passes of the softmax.
 
-    ``bandwidth`` s: a number, in the units of the features (the paper's .26 for CIFAR, 1.00 for SVHN, 1.20 for MNIST;
-    Ma et al. use 3.7926 for MNIST). Those were tuned for the features of the papers' own small nets, and another net
-    has another scale: ``"0.25 median"`` is a quarter of the median distance between training images of one class. The
-    candidates hold both lists. At most ``train_per_class`` images of a class are kept, by a draw from ``seed``, which
-    also draws the dropout masks.
+    ``bandwidth`` s: a number in the units of the features (.26 for CIFAR, 1.00 for SVHN and 1.20 for MNIST in the
+    paper; Ma et al. use 3.7926 for MNIST). Those were tuned for the features of the papers' own small nets, and other
+    nets have other scales: ``"0.25 median"`` is a quarter of the median distance between training images of one class.
+    The candidates include both lists. At most ``train_per_class`` images of a class are kept, drawn with ``seed``,
+    which also draws the dropout masks.
 
-    A net without dropout layers has no PU; it is then given dropout of ``rate`` on its penultimate features. ``notes``
-    says after fit which of the two it was.
+    A net without dropout layers has no PU, so dropout of ``rate`` is applied to its penultimate features. After fit,
+    ``notes`` states which of the two was used.
     """
 
     info: ClassVar[DetectorInfo] = DetectorInfo(

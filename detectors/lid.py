@@ -15,37 +15,38 @@ from ..bench.views import View
 from .checks import at_least, chosen_taps, fitted, one_of
 from .contract import DetectorInfo
 
-#: Distances of float32 features are known to about this share of themselves.
+#: Relative precision to which distances between float32 features are known.
 RESOLUTION = 1e-7
 
 
 def lid_mle(distances: Floats) -> Floats:
     """Maximum-likelihood LID ``(N,)`` of sorted distances ``(N, k)`` to the k nearest: -k / sum_i log(r_i / r_k).
 
-    Eq. 4 with the sum where the paper has the mean of the logarithms, as k cancels. Where it is no number: with a
-    neighbour at distance 0 it is 0, its limit; with k equal distances it is infinite and bounded by what float32
-    features can tell apart, 1 / RESOLUTION.
+    Eq. 4, the mean of the logarithms written as a sum over k. It is undefined in two cases: with a neighbour at
+    distance 0 it is set to 0, its limit; with k equal distances it is infinite and is capped at 1 / RESOLUTION, the
+    most that float32 features can resolve.
     """
     k = distances.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         total = -np.log(distances / distances[:, -1:]).sum(1)
-        found = np.where(total == np.inf, 0.0, k / np.maximum(total, k * RESOLUTION))
-    return np.asarray(np.where(distances[:, -1] == 0, 0.0, found))
+        lid = np.where(total == np.inf, 0.0, k / np.maximum(total, k * RESOLUTION))
+    return np.asarray(np.where(distances[:, -1] == 0, 0.0, lid))
 
 
 @register_detector("lid")
 class Lid:
-    """Maximum-likelihood estimate of local intrinsic dimensionality, one characteristic a tap.
+    """Maximum-likelihood estimate of local intrinsic dimensionality, one characteristic per tap.
 
     LID = -(1/k sum_{i=1..k} log(r_i / r_k))^-1 (eq. 4), r_i the distance of a tap's spatially mean-pooled features to
     the i-th nearest of a reference batch. Adversarial images lie in regions of higher LID.
 
-    ``reference``: ``train`` draws ``batch_size`` clean training images once, from ``seed``, for every image alike.
-    ``parents`` does as the authors' code: images are cut in file order into batches of ``batch_size``, the references
-    are the clean images of the same batch (``x.parents``, which for clean images are those themselves), and the nearest
-    of them is dropped for every image: itself, or most often its own clean original. An incomplete last batch is
-    compared with the last ``batch_size`` parents (all of them where there are fewer); the protocol drops its images.
-    There an image does depend on its neighbours: only the protocol that copies the paper should ask for it.
+    ``reference``: ``train`` draws ``batch_size`` clean training images once, with ``seed``, for use with all images.
+    ``parents`` follows the authors' code: images are split in file order into batches of ``batch_size``, the references
+    are the clean images of the same batch (``x.parents``, which for clean images are the images themselves), and the
+    nearest of them is dropped for every image: the image itself or, most often, its clean original. An incomplete last
+    batch is compared with the last ``batch_size`` parents (all of them if there are fewer); the protocol drops its
+    images. With ``parents`` an image does depend on its neighbours: only the protocol that copies the paper should use
+    it.
     """
 
     info: ClassVar[DetectorInfo] = DetectorInfo(
@@ -73,14 +74,14 @@ class Lid:
         at_least("lid", "seed", seed, 0)
         self.reference = one_of("lid", "reference", reference, ("train", "parents"))
         if k >= batch_size:
-            raise UserError(f"lid: k is {k} and batch_size {batch_size}; k must be below batch_size.")
+            raise UserError(f"lid: k is {k} and batch_size is {batch_size}; k must be below batch_size.")
         self.k, self.batch_size, self.seed, self.taps = k, batch_size, seed, taps
         self._references: dict[str, Floats] | None = None
 
     def fit(self, train: View) -> Self:
         if self.reference == "train" and len(train) < self.batch_size:
             raise UserError(
-                f"lid needs {self.batch_size} training images for its reference batch and there are {len(train)}; "
+                f"lid needs {self.batch_size} training images for its reference batch, but there are {len(train)}; "
                 "lower batch_size."
             )
 
@@ -102,7 +103,7 @@ class Lid:
         return np.stack([lid_mle(distances[:, : self.k]) for distances in nearest], 1)
 
     def _to_train(self, x: View, tap: str, batch: Floats) -> Floats:
-        """Sorted distances ``(N, batch_size)``, once for every k."""
+        """Sorted distances ``(N, batch_size)``, computed once for all k."""
         key = ("lid", tap, batch.tobytes())
         return x.memo(key, lambda: np.sort(cdist(x.features(tap), batch), axis=1))
 
@@ -115,16 +116,16 @@ class Lid:
                 "the protocol lee2018 gives; use reference='train'."
             )
         if len(x) <= self.k:
-            raise UserError(f"lid: k is {self.k} and the view has {len(x)} images; lower k or give more images.")
+            raise UserError(f"lid: k is {self.k}, but the view has {len(x)} images; lower k or give more images.")
 
         def compute() -> Floats:
             features, clean = x.features(tap), parents.features(tap)
-            found = np.empty((len(x), min(size, len(x)) - 1))
+            distances = np.empty((len(x), min(size, len(x)) - 1))
             for begin in range(0, len(x), size):
                 end = min(begin + size, len(x))
                 batch = clean[max(0, end - size) : end]
-                found[begin:end] = np.sort(cdist(features[begin:end], batch), axis=1)[:, 1:]
-            return found
+                distances[begin:end] = np.sort(cdist(features[begin:end], batch), axis=1)[:, 1:]
+            return distances
 
         return x.memo(("lid parents", tap, size), compute)
 

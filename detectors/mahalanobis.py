@@ -23,7 +23,7 @@ Doubles = npt.NDArray[np.float64]
 #: The magnitudes m of input pre-processing in the authors' code, in pixel units; 0 is none.
 MAGNITUDES: tuple[float, ...] = (0.0, 0.01, 0.005, 0.002, 0.0014, 0.001, 0.0005)
 
-#: Rows multiplied at once. A fixed block makes a product's rounding the same whoever asks.
+#: Number of rows multiplied at once. A fixed block gives a product the same rounding whoever calls.
 BLOCK = 1000
 
 DISTANCES = ("nearest", "predicted", "both")
@@ -34,8 +34,8 @@ class Gaussians:
     """Class-conditional Gaussians that share one covariance, in float64.
 
     ``means`` ``(C, D)``; ``whitening`` ``(D, r)`` with ``whitening @ whitening.T`` the pseudo-inverse of the
-    covariance, so that a squared Mahalanobis distance is a plain one after it: a sum of squares, never below 0, however
-    singular the covariance is. Compared by identity: that makes it a key for what is computed from it.
+    covariance, so that after it a squared Mahalanobis distance is a Euclidean one: a sum of squares, never below 0,
+    however singular the covariance is. Instances compare by identity, so one can be a key for results derived from it.
     """
 
     means: Doubles
@@ -43,14 +43,14 @@ class Gaussians:
 
     @classmethod
     def fit(cls, features: Floats, labels: Ints, classes: int) -> Gaussians:
-        """Of features ``(N, D)``: means by true label, and the covariance of all residuals pooled, divided by N."""
-        from sklearn.covariance import empirical_covariance  # seconds to import, and a stored run needs none of it
+        """From features ``(N, D)``: means by true label, and the pooled covariance of all residuals, divided by N."""
+        from sklearn.covariance import empirical_covariance  # takes seconds to import; a stored run does not need it
 
         data = features.astype(np.float64)
         means = np.stack([data[labels == c].mean(0) for c in range(classes)])
         covariance = empirical_covariance(data - means[labels], assume_centered=False)
         values, vectors = np.linalg.eigh(covariance)
-        # The cut of scipy.linalg.pinvh: a dead or dependent channel has no variance and takes no part.
+        # The cut-off of scipy.linalg.pinvh: a dead or dependent channel has no variance and is left out.
         kept = values > len(values) * np.finfo(np.float64).eps * np.abs(values).max()
         return cls(means, vectors[:, kept] / np.sqrt(values[kept]))
 
@@ -62,30 +62,30 @@ class Gaussians:
     def distances(self, features: Floats, classes: Ints | None = None) -> Doubles:
         """Half the squared distance of features ``(N, D)`` to all class means, ``(N, C)``.
 
-        That is minus the score of Lee et al., eq. 2. With ``classes`` ``(N,)`` only to those, ``(N,)``, by the same
-        arithmetic to the last bit.
+        This is minus the score of Lee et al., eq. 2. With ``classes`` ``(N,)``, only to those means, ``(N,)``, by the
+        same arithmetic to the last bit.
         """
         means = self.means @ self.whitening
-        found = np.empty((len(features), len(means)) if classes is None else len(features))
+        distances = np.empty((len(features), len(means)) if classes is None else len(features))
         for begin in range(0, len(features), BLOCK):
             part = slice(begin, begin + BLOCK)
             white = features[part].astype(np.float64) @ self.whitening
             if classes is not None:
-                found[part] = 0.5 * np.square(white - means[classes[part]]).sum(1)
+                distances[part] = 0.5 * np.square(white - means[classes[part]]).sum(1)
                 continue
             for c, mean in enumerate(means):
-                found[part, c] = 0.5 * np.square(white - mean).sum(1)
-        return found
+                distances[part, c] = 0.5 * np.square(white - mean).sum(1)
+        return distances
 
     def distance_tensor(self, features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        """`distances` to ``classes`` with a gradient in ``features``; float64."""
+        """`distances` to ``classes``, differentiable in ``features``; float64."""
         whitening = torch.from_numpy(self.whitening).to(features.device)
         means = torch.from_numpy(self.means).to(features.device)
         return 0.5 * ((features.double() - means[classes]) @ whitening).square().sum(1)
 
 
 def gaussians_at(train: View, tap: str, labels: Ints) -> Gaussians:
-    """The Gaussians of a tap's pooled features, computed once a training view."""
+    """The Gaussians of a tap's pooled features, computed once per training view."""
     return train.memo(("gaussians", tap), lambda: Gaussians.fit(train.features(tap), labels, train.classifier.classes))
 
 
@@ -105,7 +105,7 @@ def input_gradient(
     classes: torch.Tensor,
     rows: Mapping[str, torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """Gradient in the images of half the squared distance to ``classes``, each image's own."""
+    """Gradient, with respect to the images, of half the squared distance of each image to its class in ``classes``."""
     with torch.enable_grad():
         x = images.detach().clone().requires_grad_()
         total = gaussians.distance_tensor(tap_features(net, x, tap, rows), classes).sum()
@@ -113,30 +113,30 @@ def input_gradient(
 
 
 def uphill(gradient: torch.Tensor) -> torch.Tensor:
-    """Sign of a gradient as the authors take it, ``torch.ge(gradient, 0)``: True is +1, and a zero gradient is +1."""
+    """Sign of a gradient as in the authors' code, ``torch.ge(gradient, 0)``: True is +1, and so is a zero gradient."""
     return torch.ge(gradient, 0)
 
 
 def descend(
     x: View, tap: str, gaussians: Gaussians, classes: Ints, magnitude: float, gates: ClassGates | None = None
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Pre-processed images x' = x - m sign(gradient), un-clamped, batch by batch on the view's device.
+    """Pre-processed images x' = x - m sign(gradient), not clamped, batch by batch on the view's device.
 
-    The gradient is that of this tap's distance to ``classes`` ``(N,)`` (through their subnets where there are gates).
-    Its sign is kept on the view: all magnitudes together cost one backward pass.
+    The gradient is that of this tap's distance to ``classes`` ``(N,)`` (through their subnets if there are gates).
+    Its sign is kept on the view, so that all magnitudes together cost one backward pass.
     """
 
     def signs() -> torch.Tensor:
-        found = []
+        pieces = []
         with torch.inference_mode(False), evaluating(x.classifier):
             for part in x.batches():
                 chosen = torch.from_numpy(classes[part]).to(x.device)
                 rows = None if gates is None else {path: gate.to(x.device)[chosen] for path, gate in gates.items()}
                 images = x.images[part].to(x.device)
-                found.append(uphill(input_gradient(x.classifier, images, tap, gaussians, chosen, rows)).cpu())
+                pieces.append(uphill(input_gradient(x.classifier, images, tap, gaussians, chosen, rows)).cpu())
                 x.meter.forward += len(images)
                 x.meter.backward += len(images)
-        return torch.cat(found)
+        return torch.cat(pieces)
 
     sign = x.memo(("uphill", tap, gaussians, classes.tobytes(), None if gates is None else fingerprint(gates)), signs)
     for part in x.batches():
@@ -145,31 +145,31 @@ def descend(
 
 
 def distances_after(x: View, tap: str, gaussians: Gaussians, classes: Ints, magnitude: float) -> Doubles:
-    """`Gaussians.distances` ``(N, C)`` at this tap after pre-processing towards ``classes``; as they are at m = 0."""
+    """`Gaussians.distances` ``(N, C)`` at this tap after pre-processing towards ``classes``; unprocessed at m = 0."""
     if magnitude == 0:
         return x.memo(("distances", tap, gaussians), lambda: gaussians.distances(x.features(tap)))
 
     def moved() -> Doubles:
-        found = []
+        features = []
         with torch.inference_mode(), evaluating(x.classifier):
             for _, images in descend(x, tap, gaussians, classes, magnitude):
-                found.append(tap_features(x.classifier, images, tap).cpu().numpy())
+                features.append(tap_features(x.classifier, images, tap).cpu().numpy())
                 x.meter.forward += len(images)
-        return gaussians.distances(np.concatenate(found))
+        return gaussians.distances(np.concatenate(features))
 
     return x.memo(("distances", tap, gaussians, classes.tobytes(), magnitude), moved)
 
 
 @register_detector("mahalanobis")
 class Mahalanobis:
-    """Half the squared distance to a class mean under one tied covariance, one characteristic a tap.
+    """Half the squared distance to a class mean under one tied covariance, one characteristic per tap.
 
     M = min_c 1/2 (f - mu_c)^T S^-1 (f - mu_c), minus the score of eq. 2 so that higher is more adversarial; f are a
     tap's spatially mean-pooled features, mu_c and S come from all clean training images by true label.
 
     ``distance``: ``nearest`` (the paper), ``predicted`` (to the mean of the classifier's predicted class) or ``both``
     (nearest of every tap, then predicted of every tap). ``magnitude``: m of the input pre-processing of Algorithm 1, in
-    pixel units, done for every tap on its own; 0 is none. ``taps``: which of the classifier's taps; none: all.
+    pixel units, done for every tap separately; 0 means none. ``taps``: the classifier's taps to use; None: all.
     """
 
     info: ClassVar[DetectorInfo] = DetectorInfo(
@@ -195,12 +195,12 @@ class Mahalanobis:
         return self
 
     def characteristics(self, x: View) -> Floats:
-        """``(N, taps)``, twice as many columns for ``both``."""
+        """``(N, taps)``; twice as many columns for ``both``."""
         gaussians = fitted("mahalanobis", self._gaussians)
         columns = []
         for to in ("nearest", "predicted") if self.distance == "both" else (self.distance,):
             for tap, at in gaussians.items():
-                # The tap's own decision, not the net's, is what Algorithm 1 moves towards.
+                # Algorithm 1 moves towards the tap's own decision, not the net's.
                 plain = distances_after(x, tap, at, x.predicted, 0)
                 classes = plain.argmin(1) if to == "nearest" else x.predicted
                 after = distances_after(x, tap, at, classes, self.magnitude)

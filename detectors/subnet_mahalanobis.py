@@ -23,7 +23,7 @@ from .mahalanobis import BLOCK, MAGNITUDES, Doubles, Gaussians, descend, distanc
 #: Images and their places in the view, batch by batch.
 Batches = Iterator[tuple[Ints, torch.Tensor]]
 
-#: A block of images ends here even where it has fewer than `BLOCK` of them.
+#: Size at which a block of images ends even if it has fewer than `BLOCK` of them.
 BLOCK_BYTES = 2**27
 
 CLASSES = ("predicted", "top-k", "all")
@@ -33,7 +33,7 @@ GATES = ("learned", "identity", "random")
 def gated_taps(net: Classifier, gates: ClassGates) -> tuple[str, ...]:
     """The taps that a gate can change: those from the first gated stage on; none where every gate is 1.
 
-    All others are the full net's in every subnet and go the way of `mahalanobis`, to the same last bit.
+    All other taps are those of the full net in every subnet and are computed as in `mahalanobis`, to the last bit.
     """
     if all(bool((gate == 1).all()) for gate in gates.values()):
         return ()
@@ -43,8 +43,8 @@ def gated_taps(net: Classifier, gates: ClassGates) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Group:
-    """Features of some images through one class's subnet, tap -> ``(n, channels)``: those of ``classes[index, column]``
-    of who asked, all of which are ``label``."""
+    """Features of some images through one class's subnet, tap -> ``(n, channels)``: they answer the requests
+    ``classes[index, column]`` of the caller, all of which are ``label``."""
 
     index: Ints
     column: Ints
@@ -59,28 +59,28 @@ class Group:
 def by_class(view: View, gates: ClassGates, taps: Sequence[str], classes: Ints, batches: Batches) -> Iterator[Group]:
     """Features at ``taps`` of every image through the subnets of ``classes`` ``(N, k)``, in groups of one class.
 
-    ``batches`` are the images, with their places in ``classes``. What no gate changes is computed once an image and
-    kept for a block of them; who asks keeps distances or means of a group, so that memory does not grow with k.
+    ``batches`` are the images, with their places in ``classes``. The un-gated stages are computed once per image and
+    kept for a block of images; the caller keeps distances or means of a group, so that memory does not grow with k.
     """
     subnets = class_subnets(view.classifier, gates, taps)
     for index, hidden in blocks(view, subnets, batches):
         wanted = classes[index]
         for label in np.unique(wanted):
             rows, column = np.nonzero(wanted == label)
-            everyone = len(rows) == len(index) and bool((rows == np.arange(len(index))).all())
-            found: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
+            whole_block = len(rows) == len(index) and bool((rows == np.arange(len(index))).all())
+            outputs: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
             with torch.inference_mode():
-                subnet, mine = subnets.of(int(label)), hidden if everyone else hidden[torch.from_numpy(rows)]
-                for part in torch.split(mine, view.batch_size):
+                subnet, selected = subnets.of(int(label)), hidden if whole_block else hidden[torch.from_numpy(rows)]
+                for part in torch.split(selected, view.batch_size):
                     for tap, features in subnet(part).items():
-                        found[tap].append(features.cpu())
+                        outputs[tap].append(features.cpu())
             view.meter.forward += len(rows)
-            yield Group(index[rows], column, int(label), {t: torch.cat(f).float().numpy() for t, f in found.items()})
+            yield Group(index[rows], column, int(label), {t: torch.cat(f).float().numpy() for t, f in outputs.items()})
 
 
 def blocks(view: View, subnets: CutSubnets | GatedSubnets, batches: Batches) -> Iterator[tuple[Ints, torch.Tensor]]:
-    """Batches joined to blocks of about `BLOCK` images, as outputs of the un-gated stages: to cut a subnet takes as
-    long as two or three images, and each class's is cut once a block."""
+    """Batches joined to blocks of about `BLOCK` images, as outputs of the un-gated stages: cutting a subnet takes as
+    long as two or three images, and each class's subnet is cut once per block."""
     places: list[Ints] = []
     parts: list[torch.Tensor] = []
     for index, images in batches:
@@ -96,7 +96,7 @@ def blocks(view: View, subnets: CutSubnets | GatedSubnets, batches: Batches) -> 
 
 
 def sorted_batches(view: View, classes: Ints) -> Batches:
-    """The view's images, those of one (first) class together: then a block holds few classes and each in number."""
+    """The view's images sorted by their first class, so that a block holds few classes with many images each."""
     order = np.argsort(classes[:, 0], kind="stable")
     for begin in range(0, len(view), view.batch_size):
         index = order[begin : begin + view.batch_size]
@@ -104,16 +104,16 @@ def sorted_batches(view: View, classes: Ints) -> Batches:
 
 
 def subnet_gaussians(train: View, gates: ClassGates, labels: Ints) -> dict[str, Gaussians]:
-    """Class means of class c from c's images through c's subnet, and the tied covariance of all those residuals."""
+    """The mean of each class c from its images through its own subnet, and the tied covariance of all residuals."""
     net = train.classifier
 
     def compute() -> dict[str, Gaussians]:
         taps, features = gated_taps(net, gates), dict[str, Floats]()
-        own = labels[:, None]
-        for group in by_class(train, gates, taps, own, sorted_batches(train, own)) if taps else ():
-            for tap, found in group.features.items():
-                features.setdefault(tap, np.empty((len(train), found.shape[1]), found.dtype))[group.index] = found
-        gated = {tap: Gaussians.fit(found, labels, net.classes) for tap, found in features.items()}
+        own_class = labels[:, None]
+        for group in by_class(train, gates, taps, own_class, sorted_batches(train, own_class)) if taps else ():
+            for tap, part in group.features.items():
+                features.setdefault(tap, np.empty((len(train), part.shape[1]), part.dtype))[group.index] = part
+        gated = {tap: Gaussians.fit(whole, labels, net.classes) for tap, whole in features.items()}
         return {tap: gated[tap] if tap in gated else gaussians_at(train, tap, labels) for tap in net.taps}
 
     return train.memo(("subnet gaussians", fingerprint(gates)), compute)
@@ -126,16 +126,16 @@ def subnet_distances(
 
     def compute() -> dict[str, Doubles]:
         gated = [tap for tap in gated_taps(x.classifier, gates) if tap in gaussians]
-        found = {
+        distances = {
             tap: np.take_along_axis(distances_after(x, tap, at, x.predicted, 0), classes, axis=1)
             for tap, at in gaussians.items()
             if tap not in gated
         }
-        found.update({tap: np.empty(classes.shape) for tap in gated})
+        distances.update({tap: np.empty(classes.shape) for tap in gated})
         for group in by_class(x, gates, gated, classes, sorted_batches(x, classes)) if gated else ():
             for tap in gated:
-                found[tap][group.index, group.column] = group.distances(tap, gaussians[tap])
-        return found
+                distances[tap][group.index, group.column] = group.distances(tap, gaussians[tap])
+        return distances
 
     return x.memo(("subnet distances", tuple(gaussians.items()), fingerprint(gates), classes.tobytes()), compute)
 
@@ -148,11 +148,11 @@ def subnet_distances_after(
         return np.take_along_axis(distances_after(x, tap, gaussians, towards, magnitude), classes, axis=1)
 
     def compute() -> Doubles:
-        found, places = np.empty(classes.shape), np.arange(len(x))
+        distances, places = np.empty(classes.shape), np.arange(len(x))
         moved = ((places[part], images) for part, images in descend(x, tap, gaussians, towards, magnitude, gates))
         for group in by_class(x, gates, (tap,), classes, moved):
-            found[group.index, group.column] = group.distances(tap, gaussians)
-        return found
+            distances[group.index, group.column] = group.distances(tap, gaussians)
+        return distances
 
     key = ("subnet distances", tap, gaussians, fingerprint(gates), classes.tobytes(), towards.tobytes(), magnitude)
     return x.memo(key, compute)
@@ -160,16 +160,16 @@ def subnet_distances_after(
 
 @register_detector("subnet-mahalanobis")
 class SubnetMahalanobis:
-    """Half the squared distance to class c's mean through class c's subnet, one characteristic a tap.
+    """Half the squared distance to class c's mean through class c's subnet, one characteristic per tap.
 
     M = min_c 1/2 (f_c - mu_c)^T S^-1 (f_c - mu_c), eq. 5 with eq. 4: f_c are a tap's pooled features in the subnet of
-    class c, mu_c their mean over the training images of c, S one covariance of the residuals of all classes.
+    class c, mu_c is their mean over the training images of c, and S is one covariance of the residuals of all classes.
 
-    ``classes``: over which classes the minimum runs: ``predicted`` (that one alone: one pass an image), ``top-k`` (the
-    ``k`` largest logits) or ``all`` (eq. 5 to the letter: as many passes as classes). ``gates``: ``learned`` are the
-    run's; ``identity`` is the full net, which makes this `mahalanobis` (a check); ``random`` are the learned gates in
-    random places, drawn from ``gate_seed`` (the control that learned gates have to beat). ``magnitude`` and ``taps`` as
-    in `mahalanobis`, the gradient taken through the subnet of the nearest class.
+    ``classes``: the classes over which the minimum runs: ``predicted`` (that class alone: one pass per image),
+    ``top-k`` (the ``k`` largest logits) or ``all`` (eq. 5 to the letter: as many passes as classes). ``gates``:
+    ``learned`` are the run's; ``identity`` is the full net, which makes this `mahalanobis` (a check); ``random`` are
+    the learned gates in random places, drawn with ``gate_seed`` (the control that learned gates must beat).
+    ``magnitude`` and ``taps`` are as in `mahalanobis`, with the gradient through the subnet of the nearest class.
     """
 
     info: ClassVar[DetectorInfo] = DetectorInfo(
@@ -217,7 +217,7 @@ class SubnetMahalanobis:
             return identity_gates(train.classifier, next(iter(train.classifier.gate_positions), "units"))
         if learned is None:
             raise UserError(
-                f"subnet-mahalanobis with gates={self.gates!r} needs learned class gates and this run has none; "
+                f"subnet-mahalanobis with gates={self.gates!r} needs learned class gates, but this run has none; "
                 "give the suite its subnets section."
             )
         return learned if self.gates == "learned" else random_gates(learned, self.gate_seed)
@@ -236,7 +236,7 @@ class SubnetMahalanobis:
         return np.stack(columns, 1)
 
     def _classes(self, x: View) -> Ints:
-        """``(N, k)`` classes over which the minimum runs."""
+        """The classes over which the minimum runs, ``(N, k)``."""
         if self.classes == "predicted":
             return x.predicted[:, None]
         if self.classes == "all":

@@ -1,4 +1,4 @@
-"""SubnetBench: honest benchmarks for detectors of adversarial examples. The public face is `subnetbench.bench`."""
+"""SubnetBench: honest benchmarks for detectors of adversarial examples. The public interface is `subnetbench.bench`."""
 
 from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""A net read as a chain of convolutions, where it is one: what can be cut to the channels that a gate leaves."""
+"""A net as a chain of convolutions, if it is one: such a net can be cut to the channels that a gate keeps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import nn
 from ..bench.core.arrays import ClassGates
 from ..bench.models.classifier import Classifier
 
-#: Modules that work on each channel alone, keep a channel of zeros at zero and let a factor >= 0 through. (Dropout does
-#: nothing in evaluation mode.)
+#: Modules that work on each channel alone, keep a channel of zeros at zero and commute with a factor >= 0. (Dropout
+#: does nothing in evaluation mode.)
 CHANNELWISE = (
     nn.ReLU,
     nn.MaxPool2d,
@@ -27,7 +27,7 @@ CHANNELWISE = (
 
 @dataclass
 class Convolution:
-    """With the BatchNorm after it folded in; ``gate`` is the path of the gate that its outputs reach first, if any."""
+    """A convolution with its BatchNorm folded in; ``gate``: path of the first gate that its outputs reach, if any."""
 
     weight: torch.Tensor
     bias: torch.Tensor
@@ -37,7 +37,7 @@ class Convolution:
 
 @dataclass
 class Affine:
-    """``scale * x + shift`` a channel: a BatchNorm that could not be folded."""
+    """``scale * x + shift`` per channel: a BatchNorm that could not be folded."""
 
     scale: torch.Tensor
     shift: torch.Tensor
@@ -46,7 +46,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate whose channels were all computed before, by the prefix for example."""
+    """A gate whose channels have all been computed already, for example by the prefix."""
 
     path: str
 
@@ -69,7 +69,7 @@ class Chain:
 
     @classmethod
     def of(cls, net: Classifier, gates: ClassGates, taps: Sequence[str]) -> Chain | None:
-        """None where the net is no plain chain there, or a gate is below 0, which does not pass a ReLU."""
+        """None if the net is not a plain chain there, or if a gate is below 0, which does not commute with a ReLU."""
         modules, ends = leaves(net.net)
         if any(path not in ends for path in (*gates, *taps)) or any(bool((gate < 0).any()) for gate in gates.values()):
             return None
@@ -78,7 +78,7 @@ class Chain:
         for tap in taps:
             tap_at.setdefault(ends[tap], []).append(tap)
         first, last = min(gate_at), max(tap_at)
-        # Two gates or an inner tap at one output: the order of hooks decides, and the general way keeps to it.
+        # Two gates or an inner tap at one output: the order of hooks matters, and the general way respects it.
         inner = any(tap.startswith(f"{gate_at[at]}.") for at in gate_at for tap in tap_at.get(at, ()))
         if len(gate_at) < len(gates) or inner or min(tap_at) < first:
             return None
@@ -94,12 +94,14 @@ class Chain:
 
 
 class ChainBuilder:
-    """Collects a chain's steps; ``add`` and ``gate`` say whether it still is one."""
+    """Collects a chain's steps; ``add`` and ``gate`` return whether it is still a chain."""
 
     def __init__(self, channels: int) -> None:
         self.steps: list[Step] = []
         self._channels = channels
-        self._open: list[Convolution | Affine] = []  # what the next gate can cut: nobody has read it yet
+        self._open: list[
+            Convolution | Affine
+        ] = []  # steps that the next gate can cut: their output has not been read yet
         self._foldable = self._gated = False
 
     def add(self, module: nn.Module) -> bool:
@@ -110,7 +112,7 @@ class ChainBuilder:
             self._open, self._channels, self._foldable, self._gated = [step], module.out_channels, True, False
             return True
         if type(module) is nn.BatchNorm2d:
-            # After a gate it would lift a removed channel off zero.
+            # After a gate it would move a removed channel away from zero.
             return not self._gated and module.running_mean is not None and self._normalise(module)
         if type(module) in CHANNELWISE:
             self._foldable &= isinstance(module, nn.MaxPool2d | nn.Identity | nn.Dropout | nn.Dropout2d)
@@ -128,7 +130,7 @@ class ChainBuilder:
             convolution = next(step for step in reversed(self.steps) if isinstance(step, Convolution))
             convolution.weight = convolution.weight * scale.abs().view(-1, 1, 1, 1)
             convolution.bias = convolution.bias * scale.abs()
-            # A maximum lies between: a sign would make it a minimum, so signs stay behind it, and the shift with them.
+            # A max pool may lie between: a sign would make it a minimum, so signs, and the shift, stay behind it.
             if bool((scale >= 0).all()):
                 convolution.bias = convolution.bias + shift
                 return True
@@ -157,12 +159,12 @@ class ChainBuilder:
 
 
 def leaves(net: nn.Sequential) -> tuple[list[nn.Module], dict[str, int]]:
-    """Modules in the order in which they run, sequences opened up; and the place of the last module of each path."""
+    """Modules in the order in which they run, sequences flattened, and the position of the last module of each path."""
     modules: list[nn.Module] = []
     ends: dict[str, int] = {}
 
     def walk(parent: nn.Sequential, prefix: str) -> None:
-        for name, module in parent._modules.items():  # named_children leaves out one that comes twice
+        for name, module in parent._modules.items():  # named_children omits a module that occurs twice
             assert module is not None
             if type(module) is nn.Sequential:
                 walk(module, f"{prefix}{name}.")

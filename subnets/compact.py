@@ -1,7 +1,7 @@
-"""Features of images through one class's subnet at a time, with the work that its gates take away left out.
+"""Features of images through one class's subnet at a time, without the work that its gates make unnecessary.
 
-Many images through one subnet need neither a gate a sample nor a copy a class: what no gate changes is computed once
-an image (`prefix`), and a removed channel is not computed at all.
+Many images through one subnet need neither a gate per sample nor a copy per class: the un-gated part is computed once
+per image (`prefix`), and a removed channel is not computed at all.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Subnet = Callable[[torch.Tensor], dict[str, torch.Tensor]]
 def class_subnets(classifier: Classifier, gates: ClassGates, taps: Sequence[str]) -> CutSubnets | GatedSubnets:
     """The subnets of all classes, read at ``taps``, none of which may come before the stage of the first gate.
 
-    Cut to their active channels where the net is a chain of convolutions between first gate and last tap; where it is
-    not (shortcuts of a ResNet), gated as a whole. They compute what the classifier computes in evaluation mode under
-    the gates, up to rounding; later changes to the classifier do not reach them.
+    They are cut to their active channels if the net is a chain of convolutions between first gate and last tap;
+    otherwise (shortcuts of a ResNet) they are gated as a whole. They compute the same as the classifier in evaluation
+    mode under the gates, up to rounding; later changes to the classifier do not affect them.
     """
     stop = 1 + max(classifier.stage_of(tap) for tap in taps)
     local = {path: gate.to(classifier.mean) for path, gate in gates.items() if classifier.stage_of(path) < stop}
-    # No copy of what lies beyond the last tap: heads of old ImageNet nets are half a gigabyte.
+    # Layers beyond the last tap are not copied: the heads of old ImageNet nets take half a gigabyte.
     up_to_tap = Classifier(
         nn.Sequential(OrderedDict((name, classifier.net._modules[name]) for name in classifier.stages[:stop])),
         mean=classifier.mean.flatten().tolist(),
@@ -42,30 +42,30 @@ def class_subnets(classifier: Classifier, gates: ClassGates, taps: Sequence[str]
         classes=classifier.classes,
         shape=classifier.shape,
     )
-    # A tapped convolution keeps its BatchNorm too: the tap lies between the two.
+    # A tapped convolution keeps its BatchNorm too, since the tap lies between the two.
     net = frozen_copy(up_to_tap, (*local, *taps)).to(classifier.mean)
     chain = Chain.of(net, local, taps)
     return GatedSubnets(net, local, taps) if chain is None else CutSubnets(net, local, chain)
 
 
 class GatedSubnets:
-    """Subnets of any net: all of it, in the two steps of `Gated`, under one row of gates."""
+    """Subnets of any net: the whole net, in the two steps of `Gated`, under one row of gates."""
 
     def __init__(self, net: Classifier, gates: ClassGates, taps: Sequence[str]) -> None:
         self._gated, self._gates = Gated(net, gates, taps), gates
 
     def prefix(self, images: torch.Tensor) -> torch.Tensor:
-        """Output of the un-gated stages, or the images themselves where the first stage is gated inside."""
+        """Output of the un-gated stages, or the images themselves if the first stage is gated inside."""
         return self._gated.prefix(images)[0]
 
     def of(self, label: int) -> Subnet:
-        """The subnet of class ``label``, from what `prefix` gives."""
+        """The subnet of class ``label``, applied to the output of `prefix`."""
         row = {path: gate[label : label + 1] for path, gate in self._gates.items()}
         return lambda hidden: {tap: pool(output) for tap, output in self._gated.rest(hidden, row)[1].items()}
 
 
 class CutSubnets:
-    """Subnets of a chain, each as small as its gates make it."""
+    """Subnets of a chain, each as small as its gates allow."""
 
     def __init__(self, net: Classifier, gates: ClassGates, chain: Chain) -> None:
         self._net, self._gates, self._chain = net, gates, chain
@@ -79,7 +79,7 @@ class CutSubnets:
         return x
 
     def of(self, label: int) -> Subnet:
-        """The subnet of class ``label``, from what `prefix` gives. Features of removed channels are 0."""
+        """The subnet of class ``label``, applied to the output of `prefix`. Features of removed channels are 0."""
         steps = list(self._cut(label))
 
         def subnet(hidden: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -88,8 +88,8 @@ class CutSubnets:
             for step in steps:
                 if isinstance(step, tuple):
                     tap, kept = step
-                    found = pool(x)
-                    seen[tap.path] = found.new_zeros(len(x), tap.channels).index_copy_(1, kept, found)
+                    pooled = pool(x)
+                    seen[tap.path] = pooled.new_zeros(len(x), tap.channels).index_copy_(1, kept, pooled)
                 else:
                     x = step(x)
             return seen
@@ -103,7 +103,7 @@ class CutSubnets:
             if isinstance(step, Tap):
                 yield step, kept
             elif isinstance(step, nn.ReLU):
-                yield F.relu_  # nobody else holds what came before: taps and gates copy
+                yield F.relu_  # in place, since nothing else holds the input: taps and gates copy
             elif isinstance(step, nn.Module):
                 yield step
             elif isinstance(step, Gate):
@@ -124,9 +124,9 @@ class CutSubnets:
 
 
 def active(gate: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places of the channels that are kept of a gate ``(channels,)``, sorted, and their factors.
+    """Sorted indices of the channels that a gate ``(channels,)`` keeps, and their factors.
 
-    Where none is active the first is kept, with factor 0: a convolution of no channels is no convolution.
+    If none is active the first is kept, with factor 0: a convolution needs at least one channel.
     """
     kept = gate.nonzero().flatten() if bool(gate.any()) else torch.zeros(1, dtype=torch.int64, device=gate.device)
     return kept, gate[kept]

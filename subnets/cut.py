@@ -13,10 +13,10 @@ from .chain import CHANNELWISE, leaves
 
 
 def cut(net: nn.Sequential, gates: Mapping[str, torch.Tensor], sketch: Sketch) -> dict[str, torch.Tensor]:
-    """Leave out channels that a gate sets to zero, in place, where that is simple; path -> channels that are kept.
+    """Remove, in place, the channels that a gate sets to zero if that is simple; path -> channels that are kept.
 
-    Simple is a gate with one convolution before it and one convolution or linear layer after it, and between them only
-    layers that work on each channel alone (behind the gate none that lifts a zero, as BatchNorm does).
+    Simple means a gate with one convolution before it, one convolution or linear layer after it, and between them only
+    layers that work on each channel alone (and, behind the gate, keep zeros at zero, unlike BatchNorm).
     """
     order, ends = leaves(net)
     once = {id(m) for path, m in net.named_modules() if sketch.calls.get(path) == 1}

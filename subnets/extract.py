@@ -1,4 +1,4 @@
-"""From a classifier and its training images to one subnet a class, with a report on each."""
+"""From a classifier and its training images to one subnet per class, with a report on each."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from .learn import choose_epoch, draw, learn
 
 Progress = Callable[[int, int, str], None]
 
-#: A subnet whose held-out balanced accuracy is not above this tells its class from the others no better than a coin.
+#: Held-out balanced accuracy up to which a subnet tells its class from the others no better than chance.
 CHANCE = 0.55
-#: Held-out images of other classes are at least so many where there are, or a rare class's accuracy would be noise.
+#: Minimum number of held-out images of other classes, if there are as many: a rare class's accuracy would be noise.
 MIN_OTHERS = 200
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """Gates of all classes, path -> ``(classes, channels)`` float32 on the CPU, and what they are worth.
+    """Gates of all classes, path -> ``(classes, channels)`` float32 on the CPU, and a report on their quality.
 
-    ``report`` has one row a class:
+    ``report`` has one row per class:
     ``class``; ``images`` (trained on); ``epoch`` (from 1), ``tau_met``; ``losses`` and ``active_by_epoch``; ``active``
     (path -> share of active channels) and ``active_total``; ``held_out`` (own and other images); balanced accuracy and
-    BCE (own and other images weighing the same) of the full net and the subnet, one-vs-rest on held-out training
+    BCE (own and other images weighted equally) of the full net and the subnet, one-vs-rest on held-out training
     images, calibrated and ``raw_``; ``collapsed``.
     """
 
@@ -46,14 +46,14 @@ class Extraction:
 def extract(
     classifier: Classifier, images: Split, options: GateOptions, *, progress: Progress | None = None
 ) -> Extraction:
-    """Learn one channel-gated subnet a class from training images (uint8 NHWC with labels).
+    """Learn one channel-gated subnet per class from training images (uint8 NHWC with labels).
 
-    Raises UserError where the net has no such gate position, a class has too few images, labels and net do not fit,
+    Raises UserError if the net has no such gate position, a class has too few images, labels and net do not match,
     or a subnet is collapsed and ``options.allow_collapsed`` is False.
     """
     paths = classifier.gated_paths(options.position)
     train, held_out = split_classes(images.labels, classifier.classes, options)
-    # From here on images are known by their place among those that are used at all.
+    # From here on, images are identified by their position among those in use.
     used = np.sort(np.concatenate([*train, *held_out]))
     train = [np.searchsorted(used, index) for index in train]
     held_out = [np.searchsorted(used, index) for index in held_out]
@@ -86,7 +86,7 @@ def _learn_all(
     options: GateOptions,
     progress: Progress | None,
 ) -> tuple[ClassGates, list[dict[str, Any]]]:
-    """Gates as they are given out, and a row a class on how they were learned and which epoch was taken."""
+    """The final gates, and a row per class on how they were learned and which epoch was chosen."""
     classes, images_used = len(train), sum(map(len, train))
     done, total = 0, options.epochs * sum(len(own) + min(len(own), images_used - len(own)) for own in train)
     rows: list[dict[str, Any]] = []
@@ -118,14 +118,14 @@ def _learn_all(
             )
     gates: ClassGates = {path: torch.stack(stack) for path, stack in parts.items()}
     alive = binarise(gates, options.threshold)
-    # A dead gate becomes exactly 0 in continuous gates as well, else "dead" channels would leak a little.
+    # A dead gate becomes exactly 0 in continuous gates as well; otherwise "dead" channels would leak a little.
     return (alive if options.binary else {path: gate * alive[path] for path, gate in gates.items()}), rows
 
 
 def split_classes(labels: Ints, classes: int, options: GateOptions) -> tuple[list[Ints], list[Ints]]:
-    """Positions of every class's images to train on and to hold out, drawn with the seed.
+    """Positions of each class's images for training and of those held out, drawn with the seed.
 
-    Both are at most ``images_per_class``. Raises UserError where a class has fewer than two images.
+    Both are at most ``images_per_class``. Raises UserError if a class has fewer than two images.
     """
     if len(labels) and labels.max() >= classes:
         raise UserError(
@@ -134,17 +134,17 @@ def split_classes(labels: Ints, classes: int, options: GateOptions) -> tuple[lis
         )
     train, held_out = [], []
     for label in range(classes):
-        own = np.flatnonzero(labels == label)
-        if len(own) < 2:
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
             raise UserError(
-                f"Class {label} has {len(own)} training images, and a subnet needs at least 2 (one is held "
+                f"Class {label} has {len(members)} training images, and a subnet needs at least 2 (one is held "
                 "out); give more images of it."
             )
-        own = draw(options.seed, "split", label).permutation(own)
-        cut = max(1, round(len(own) * options.holdout))
-        cut = min(cut, len(own) - 1)
-        held_out.append(np.sort(own[:cut][: options.images_per_class]))
-        train.append(np.sort(own[cut:][: options.images_per_class]))
+        members = draw(options.seed, "split", label).permutation(members)
+        cut = max(1, round(len(members) * options.holdout))
+        cut = min(cut, len(members) - 1)
+        held_out.append(np.sort(members[:cut][: options.images_per_class]))
+        train.append(np.sort(members[cut:][: options.images_per_class]))
     return train, held_out
 
 
@@ -183,20 +183,20 @@ def held_out_scores(
 
 
 def balanced_scores(own: torch.Tensor, others: torch.Tensor) -> tuple[float, float]:
-    """Balanced accuracy and BCE of one-vs-rest logits, the class's own and the other images weighing the same."""
+    """Balanced accuracy and BCE of one-vs-rest logits, with equal weight for the class's own and the other images."""
     accuracy = ((own > 0).double().mean() + (others <= 0).double().mean()) / 2
     entropy = (F.softplus(-own).double().mean() + F.softplus(others).double().mean()) / 2
     return float(accuracy), float(entropy)
 
 
 def refuse_collapsed(report: Sequence[Mapping[str, Any]], options: GateOptions) -> None:
-    """UserError where a class's subnet of an `Extraction`'s report is collapsed."""
+    """Raise UserError if a class's subnet in an `Extraction`'s report is collapsed."""
     names = [str(row["class"]) for row in report if row["collapsed"]]
     if names:
         some = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-        mend = "" if options.l1 == "layersum" else ' or take l1 = "layersum"'
+        alternative = "" if options.l1 == "layersum" else ' or set l1 = "layersum"'
         raise UserError(
             f"The subnets of {len(names)} of {len(report)} classes are collapsed (class {some}): a gated layer has no "
             f"active channel, or the subnet tells its class from others no better than chance. Lower gamma (now "
-            f"{options.gamma:g}){mend}, or set allow_collapsed."
+            f"{options.gamma:g}){alternative}, or set allow_collapsed."
         )

@@ -1,4 +1,4 @@
-"""Frozen copies of a classifier, and what learning gates needs of one: prefix outputs once an image, logits often."""
+"""Frozen copies of a classifier, for learning gates: prefix outputs once per image, logits many times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH = 250
 
 
 class GatedNet:
-    """Logits of images under gates, in the two steps of `Gated`, of a frozen copy of the classifier."""
+    """Logits of images under gates from a frozen copy of the classifier, in the two steps of `Gated`."""
 
     def __init__(self, classifier: Classifier, paths: Sequence[str]) -> None:
         self.net, self.paths = frozen_copy(classifier, paths), tuple(paths)
@@ -36,20 +36,20 @@ class GatedNet:
         return next(self.net.parameters()).dtype
 
     def prefix(self, images: torch.Tensor) -> torch.Tensor:
-        """Output of the un-gated stages, or the images themselves where the first stage is gated inside."""
+        """Output of the un-gated stages, or the images themselves if the first stage is gated inside."""
         with torch.no_grad():
             return self._gated.prefix(images)[0]
 
     def logits(self, hidden: torch.Tensor, gates: Mapping[str, torch.Tensor] | None = None) -> torch.Tensor:
-        """``(N, classes)`` from what `prefix` gave, under ``gates`` (path -> ``(N or 1, channels)``)."""
+        """Logits ``(N, classes)`` from the output of `prefix`, under ``gates`` (path -> ``(N or 1, channels)``)."""
         return self._gated.rest(hidden, gates or {})[0]
 
 
 class Images:
-    """A split as the gated net needs it: full logits once an image, prefix outputs once where memory allows.
+    """A split as the gated net needs it: full logits once per image, prefix outputs once if memory allows.
 
-    ``logits`` is ``(N, classes)``. ``prefix_mib`` bounds what is kept; beyond it `hidden` recomputes, once for each
-    distinct image of the request.
+    ``logits`` is ``(N, classes)``. ``prefix_mib`` bounds the outputs that are kept; beyond it `hidden` recomputes them,
+    once for each distinct image of the request.
     """
 
     def __init__(self, net: GatedNet, split: Split, prefix_mib: int) -> None:
@@ -87,8 +87,8 @@ class Images:
 def frozen_copy(classifier: Classifier, whole: Sequence[str] = ()) -> Classifier:
     """A copy that computes the same function as the classifier with fixed weights and BatchNorm.
 
-    BatchNorm is folded into the convolutions, but for those in ``whole``, and memory is channels-last, for speed on
-    CPUs alone: a third more passes a second in ResNets by the first, a third more in wide nets by the second.
+    BatchNorm is folded into the convolutions, except those in ``whole``, and memory is channels-last, only for speed on
+    CPUs: folding gives a third more passes per second in ResNets, channels-last a third more in wide nets.
     """
     net = copy.deepcopy(classifier).eval().requires_grad_(False)
     fold_batchnorm(net.net, whole)
@@ -98,12 +98,12 @@ def frozen_copy(classifier: Classifier, whole: Sequence[str] = ()) -> Classifier
 def fold_batchnorm(net: nn.Module, gated: Sequence[str] = ()) -> None:
     """Fold every BatchNorm that directly follows a convolution in a sequence into it, in place (evaluation mode).
 
-    A gated convolution keeps its BatchNorm: gating comes between the two. Names of modules stay as they are.
+    A gated convolution keeps its BatchNorm, since the gate acts between the two. Module names stay the same.
     """
     for prefix, parent in list(net.named_modules()):
         if not isinstance(parent, nn.Sequential):
             continue
-        # Not named_children: it leaves out a ReLU that comes twice, and what it lies between would look adjacent.
+        # Not named_children: it omits a ReLU that occurs twice, and the modules around it would look adjacent.
         for (name, conv), (after, norm) in pairwise(list(parent._modules.items())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 if (f"{prefix}.{name}" if prefix else name) in gated or norm.running_mean is None:

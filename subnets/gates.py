@@ -1,7 +1,7 @@
-"""Channel gates: the options of their training, and what one can do with gates that exist.
+"""Channel gates: the options of their training, and operations on existing gates.
 
 The gates of a classifier are a mapping from module path to a float32 tensor ``(classes, channels)``; row c of every
-tensor together is the subnet of class c (Wang, Hu and Su, eq. 2: one factor lambda >= 0 an output channel).
+tensor together is the subnet of class c (Wang, Hu and Su, eq. 2: one factor lambda >= 0 per output channel).
 """
 
 from __future__ import annotations
@@ -19,41 +19,47 @@ from .stored import PREFIX, checked_gates
 
 
 class GateOptions(BaseModel):
-    """How class gates are learned. The paper fixes some of this and leaves open the rest; all of it is here.
+    """Options for learning class gates, those that the paper fixes and those that it leaves open.
 
     The paper's own values: gamma .05, tau .5, Adam at .1, 5 epochs, batches of 64, all images of a class and as many
-    others. The defaults depart from them where the documentation says why.
+    others. The documentation gives the reason for each default that differs from them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    position: str = Field("units", description="which of the model's named gate positions is gated")
+    position: str = Field("units", description="the model's named gate position to gate")
     l1: Literal["sum", "mean", "layersum"] = Field(
         "layersum",
-        description="how ||lambda||_1 counts: plain sum, mean over all gates, or sum over layers of the layer's mean",
+        description="how ||lambda||_1 is computed: plain sum, mean over all gates, or sum of the layers' means",
     )
     gamma: float = Field(0.05, ge=0, description="weight of the L1 term")
     tau: float = Field(0.5, gt=0, le=1, description="largest share of active channels that an epoch may have")
     learning_rate: float = Field(0.02, gt=0, description="Adam's; the paper's .1 overshoots and leaves a worse subnet")
     epochs: int = Field(5, ge=1)
-    batch_size: int = Field(64, ge=2, description="most images a class a step, half of them of the class")
-    images_per_class: int | None = Field(
-        None, ge=2, description="use at most so many training images of each class, drawn once; none: all, as the paper"
+    batch_size: int = Field(
+        64, ge=2, description="maximum number of images per class and step, half of them of the class"
     )
-    holdout: float = Field(0.1, gt=0, lt=1, description="share of each class's images kept for the report alone")
+    images_per_class: int | None = Field(
+        None, ge=2, description="at most this many training images per class, drawn once; none: all, as in the paper"
+    )
+    holdout: float = Field(0.1, gt=0, lt=1, description="share of each class's images kept for the report only")
     clamp: float = Field(5.0, gt=0, description="upper bound of a gate; the lower one is 0")
-    init: float = Field(1.0, gt=0, description="every gate's first value; 1 is the full net")
-    binary: bool = Field(True, description="whether the gates given out are 0 or 1 (active or not)")
+    init: float = Field(1.0, gt=0, description="initial value of every gate; 1 is the full net")
+    binary: bool = Field(True, description="whether the final gates are 0 or 1 (active or not)")
     threshold: float = Field(0.05, ge=0, description="a gate at or below it is dead")
     calibrate: bool = Field(True, description="whether logits are calibrated (scale, bias) before the sigmoid")
     fallback: Literal["sparsest", "loss"] = Field(
-        "sparsest", description="the epoch taken where none met tau: fewest active channels, or least loss"
+        "sparsest", description="the epoch chosen if none met tau: fewest active channels, or least loss"
     )
-    allow_collapsed: bool = Field(False, description="whether useless subnets are given out all the same")
-    chunk: int = Field(10, ge=1, description="classes trained in one pass at most; bounds memory, changes no result")
-    prefix_mib: int = Field(2048, ge=0, description="memory for outputs of the un-gated first stages, else recomputed")
+    allow_collapsed: bool = Field(False, description="whether to accept useless subnets")
+    chunk: int = Field(
+        10, ge=1, description="maximum number of classes trained in one pass; bounds memory, changes no result"
+    )
+    prefix_mib: int = Field(
+        2048, ge=0, description="memory for outputs of the un-gated first stages, recomputed beyond it"
+    )
     seed: int = Field(0, ge=0)
-    seeds: int = Field(1, ge=1, description="so many sets of gates, from seed on; a run's intervals cover them")
+    seeds: int = Field(1, ge=1, description="number of sets of gates, from seed on; a run's intervals cover them")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -67,15 +73,15 @@ class GateOptions(BaseModel):
 
 
 def identity_gates(classifier: Classifier, position: str) -> ClassGates:
-    """Gates of value 1, ``(classes, channels)`` a path: every subnet is the full net."""
+    """Gates of value 1, ``(classes, channels)`` for each path: every subnet is the full net."""
     channels = classifier.channels(classifier.gated_paths(position))
     return {path: torch.ones(classifier.classes, count) for path, count in channels.items()}
 
 
 def random_gates(gates: ClassGates, seed: int) -> ClassGates:
-    """The same values in random places: each row of each path permuted on its own.
+    """The same values in random places: each row of each path permuted separately.
 
-    A control for learned gates: sparsity and values per layer and class stay, only the choice of channels goes.
+    A control for learned gates: sparsity and values per layer and class are kept, only the choice of channels is lost.
     """
     generator = torch.Generator().manual_seed(seed)
     shuffled = {}
@@ -96,7 +102,7 @@ def active_fraction(gates: ClassGates, threshold: float = 0.0) -> dict[str, Floa
 
 
 def total_active_fraction(gates: ClassGates, threshold: float = 0.0) -> Floats:
-    """Share of active channels over all paths together, ``(classes,)``: what tau bounds."""
+    """Share of active channels over all paths together, ``(classes,)``: the share that tau bounds."""
     return (torch.cat(list(gates.values()), 1) > threshold).double().mean(1).cpu().numpy()
 
 
@@ -106,9 +112,9 @@ def gates_to_arrays(gates: ClassGates) -> dict[str, Floats]:
 
 
 def gates_from_arrays(arrays: Mapping[str, Floats]) -> ClassGates:
-    """The inverse of `gates_to_arrays`; arrays of other names are left aside.
+    """The inverse of `gates_to_arrays`; arrays with other names are ignored.
 
-    Raises UserError where an array's shape or values are not those of gates.
+    Raises UserError if an array's shape or values are not those of gates.
     """
     return {path: torch.from_numpy(array) for path, array in checked_gates(arrays).items()}
 

@@ -27,15 +27,15 @@ class Epoch:
 
 
 def draw(seed: int, purpose: Literal["split", "epoch", "report"], label: int, epoch: int = 0) -> np.random.Generator:
-    """The generator of one draw: its own stream for each purpose, class and epoch, whatever else is drawn."""
+    """The generator of one draw: a separate stream for each purpose, class and epoch, whatever else is drawn."""
     return np.random.default_rng((seed, {"split": 1, "epoch": 2, "report": 3}[purpose], label, epoch))
 
 
 class RowAdam:
-    """Adam (Kingma and Ba 2015) over stacked rows that need not all take the same steps.
+    """Adam (Kingma and Ba 2015) over stacked rows that may take different numbers of steps.
 
     Adam is elementwise, so stacking classes changes nothing as long as a class that has no images left in an epoch is
-    neither moved by its momentum nor counted; torch's own Adam has one step count a tensor and would do both.
+    neither moved by its momentum nor counted; torch's own Adam has one step count per tensor and would do both.
     """
 
     def __init__(self, tensors: Sequence[torch.Tensor], learning_rate: float) -> None:
@@ -59,15 +59,15 @@ class RowAdam:
 
 
 def epoch_batches(pools: Sequence[Ints], label: int, options: GateOptions, epoch: int) -> list[Ints]:
-    """Image positions of class ``label``'s steps in one epoch: all of its own, as many random others, half and half.
+    """Image positions of class ``label``'s steps in one epoch: all of its own and as many random others, half and half.
 
-    ``pools`` holds each class's positions. The draw depends on seed, epoch and class only, whatever else is trained.
+    ``pools`` holds each class's positions. The draw depends only on seed, epoch and class, whatever else is trained.
     """
     generator = draw(options.seed, "epoch", label, epoch)
     own = generator.permutation(pools[label])
     others = np.concatenate([pool for other, pool in enumerate(pools) if other != label])
     background = generator.choice(others, min(len(own), len(others)), replace=False)
-    # Even parts instead of a small last batch, whose noisy mean would count as a whole step.
+    # Even parts avoid a small last batch, whose noisy mean would count as a whole step.
     steps = math.ceil((len(own) + len(background)) / options.batch_size)
     parts = zip(np.array_split(own, steps), np.array_split(background, steps), strict=True)
     return [np.concatenate(part) for part in parts]
@@ -76,7 +76,7 @@ def epoch_batches(pools: Sequence[Ints], label: int, options: GateOptions, epoch
 def l1_norm(gates: Mapping[str, torch.Tensor], kind: Literal["sum", "mean", "layersum"]) -> torch.Tensor:
     """``||lambda||_1`` of every row, ``(rows,)``.
 
-    Gates are at least 0, so the plain sum is the norm; unlike |x| it keeps pulling a gate that lies at 0.
+    Gates are at least 0, so the plain sum is the norm; unlike |x|, it still has a gradient at 0.
     """
     if kind == "layersum":
         return torch.stack([gate.mean(1) for gate in gates.values()]).sum(0)
@@ -94,7 +94,7 @@ def gate_loss(
     calibration: Calibration,
     options: GateOptions,
 ) -> torch.Tensor:
-    """Loss of every class, ``(classes in the chunk,)``; NaN-free zeros where a class has no sample.
+    """Loss of every class, ``(classes in the chunk,)``; zero, not NaN, if a class has no sample.
 
     ``mean over the class's samples of BCE(sigmoid(f_c), sigmoid(f_c gated)) + gamma * ||lambda_c||_1`` (eq. 2).
     ``hidden`` are prefix outputs of N samples, ``full`` ``(N,)`` the full net's calibrated logits of their classes,
@@ -105,7 +105,7 @@ def gate_loss(
     gated = calibration(logits.gather(1, chosen.unsqueeze(1)).squeeze(1), chosen)
     entropy = F.binary_cross_entropy_with_logits(gated, full.sigmoid(), reduction="none")
     count = torch.bincount(owner, minlength=len(labels))
-    # One one-hot product instead of scatter-add: sums in a fixed order on every device.
+    # A one-hot product instead of scatter-add sums in a fixed order on every device.
     mean = F.one_hot(owner, len(labels)).to(entropy.dtype).T @ entropy / count.clamp(min=1)
     return mean + options.gamma * l1_norm(gates, options.l1) * (count > 0)
 
@@ -119,10 +119,10 @@ def learn(
     options: GateOptions,
     tick: Callable[[int], None] | None = None,
 ) -> list[Epoch]:
-    """Train the gates of the classes ``chunk`` together; every epoch's end. ``tick`` gets the number of passes done.
+    """Train the gates of the classes ``chunk`` together; returns each epoch's end. ``tick`` gets the passes just done.
 
-    The losses are summed over classes, each a mean over its own samples: gradients of one row come from that row's
-    class alone, and the result is that of one class at a time.
+    The losses are summed over classes, each a mean over its own samples: the gradient of a row comes from that row's
+    class alone, and the result is the same as for one class at a time.
     """
     labels = torch.tensor(list(chunk), device=net.device)
     channels = net.net.channels(net.paths)
@@ -161,9 +161,9 @@ def learn(
 def choose_epoch(
     loss: Sequence[float], active: Sequence[float], tau: float, fallback: Literal["sparsest", "loss"]
 ) -> tuple[int, bool]:
-    """The epoch taken and whether it met tau: least loss among those with ``active <= tau``.
+    """The chosen epoch and whether it met tau: the least loss among those with ``active <= tau``.
 
-    Where none did, the one with the fewest active channels, or the least loss; the earlier one of two equals.
+    If none did, the one with the fewest active channels or with the least loss; of two equals, the earlier one.
     """
     epochs = range(len(loss))
     allowed = [epoch for epoch in epochs if active[epoch] <= tau]

@@ -10,14 +10,14 @@ import numpy as np
 from ..bench.core.arrays import Floats
 
 if TYPE_CHECKING:
-    import torch  # for its name alone: tables read gates without it
+    import torch  # for the annotation only: tables read gates without torch
 
 #: Gates as tensors on the CPU, or as the arrays of a file.
 Gates: TypeAlias = "Mapping[str, torch.Tensor] | Mapping[str, Floats]"
 
 
 def representation(gates: Gates) -> Floats:
-    """One row a class: its gates of all paths, one after the other, ``(classes, channels of all paths)``."""
+    """One row per class: its gates of all paths, concatenated, ``(classes, channels of all paths)``."""
     return np.concatenate([np.asarray(gate, np.float64) for gate in gates.values()], axis=1)
 
 
@@ -25,7 +25,7 @@ def class_distances(gates: Gates, metric: Literal["cosine", "jaccard"] = "cosine
     """Distances ``(classes, classes)`` in [0, 1]: symmetric, 0 on the diagonal.
 
     ``cosine``: ``1 - a.b / (|a| |b|)`` of the gates' values. ``jaccard``: ``1 - |A and B| / |A or B|`` of the sets of
-    active channels. Two subnets without an active channel are at distance 0, one such subnet is at 1 from any other.
+    active channels. Two subnets without an active channel have distance 0; one such subnet has distance 1 to any other.
     """
     rows = representation(gates)
     if metric == "jaccard":

@@ -1,4 +1,4 @@
-"""Gates as arrays that lie among others in a file, checked; tables read them without a net."""
+"""Gates stored among other arrays in a file, checked; tables read them without a net."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from ..bench.core.arrays import Floats
 from ..bench.core.errors import UserError
 
-#: The beginning of an array's name where gates lie among other arrays.
+#: Prefix of the names of gates among other arrays.
 PREFIX = "gates/"
 
 
 def checked_gates(arrays: Mapping[str, Floats]) -> dict[str, Floats]:
-    """The gates among arrays: path -> ``(classes, channels)`` float32; arrays of other names are left aside.
+    """The gates among arrays: path -> ``(classes, channels)`` float32; arrays with other names are ignored.
 
-    Raises UserError where an array's shape or values are not those of gates.
+    Raises UserError if an array's shape or values are not those of gates.
     """
     gates = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
     if not gates:
@@ -24,9 +24,11 @@ def checked_gates(arrays: Mapping[str, Floats]) -> dict[str, Floats]:
     for path, array in gates.items():
         if array.ndim != 2 or not np.isfinite(array).all() or (array < 0).any():
             raise UserError(
-                f"The gates of {path!r} are no gates: they must be finite, at least 0 and of shape "
+                f"The arrays of {path!r} are not gates: they must be finite, at least 0 and of shape "
                 f"(classes, channels), not {array.shape}."
             )
     if len({len(array) for array in gates.values()}) > 1:
-        raise UserError(f"The gates of {', '.join(gates)} differ in their number of classes; they are not of one net.")
+        raise UserError(
+            f"The gates of {', '.join(gates)} differ in their number of classes; they do not belong to one net."
+        )
     return {path: np.array(array, np.float32) for path, array in gates.items()}

@@ -19,10 +19,10 @@ from ..core.store import Arrays
 FEATURES = Path("subnets") / "features.safetensors"
 GATES = Path("subnets") / "gates.safetensors"
 
-#: The fewest images on which such a vote says anything.
+#: The fewest images on which a neighbour vote is informative.
 MINIMUM_IMAGES = 20
 
-#: Feature arrays with the words for them, in the order of tables and pictures. ``random`` is there if it was asked for.
+#: Feature arrays with their titles, in the order of tables and pictures; ``random`` is optional.
 REPRESENTATIONS = {
     "full": "full net",
     "subnet": "predicted class's subnet",
@@ -33,14 +33,14 @@ REPRESENTATIONS = {
 def write_arrays(path: Path, arrays: Arrays, metadata: Mapping[str, str]) -> None:
     """Write a safetensors file: the same arrays and metadata give the same bytes.
 
-    The metadata (``dataset``, ``attack``, ...) are one JSON text, since the format keeps several in no fixed order.
+    The metadata (``dataset``, ``attack``, ...) are one JSON text, since the format does not fix the order of several.
     """
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_bytes(path, save(whole, metadata={"about": canonical(dict(metadata))}))
 
 
 def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
-    """Arrays and metadata that `write_arrays` wrote; UserError where the file is none of its."""
+    """Arrays and metadata that `write_arrays` wrote; UserError where the file is not such a file."""
     try:
         blob = path.read_bytes()
         arrays = load(blob)
@@ -56,7 +56,7 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
 
 
 def read_features(folder: Path) -> tuple[Arrays, dict[str, str]]:
-    """The arrays of figure 2, checked: every image stands there once true and once adversarial."""
+    """The arrays of figure 2, checked: every image appears once true and once adversarial."""
     path = folder / FEATURES
     arrays, metadata = read_arrays(path)
     wanted = ("full", "subnet", "predicted", "adversarial", "image")

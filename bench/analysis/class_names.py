@@ -1,4 +1,4 @@
-"""Names of the classes of known data sets, and which classes mean something alike (their superclasses)."""
+"""Class names of known data sets, and their superclasses: classes that are alike in meaning."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CIFAR100_SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
     "vehicles 2": ("lawn mower", "rocket", "streetcar", "tank", "tractor"),
 }
 
-#: The official data set of ten classes has no superclasses; these two are ours, after what the ten plainly are.
+#: CIFAR-10 has no official superclasses; these two, which its ten classes plainly fall into, are ours.
 CIFAR10_SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
     "animals": ("bird", "cat", "deer", "dog", "frog", "horse"),
     "vehicles": ("airplane", "automobile", "ship", "truck"),
@@ -36,7 +36,7 @@ CIFAR10_SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
 
 _SUPERCLASSES = {"cifar10": CIFAR10_SUPERCLASSES, "cifar100": CIFAR100_SUPERCLASSES}
 _DIGITS = tuple("0123456789")
-#: CIFAR's classes are numbered in alphabetical order, both of them.
+#: The classes of both CIFARs are numbered in alphabetical order.
 _NAMES = {
     **{name: tuple(sorted(sum(groups.values(), ()))) for name, groups in _SUPERCLASSES.items()},
     **dict.fromkeys(("digits", "svhn", "svhn10k"), _DIGITS),

@@ -1,4 +1,4 @@
-"""The arrays of figures 2 and 3, made while a net is at hand."""
+"""The arrays of figures 2 and 3, computed while the net is loaded."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def figure_arrays(
 ) -> Arrays:
     """Penultimate features of ``count`` images and of their adversarial versions, by the full net and by subnets.
 
-    ``clean`` and ``adversarial`` hold the same images in the same order; ``usable`` are the places in them of images
-    that are named right and whose attack succeeded, ``count`` of which are drawn by ``seed`` (all, where there are
-    fewer). An image's subnet is that of the class that the full net sees in it, in the adversarial version its own.
+    ``clean`` and ``adversarial`` hold the same images in the same order; ``usable`` holds the indices of images that
+    are correctly classified and whose attack succeeded; ``count`` of them are drawn by ``seed`` (all, where there are
+    fewer). An image's subnet is that of the class that the full net predicts, for the adversarial version separately.
 
     Returns, clean images first, M = 2 * images: ``full`` and ``subnet`` ``(M, D)`` float16, ``predicted`` ``(M,)``
-    int16, ``adversarial`` ``(M,)`` uint8, ``image`` ``(M,)`` int32, the place in ``clean``; with ``control`` (such as
+    int16, ``adversarial`` ``(M,)`` uint8, ``image`` ``(M,)`` int32, the index in ``clean``; with ``control`` (such as
     `random_gates`) also ``random`` ``(M, D)`` float16, through the control's subnets. Raises UserError where the views
     differ in length or fewer than `MINIMUM_IMAGES` images are usable.
     """
@@ -46,12 +46,12 @@ def figure_arrays(
     able = np.unique(np.asarray(usable, np.int64))
     if len(able) < MINIMUM_IMAGES:
         raise UserError(
-            f"Figure 2 needs {MINIMUM_IMAGES} images that are named right and fooled by its attack, and "
+            f"Figure 2 needs {MINIMUM_IMAGES} images that are correctly classified and fooled by its attack, and "
             f"there are {len(able)}; attack more images, or choose another attack."
         )
     drawn = np.random.default_rng(seed).permutation(able)[:count]
     chosen = np.sort(drawn)
-    found: dict[str, list[npt.NDArray[Any]]] = {}
+    collected: dict[str, list[npt.NDArray[Any]]] = {}
     for flag, view in enumerate((clean, adversarial)):
         part = view.subset(chosen)
         features = {"full": part.features(PENULTIMATE), "subnet": through_subnets(part, gates, part.predicted)}
@@ -63,27 +63,27 @@ def figure_arrays(
             "image": chosen.astype(np.int32),
         }
         for name, values in arrays.items():
-            found.setdefault(name, []).append(values)
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+            collected.setdefault(name, []).append(values)
+    return {name: np.concatenate(parts) for name, parts in collected.items()}
 
 
 def through_subnets(view: View, gates: ClassGates, classes: Ints) -> Floats:
-    """Penultimate features ``(N, D)`` float32 of every image through the subnet of its class, ``classes`` ``(N,)``."""
+    """Penultimate features ``(N, D)`` float32 of each image through the subnet of its class in ``classes`` ``(N,)``."""
     net = view.classifier
     local = {path: gate.to(view.device) for path, gate in gates.items()}
-    gated, found = Gated(net, gates, (PENULTIMATE,)), []
+    gated, features = Gated(net, gates, (PENULTIMATE,)), []
     with torch.inference_mode(), evaluating(net):
         for part in view.batches():
             rows = torch.from_numpy(classes[part]).to(view.device)
             hidden, _ = gated.prefix(view.images[part].to(view.device))
             _, seen = gated.rest(hidden, {path: gate[rows] for path, gate in local.items()})
-            found.append(seen[PENULTIMATE].cpu())
+            features.append(seen[PENULTIMATE].cpu())
             view.meter.forward += len(rows)
-    return torch.cat(found).float().numpy()
+    return torch.cat(features).float().numpy()
 
 
 def _half(values: Floats) -> npt.NDArray[np.float16]:
-    largest = float(np.finfo(np.float16).max)  # beyond it float16 is infinite, and infinite features have no distance
+    largest = float(np.finfo(np.float16).max)  # float16 overflows above it, and infinite features have no distance
     return np.clip(values, -largest, largest).astype(np.float16)
 
 

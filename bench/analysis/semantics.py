@@ -1,4 +1,4 @@
-"""Do classes that mean something alike have subnets that are alike? Distances, clusters and a layout of subnets."""
+"""Do classes of similar meaning have similar subnets? Distances, clusters and a layout of subnets."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def read_gates(folder: Path) -> tuple[dict[str, Floats], str]:
 
 
 def names_of(dataset: str, classes: int) -> tuple[str, ...]:
-    """Names of the classes, where the data set is known and has so many; else their numbers."""
+    """Names of the classes, where the data set is known and has that many; otherwise their numbers."""
     names = class_names(dataset)
     return names if names is not None and len(names) == classes else tuple(map(str, range(classes)))
 
 
 def groups_of(dataset: str, classes: int) -> tuple[str, ...] | None:
-    """Superclasses of the classes, where they are known and the data set has so many classes."""
+    """Superclasses of the classes, where they are known and the data set has that many classes."""
     groups = superclasses(dataset)
     return groups if groups is not None and len(groups) == classes else None
 
 
 @dataclass(frozen=True)
 class Association:
-    """How distances between classes go with their superclasses.
+    """How distances between classes relate to their superclasses.
 
     ``spearman``: rank correlation over pairs of classes of their distance with 0 (same superclass) or 1 (another);
     above 0, classes of one superclass are closer. ``p``: one-sided, see `association`.
@@ -66,8 +66,8 @@ def association(
     """Rank correlation of distances ``(n, n)`` with superclasses ``(n,)``, tested by permuting the class labels.
 
     Pairs of classes are not independent, so the classes are permuted and not the pairs (Mantel 1967): p is the share of
-    ``permutations`` random ones, the observed one added, whose correlation is at least as high as the observed. NaN and
-    1 where there is nothing to rank: all distances equal, or no two (or all) classes of one superclass.
+    ``permutations`` random ones, plus the observed one, whose correlation is at least the observed. NaN and 1 where
+    there is nothing to rank: all distances equal, or no two (or all) classes of one superclass.
     """
     n = len(groups)
     first, second = np.triu_indices(n, 1)
@@ -94,14 +94,14 @@ def association(
 def layout(distance: Floats) -> tuple[Float64, float]:
     """Classical multidimensional scaling (Torgerson 1952) of ``(n, n)`` into the plane: ``(n, 2)``.
 
-    Also the share of the positive eigenvalues' sum that the two axes hold: 1 where the plane shows all there is.
+    Also the share of the positive eigenvalues' sum that the two axes hold: 1 where the plane shows everything.
     """
     n = len(distance)
     centre = np.eye(n) - 1 / n
     values, vectors = np.linalg.eigh(-0.5 * centre @ np.asarray(distance, np.float64) ** 2 @ centre)
     values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
     axes = vectors[:, :2] * np.sqrt(values[:2])
-    # An eigenvector's sign is anybody's: the largest coordinate of each axis is positive.
+    # An eigenvector's sign is arbitrary: make the largest coordinate of each axis positive.
     axes = axes * np.where(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
     points = np.zeros((n, 2))
     points[:, : axes.shape[1]] = axes
@@ -135,7 +135,7 @@ def _numbered(labels: Ints) -> Ints:
 def class_map(folder: Path) -> tuple[pd.DataFrame, str, float]:
     """Figure 3 as a frame (class, name, superclass, cluster, x, y), its data set, and the share of `layout`.
 
-    Distances are cosine; there are as many clusters as superclasses, or as many as the silhouette likes.
+    Distances are cosine; there are as many clusters as superclasses, or as many as maximise the silhouette.
     """
     gates, dataset = read_gates(folder)
     distance = class_distances(gates)
@@ -164,7 +164,7 @@ SEMANTICS_NOTE = (
 
 
 def semantics(folder: Path) -> pd.DataFrame:
-    """The table of figure 3, a row a distance; empty where there are no gates or no superclasses of the data set."""
+    """The table of figure 3, one row per distance; empty without gates or superclasses of the data set."""
     if not (folder / GATES).is_file():
         return pd.DataFrame()
     gates, dataset = read_gates(folder)
@@ -174,20 +174,20 @@ def semantics(folder: Path) -> pd.DataFrame:
     rows = []
     for title, metric in (("cosine", "cosine"), ("Jaccard", "jaccard")):
         distance = class_distances(gates, metric)  # type: ignore[arg-type]
-        found = association(distance, groups)
-        nothing = np.isnan(found.spearman)
+        relation = association(distance, groups)
+        nothing = np.isnan(relation.spearman)
         rows.append(
             {
                 "dataset": dataset,
                 "distance": title,
                 "classes": str(len(groups)),
                 "superclasses": str(len(set(groups))),
-                "pairs within": str(found.within_pairs),
-                "pairs between": str(found.between_pairs),
-                "mean within": f"{found.within:.3f}",
-                "mean between": f"{found.between:.3f}",
-                "Spearman": "–" if nothing else f"{found.spearman:+.3f}",
-                "p": "–" if nothing else f"{found.p:.4f}",
+                "pairs within": str(relation.within_pairs),
+                "pairs between": str(relation.between_pairs),
+                "mean within": f"{relation.within:.3f}",
+                "mean between": f"{relation.between:.3f}",
+                "Spearman": "–" if nothing else f"{relation.spearman:+.3f}",
+                "p": "–" if nothing else f"{relation.p:.4f}",
                 "ARI": f"{adjusted_rand_score(groups, clusters(distance, len(set(groups)))):.2f}",
             }
         )

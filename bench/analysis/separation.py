@@ -1,4 +1,4 @@
-"""Are true and adversarial images further apart in the subnets? Features of both, and a number for their separation."""
+"""Are true and adversarial images further apart in the subnets? A measure of their separation by features."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..stats.inference import bootstrap_auroc, interval, resample_counts
 from ..stats.metrics import auroc
 from .arrays import FEATURES, REPRESENTATIONS, read_features
 
-#: Neighbours that vote.
+#: Number of neighbours that vote.
 NEIGHBOURS = 10
 RESAMPLES = 2000
-#: Differences that are reported: what, minus what.
+#: Reported differences: the first minus the second.
 DIFFERENCES = (("subnet", "full"), ("subnet", "random"))
 
 
@@ -26,7 +26,7 @@ def neighbour_votes(features: Floats, adversarial: Bools, image: Ints, k: int = 
 
     Neither the row itself nor the other version of the same image votes. An adversarial image lies close to the image
     that it was made from, which would count against both; and with both left out, as many true as adversarial images
-    may vote on every row, so that two sides of one distribution give an AUROC about .5 and not below it, as plain
+    may vote on every row, so that two samples of one distribution give an AUROC near .5, not below it as plain
     leave-one-out does. With fewer rows than k, all vote.
     """
     rows = np.asarray(features, np.float64)
@@ -59,10 +59,10 @@ class Estimate:
 def two_sample_auroc(
     features: Floats, adversarial: Bools, image: Ints, *, k: int = NEIGHBOURS, resamples: int = RESAMPLES, seed: int = 0
 ) -> Estimate:
-    """k-NN two-sample AUROC: how well neighbours' votes tell adversarial from true images; .5 is "not at all".
+    """k-NN two-sample AUROC: how well neighbours' votes separate adversarial from true images; .5 is "not at all".
 
     The bootstrap draws images, an image together with its adversarial version; votes are those of the whole set (a
-    repeated image would be its own neighbour), so the interval is about the images judged and not about the voters.
+    repeated image would be its own neighbour), so the interval covers the choice of images judged, not of voters.
     """
     adversarial = np.asarray(adversarial, bool)
     votes = neighbour_votes(features, adversarial, image, k)
@@ -92,21 +92,21 @@ SEPARATION_NOTE = (
 
 
 def separation(folder: Path) -> pd.DataFrame:
-    """The table of figure 2, one row a representation and difference; empty where the folder has no features."""
+    """The table of figure 2, one row per representation and difference; empty where the folder has no features."""
     if not (folder / FEATURES).is_file():
         return pd.DataFrame()
     arrays, metadata = read_features(folder)
-    found = measured(arrays)
+    estimates = measured(arrays)
     head = {"dataset": metadata["dataset"], "attack": metadata.get("attack", "–")}
     images = str(len(arrays["image"]) // 2)
     rows = []
-    for name, estimate in found.items():
+    for name, estimate in estimates.items():
         low, high = estimate.bounds
         text = f"{100 * estimate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
         rows.append(head | {"representation": REPRESENTATIONS[name], "images": images, "k-NN AUROC": text})
     for first, second in DIFFERENCES:
-        if first in found and second in found:
-            difference = found[first].minus(found[second])
+        if first in estimates and second in estimates:
+            difference = estimates[first].minus(estimates[second])
             low, high = difference.bounds
             text = f"{100 * difference.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
             title = f"difference: {REPRESENTATIONS[first]} minus {REPRESENTATIONS[second].removesuffix(' (control)')}"

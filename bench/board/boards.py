@@ -1,4 +1,4 @@
-"""Leaderboards as data: which entries stand in one table, in which order, with which marks; no HTML here."""
+"""Leaderboards as data: the entries of each table, their order and their marks; no HTML here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
 
 
 def slug(text: str) -> str:
-    """A file name for any text: two texts never share one, not even where case does not count."""
+    """A file name for any text: two texts never share one, even if the file system ignores case."""
     safe = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.")[:80]
     if safe and safe == text and not _RESERVED.match(safe):
         return safe
@@ -35,7 +35,7 @@ def slug(text: str) -> str:
 
 
 def web_address(url: str) -> str | None:
-    """The address where it is one of the web; other schemes (javascript:, file:) are no links."""
+    """The address if it is a web address; other schemes (javascript:, file:) are not linked."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -76,7 +76,7 @@ class Row:
         return needs_of(self.entry)
 
     def fpr_range(self, pair: Pair) -> tuple[float, float] | None:
-        """The lowest and the highest replicate, where there are several."""
+        """The lowest and the highest replicate, if there are several."""
         rates = self.checked.measured.fpr95[pair]
         return (min(rates), max(rates)) if len(rates) > 1 else None
 
@@ -106,19 +106,19 @@ class Board:
 
     @cached_property
     def remarks(self) -> dict[str, int]:
-        """What is said of cells with a value, numbered in the order of the table."""
-        said = (
+        """Remarks on cells with a value, numbered in the order of the table."""
+        remarks = (
             row.cells[pair].remark
             for row in self.rows
             for pair in self.columns
             if pair in row.cells and row.cells[pair].auroc is not None
         )
-        return {text: number for number, text in enumerate(dict.fromkeys(t for t in said if t), start=1)}
+        return {text: number for number, text in enumerate(dict.fromkeys(t for t in remarks if t), start=1)}
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that pages are made of."""
+    """The content of all pages."""
 
     entries: list[Checked[Entry]]
     boards: list[Board]
@@ -129,7 +129,7 @@ class Results:
 def read_results(folder: Path) -> Results:
     """Everything below a results folder that passes its checks.
 
-    UserError where there is no such folder, where nothing in it is an entry, or where every entry is refused.
+    UserError if there is no such folder, if nothing in it is an entry, or if every entry is refused.
     """
     entries, refused = read_checked(Entry, folder, examine)
     track, more = read_maps(folder)
@@ -144,9 +144,9 @@ def read_results(folder: Path) -> Results:
 
 
 def needs_of(entry: Entry) -> list[str]:
-    """What an entry states; ``adversarial`` too where another attack to fit on gives another AUROC, so that it learns.
+    """The needs that an entry states, and ``adversarial`` if fitting on another attack gives another AUROC.
 
-    (A detector with several characteristics states only what it needs itself; its combiner needs adversarial images.)
+    (A detector with several characteristics only states its own needs; its combiner needs adversarial images.)
     """
     by_test: dict[str, set[float]] = {}
     for cell in entry.cells:
@@ -157,25 +157,25 @@ def needs_of(entry: Entry) -> list[str]:
 
 
 def boards(entries: Sequence[Checked[Entry]]) -> tuple[list[Board], list[LeftOut]]:
-    """Every board, and comparisons that could not be read."""
+    """All boards, and the comparisons that could not be read."""
     groups: dict[tuple[str, ...], list[Checked[Entry]]] = {}
     for checked in entries:
         groups.setdefault(_place(checked.entry), []).append(checked)
     refused: dict[str, LeftOut] = {}
     made, taken = [], set()
-    for key, own in sorted(groups.items()):
-        head = own[0].entry
+    for key, members in sorted(groups.items()):
+        head = members[0].entry
         name = f"{head.suite.name}--{head.protocol_name}"
-        # The same suite on another machine trains another net: a board of its own, whose name says which.
+        # The same suite on another machine trains another net: it gets its own board, with a hash in its name.
         unique = name if name not in taken else f"{name}--{hashlib.sha256(repr(key).encode()).hexdigest()[:8]}"
         taken.add(name)
-        made.append(_board(slug(unique), own, refused))
+        made.append(_board(slug(unique), members, refused))
     made.sort(key=lambda board: (board.group, -len(board.rows), board.protocol != "strict", board.id))
     return made, list(refused.values())
 
 
 def _place(entry: Entry) -> tuple[str, ...]:
-    """What must agree in one table: data, net, suite, protocol and the adversarial images themselves."""
+    """The key shared by all rows of a table: data, net, suite, protocol and the adversarial images themselves."""
     attacks = [
         [label, a.name, a.library, a.preset, a.parameters, a.clean_correct, a.successes]
         for label, a in entry.attacks.items()
@@ -191,18 +191,18 @@ def _place(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _board(name: str, own: Sequence[Checked[Entry]], refused: dict[str, LeftOut]) -> Board:
-    head = own[0].entry
+def _board(name: str, members: Sequence[Checked[Entry]], refused: dict[str, LeftOut]) -> Board:
+    head = members[0].entry
     columns = tuple(columns_of(list(head.attacks)))
-    cells = [each.entry.by_pair() for each in own]
-    able = {pair for found in cells for pair, cell in found.items() if cell.auroc is not None}
-    ranked = tuple(pair for pair in columns if pair in able)
-    rows = [_row(each, found, ranked) for each, found in zip(own, cells, strict=True)]
+    cells = [checked.entry.by_pair() for checked in members]
+    measured = {pair for by_pair in cells for pair, cell in by_pair.items() if cell.auroc is not None}
+    ranked = tuple(pair for pair in columns if pair in measured)
+    rows = [_row(checked, by_pair, ranked) for checked, by_pair in zip(members, cells, strict=True)]
     rows.sort(key=lambda row: (-(row.cells[row.worst].auroc or 0.0) if row.worst else 1.0, row.label))
-    marks, notes = _marks(own, rows, columns, refused)
-    nobody = [column_title(pair) for pair in columns if pair not in able]
-    if nobody:
-        notes.append(f"No detector has a value for {', '.join(nobody)}; the worst case is over the other columns.")
+    marks, notes = _marks(members, rows, columns, refused)
+    unmeasured = [column_title(pair) for pair in columns if pair not in measured]
+    if unmeasured:
+        notes.append(f"No detector has a value for {', '.join(unmeasured)}; the worst case is over the other columns.")
     return Board(
         name,
         head.suite.name,
@@ -220,8 +220,8 @@ def _board(name: str, own: Sequence[Checked[Entry]], refused: dict[str, LeftOut]
 def _row(checked: Checked[Entry], cells: Mapping[Pair, Cell], ranked: Sequence[Pair]) -> Row:
     missing = [pair for pair in ranked if pair not in cells or cells[pair].auroc is None]
     if missing or not ranked:
-        why = f"no value for {', '.join(column_title(pair) for pair in missing)}" if missing else "no value at all"
-        return Row(checked, cells, None, why, None)
+        reason = f"no value for {', '.join(column_title(pair) for pair in missing)}" if missing else "no value at all"
+        return Row(checked, cells, None, reason, None)
     worst = min(ranked, key=lambda pair: cells[pair].auroc or 0.0)
     highest = max(ranked, key=lambda pair: cells[pair].fpr95 or 0.0)
     return Row(checked, cells, worst, "", highest)
@@ -240,17 +240,17 @@ _BESTS = TypeAdapter(list[_Best])
 
 
 def _marks(
-    own: Sequence[Checked[Entry]], rows: Sequence[Row], columns: Sequence[Pair], refused: dict[str, LeftOut]
+    members: Sequence[Checked[Entry]], rows: Sequence[Row], columns: Sequence[Pair], refused: dict[str, LeftOut]
 ) -> tuple[dict[Pair, frozenset[str]], list[str]]:
-    """Who shares the mark of the best of each column, from the comparisons that the suite wrote, and what is amiss."""
+    """The detectors marked as best in each column, by the comparisons that the suite wrote, and notes on problems."""
     bests: list[_Best] = []
-    for folder in dict.fromkeys(each.folder for each in own):
-        protocol = own[0].entry.protocol_name
+    for folder in dict.fromkeys(checked.folder for checked in members):
+        protocol = members[0].entry.protocol_name
         path = folder / "comparisons" / f"{protocol}.json"
         try:
             bests += _read_bests(path)
         except UserError as error:
-            home = Path(next(each.file for each in own if each.folder == folder)).parents[2]
+            home = Path(next(checked.file for checked in members if checked.folder == folder)).parents[2]
             file = (home / "comparisons" / path.name).as_posix()
             refused[file] = LeftOut(file, sentence(error, path, file))
     marks: dict[Pair, frozenset[str]] = {}
@@ -287,24 +287,24 @@ def _read_bests(path: Path) -> list[_Best]:
 
 
 def by_detector(all_boards: Sequence[Board]) -> dict[str, list[tuple[Board, Row]]]:
-    """Every detector's label with its rows, in the order of labels."""
-    found: dict[str, list[tuple[Board, Row]]] = {}
+    """Rows by the label of their detector, in the order of labels."""
+    rows: dict[str, list[tuple[Board, Row]]] = {}
     for board in all_boards:
         for row in board.rows:
-            found.setdefault(row.label, []).append((board, row))
-    return dict(sorted(found.items()))
+            rows.setdefault(row.label, []).append((board, row))
+    return dict(sorted(rows.items()))
 
 
 def by_attack(all_boards: Sequence[Board]) -> dict[str, list[Board]]:
-    found: dict[str, list[Board]] = {}
+    boards_of: dict[str, list[Board]] = {}
     for board in all_boards:
         for label in board.rows[0].entry.attacks:
-            found.setdefault(label, []).append(board)
-    return dict(sorted(found.items()))
+            boards_of.setdefault(label, []).append(board)
+    return dict(sorted(boards_of.items()))
 
 
 def papers(rows: Sequence[tuple[Board, Row]]) -> Iterator[dict[str, Any]]:
-    """What entries say of where a detector comes from: once where they agree."""
+    """The papers that entries state for a detector, once for each distinct statement."""
     seen = set()
     for _, row in rows:
         info = {key: getattr(row.entry.detector, key) for key in ("name", "title", "year", "url", "formula", "notes")}

@@ -1,4 +1,4 @@
-"""Results as a static site that opens from disk, or as one page to attach to a mail."""
+"""Results as a static site that opens from disk, or as one page to attach to an e-mail."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .downloads import board_frame, latex, markdown, parquet_bytes, sheet, tidy_
 from .pages import Pages, asset, stem, table_library
 from .reproduce import reruns
 
-#: Names every file of a built site, so that the next build removes what it no longer writes and touches nothing else.
+#: Lists all files of a built site, so that the next build removes those it no longer writes and touches nothing else.
 MANIFEST = "site-files.txt"
 
 
 @dataclass(frozen=True)
 class Built:
-    """What was written: the page to open, how many boards and entries are on it, and what is not."""
+    """The result of a build: the page to open, the numbers of boards and entries on it, and the files left out."""
 
     start: Path
     boards: int
@@ -30,14 +30,14 @@ class Built:
 
 
 def write_site(folder: Path, out: Path) -> Built:
-    """Build the site of a results folder into ``out``: a new or empty folder, or one that this wrote before.
+    """Build the site of a results folder into ``out``: a new or empty folder, or a site built before.
 
-    UserError where nothing can be shown, or where ``out`` holds other files than a site's.
+    UserError if nothing can be shown, or if ``out`` holds files but no site.
     """
     old = _manifest(out)
     results = read_results(folder)
     files = dict(site_files(results))
-    # Old names stay listed until all is written: a build that was cut off is still known as ours.
+    # Old names stay listed until everything is written: an interrupted build is still recognised as ours.
     _write(out / MANIFEST, _lines(old | files.keys()))
     for name, blob in files.items():
         _write(out / name, blob)
@@ -56,7 +56,7 @@ def write_single(folder: Path, file: Path) -> Built:
 
 
 def site_files(results: Results) -> Iterator[tuple[str, bytes]]:
-    """Path below the site's folder -> content."""
+    """All files of a site: path below its folder -> content."""
     runs = reruns(results.boards)
     pages = Pages(results, runs)
     yield "index.html", pages.index().encode()
@@ -81,7 +81,7 @@ def site_files(results: Results) -> Iterator[tuple[str, bytes]]:
 
 
 def _whole_files(results: Results) -> Iterator[tuple[str, bytes]]:
-    """Files about all boards, and about the localisation track."""
+    """Files on all boards together and on the localisation track."""
     if results.boards:
         frame = tidy_frame(results.entries)
         yield "downloads/cells.csv", sheet(frame).encode()
@@ -110,7 +110,7 @@ def _lines(names: Iterable[str]) -> bytes:
 
 
 def _manifest(out: Path) -> set[str]:
-    """The files of the site that lies there; UserError where something else does."""
+    """The files of the site in ``out``; UserError if it holds something else."""
     if out.is_dir() and not any(out.iterdir()):
         return set()
     try:
@@ -118,11 +118,11 @@ def _manifest(out: Path) -> set[str]:
     except (OSError, ValueError):
         if not out.exists():
             return set()
-        raise UserError(f"{out} is no site of this command and not empty; give another folder with --out.") from None
+        raise UserError(f"{out} is not empty and not a site of this command; give another folder with --out.") from None
 
 
 def _write(path: Path, blob: bytes) -> None:
-    """Unlike `entries.write_bytes` without waiting for the disk: a site can be built again."""
+    """Write without waiting for the disk, unlike `core.files.write_bytes`: a site can be built again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(blob)
@@ -133,7 +133,7 @@ def _write(path: Path, blob: bytes) -> None:
 
 
 def _remove(out: Path, name: str) -> None:
-    """A file that an earlier build wrote; a list that was tampered with cannot lead out of the site."""
+    """Remove a file of an earlier build; a manipulated list cannot lead outside the site."""
     path = out / name
     if out.resolve() in path.resolve().parents and path.is_file():
         path.unlink()

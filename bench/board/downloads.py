@@ -1,4 +1,4 @@
-"""Boards as files to take along: CSV, Markdown, LaTeX and tidy parquet."""
+"""Boards as files to download: CSV, Markdown, LaTeX and tidy parquet."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ _NUMBERS = _TIDY[9:20]
 
 
 def tidy_frame(entries: Sequence[Checked[Entry]]) -> pd.DataFrame:
-    """One row a cell of every entry; AUROC and its kin in [0, 1]."""
-    frame = tidy([each.entry for each in entries]).reindex(columns=list(_TIDY))
+    """One row per cell of every entry; AUROC and related metrics in [0, 1]."""
+    frame = tidy([checked.entry for checked in entries]).reindex(columns=list(_TIDY))
     return frame.astype(dict.fromkeys(_NUMBERS, "float64"))
 
 
@@ -55,10 +55,10 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
 
 
 def board_frame(board: Board) -> pd.DataFrame:
-    """A board's rows with plain numbers: AUROC and FPR in [0, 1], an interval as two columns of its own."""
+    """A board's rows with plain numbers: AUROC and FPR in [0, 1], each interval as two columns."""
     rows = []
     for row in board.rows:
-        made = {
+        record = {
             "detector": row.label,
             "control": row.control,
             "worst case": _value(row, row.worst, "auroc"),
@@ -66,9 +66,9 @@ def board_frame(board: Board) -> pd.DataFrame:
         }
         for pair in board.columns:
             for name, title in (("auroc", ""), ("low", " low"), ("high", " high")):
-                made[f"{column_title(pair)}{title}"] = _value(row, pair, name)
+                record[f"{column_title(pair)}{title}"] = _value(row, pair, name)
         detector = row.entry.detector
-        made |= {
+        record |= {
             "highest FPR at 95% TPR": _value(row, row.highest_fpr, "fpr95"),
             "ms an image": row.milliseconds,
             "needs": " ".join(row.needs),
@@ -76,7 +76,7 @@ def board_frame(board: Board) -> pd.DataFrame:
             "year": detector.year,
             "url": detector.url,
         }
-        rows.append(made)
+        rows.append(record)
     return pd.DataFrame(rows)
 
 
@@ -85,7 +85,7 @@ def _value(row: Row, pair: Pair | None, name: str) -> float | None:
 
 
 def sheet(frame: pd.DataFrame) -> str:
-    """CSV in which no text starts like a formula: a spreadsheet would run it."""
+    """CSV in which no text starts like a formula, which a spreadsheet would run."""
     safe = frame.copy()
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
@@ -94,7 +94,7 @@ def sheet(frame: pd.DataFrame) -> str:
 
 
 def shown_rows(board: Board) -> tuple[list[str], list[list[str]]]:
-    """Heads and texts of a board as it is read in print: percent, intervals in brackets, the best marked by †."""
+    """Headers and texts of a board for print: percent, intervals in brackets, the best marked by †."""
     heads = ["detector", "worst case", *map(column_title, board.columns), "FPR95 (highest)", "ms", "needs", "year"]
     rows = []
     for row in board.rows:
@@ -163,7 +163,7 @@ def caption(board: Board) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Text that neither Markdown nor the HTML inside it takes for more; brackets of intervals stay readable."""
+    """Text escaped for Markdown and the HTML inside it; brackets of intervals stay readable."""
     text = re.sub(r"([\\`*_|])", r"\\\1", text).replace("](", r"]\(")
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
 

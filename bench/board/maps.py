@@ -1,4 +1,4 @@
-"""The localisation track as a page needs it: its entries, checked, and their claims."""
+"""The localisation track for a page: its checked entries and their claims."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..localisation.tables import frame
 
 @dataclass(frozen=True)
 class Maps:
-    """All localisation entries and claims below a folder, with the metrics that any entry has."""
+    """All localisation entries and claims below a folder, with the metrics that occur in them."""
 
     checked: Sequence[Checked[Entry]]
     claims: Sequence[tuple[str, Sequence[Claim]]]
@@ -33,12 +33,12 @@ class Maps:
         return [name for name in METRICS if any(entry.metric(name) for entry in self.entries)]
 
     def frame(self) -> pd.DataFrame:
-        """One row an entry and metric, in [0, 1]."""
+        """One row per entry and metric, in [0, 1]."""
         return frame(self.entries)
 
 
 def read_maps(folder: Path) -> tuple[Maps, list[LeftOut]]:
-    """Everything of the track below a folder that passes its checks, and what was left out."""
+    """Everything of the track below a folder that passes its checks, and the files left out."""
     checked, refused = read_checked(Entry, folder, examine)
     claims: list[tuple[str, Sequence[Claim]]] = []
     for root in sorted({path.parent for path in folder.rglob(FOLDER) if path.is_dir()}):

@@ -1,4 +1,4 @@
-"""Boards as HTML: the templates of ``site`` filled, every value escaped, nothing that a browser would fetch."""
+"""Boards as HTML: filled templates of ``site``, every value escaped, nothing for a browser to fetch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KINDS = {
 
 
 def asset(name: str) -> str:
-    """A file of ``bench/site``."""
+    """A file of ``bench/board/site``."""
     return (files("subnetbench.bench.board") / "site" / name).read_text(encoding="utf-8")
 
 
@@ -47,8 +47,8 @@ def table_library() -> tuple[str, str]:
     names = dict(reversed(pair.split(" as ")) for pair in exports[0].split(",")) if len(exports) == 1 else {}
     if "default" not in names:
         raise UserError(
-            f"itables {version('itables')} does not carry DataTables in the form that pages need; "
-            "`pip install 'itables>=2.9,<3'` brings one that does."
+            f"itables {version('itables')} does not contain DataTables in the form that pages need; "
+            "`pip install 'itables>=2.9,<3'` installs a version that does."
         )
     call = f"window.SubnetTables = {{DataTable: {names['default']}}};"
     code = re.sub(r"export\s*\{[^{}]*\};?", lambda _: call, code)
@@ -57,8 +57,8 @@ def table_library() -> tuple[str, str]:
 
 @cache
 def _environment() -> Environment:
-    """The templates, compiled once; what differs between sites is given at rendering."""
-    made = Environment(
+    """The templates, compiled once; values that differ between sites are passed at rendering."""
+    environment = Environment(
         loader=FunctionLoader(asset),
         autoescape=True,
         undefined=StrictUndefined,
@@ -66,8 +66,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"percent": percent, "number": _number}
-    made.globals |= {
+    environment.filters |= {"percent": percent, "number": _number}
+    environment.globals |= {
         "version": version("subnetbench"),
         "metrics": METRICS,
         "column_title": column_title,
@@ -80,11 +80,11 @@ def _environment() -> Environment:
         "bars_width": WIDTH,
         "bars_height": HISTOGRAM_HEIGHT,
     }
-    return made
+    return environment
 
 
 class Pages:
-    """One site's pages; ``single`` puts all of them on one page that holds its styles, scripts and files."""
+    """One site's pages; ``single`` puts all of them on one page that contains its styles, scripts and files."""
 
     def __init__(self, results: Results, runs: Reruns, *, single: bool = False) -> None:
         self._results, self._runs, self._single = results, runs, single
@@ -129,7 +129,7 @@ class Pages:
         return self._page("wsol.html", "")
 
     def single(self, embedded: Mapping[str, bytes]) -> str:
-        """Everything on one page; ``embedded`` are the files that it offers, by their path on a site."""
+        """Everything on one page; ``embedded`` are its downloads, by their path on a site."""
         self._embedded = {
             name: f"data:{_KINDS[name.rsplit('.', 1)[1]]};base64,{base64.b64encode(blob).decode()}"
             for name, blob in embedded.items()
@@ -160,7 +160,7 @@ class Pages:
         return f"{self._root}{'index' if kind == 'boards' else kind}.html"
 
     def _file(self, name: str) -> str | None:
-        """The address of a download; None where one page does not carry it."""
+        """The address of a download; None if a single page does not contain it."""
         if self._single:
             return self._embedded.get(f"downloads/{name}")
         return f"{self._root}downloads/{name}"
@@ -175,11 +175,11 @@ def stem(board: Board, row: Row) -> str:
 
 
 def _groups(boards: Sequence[Board]) -> dict[str, list[Board]]:
-    """The menu: boards by data set and net."""
-    found: dict[str, list[Board]] = {}
+    """Boards by data set and net, for the menu."""
+    groups: dict[str, list[Board]] = {}
     for board in boards:
-        found.setdefault(board.group, []).append(board)
-    return found
+        groups.setdefault(board.group, []).append(board)
+    return groups
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -187,5 +187,5 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _script(text: str) -> str:
-    """Inside <script>, where the first "</script" would end it; in JavaScript both mean the same."""
+    """Text escaped for <script>, which the first "</script" would end; in JavaScript both mean the same."""
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -23,7 +23,7 @@ from .boards import Board
 
 @dataclass(frozen=True)
 class Rerun:
-    """``command`` runs the whole suite, where one command does; ``toml`` is a suite file with this detector alone."""
+    """``command`` runs the whole suite, if one command can; ``toml`` is a suite file with this detector alone."""
 
     command: str | None
     toml: str | None
@@ -33,9 +33,9 @@ Reruns = dict[tuple[str, str], Rerun]
 
 
 def reruns(boards: Sequence[Board]) -> Reruns:
-    """(board, detector's label) -> how to run it again."""
+    """(board's id, detector's label) -> how to run it again."""
     suites: dict[Path, tuple[Suite | None, str | None]] = {}
-    found: Reruns = {}
+    by_row: Reruns = {}
     for board in boards:
         for row in board.rows:
             folder = row.checked.folder
@@ -43,13 +43,15 @@ def reruns(boards: Sequence[Board]) -> Reruns:
                 suite = read_suite_file(folder)
                 suites[folder] = suite, None if suite is None else command(suite)
             suite, line = suites[folder]
-            own = None if suite is None else alone(suite, row.label, board.protocol)
-            found[board.id, row.label] = Rerun(line, None if own is None else toml(own.model_dump(mode="json")))
-    return found
+            own_suite = None if suite is None else alone(suite, row.label, board.protocol)
+            by_row[board.id, row.label] = Rerun(
+                line, None if own_suite is None else toml(own_suite.model_dump(mode="json"))
+            )
+    return by_row
 
 
 def read_suite_file(folder: Path) -> Suite | None:
-    """The suite that wrote a results folder; None where it says none that this version reads."""
+    """The suite that wrote a results folder; None if it has none that this version can read."""
     path = folder / "suite.json"
     if not path.is_file():
         return None
@@ -60,20 +62,20 @@ def read_suite_file(folder: Path) -> Suite | None:
 
 
 def command(suite: Suite) -> str | None:
-    """The command that runs it, where it ships and only --limit, --seed and --detector were given beside it."""
+    """The command that runs a suite, if it ships and at most --limit, --seed and --detector were added."""
     if suite.name not in builtin_suites():
         return None
     shipped = load_suite(suite.name)
     if not isinstance(shipped, Suite):
         return None
-    own = suite.detectors[len(shipped.detectors) :]
-    changed = {"limit": suite.limit, "seed": suite.seed, "detectors": [*shipped.detectors, *own]}
-    if shipped.model_copy(update=changed) != suite or any(part != DetectorPart(name=part.name) for part in own):
+    added = suite.detectors[len(shipped.detectors) :]
+    changed = {"limit": suite.limit, "seed": suite.seed, "detectors": [*shipped.detectors, *added]}
+    if shipped.model_copy(update=changed) != suite or any(part != DetectorPart(name=part.name) for part in added):
         return None
     words = ["subnetbench", "run", suite.name]
     words += ["--limit", str(suite.limit)] if suite.limit not in (None, shipped.limit) else []
     words += ["--seed", str(suite.seed)] if suite.seed != shipped.seed else []
-    words += [word for part in own for word in ("--detector", part.name)]
+    words += [word for part in added for word in ("--detector", part.name)]
     return None if suite.limit is None and shipped.limit is not None else shlex.join(words)
 
 
@@ -97,14 +99,14 @@ def alone(suite: Suite, label: str, protocol: str) -> Suite | None:
 
 
 def toml(content: Mapping[str, Any]) -> str:
-    """A suite's canonical form as TOML: tables one level deep, all below inline; None is left to its default."""
+    """A suite's canonical form as TOML: tables one level deep, deeper ones inline; None is left to its default."""
     plain = {k: v for k, v in content.items() if v is not None}
     lines = [f"{_key(k)} = {_inline(v)}" for k, v in plain.items() if not isinstance(v, dict) and not _tables(v)]
     for name, value in plain.items():
         for head, table in (
             [(f"[{_key(name)}]", value)]
             if isinstance(value, dict)
-            else [(f"[[{_key(name)}]]", each) for each in value]
+            else [(f"[[{_key(name)}]]", entry) for entry in value]
             if _tables(value)
             else []
         ):
@@ -113,7 +115,7 @@ def toml(content: Mapping[str, Any]) -> str:
 
 
 def _tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
 def _inline(value: Any) -> str:
@@ -121,7 +123,7 @@ def _inline(value: Any) -> str:
         inside = ", ".join(f"{_key(k)} = {_inline(v)}" for k, v in value.items() if v is not None)
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, list):
-        return f"[{', '.join(_inline(each) for each in value)}]"
+        return f"[{', '.join(_inline(item) for item in value)}]"
     return _text(value) if isinstance(value, str) else json.dumps(value)
 
 

@@ -1,4 +1,4 @@
-"""Numbers as a page's marks: paths of curves and histograms for inline SVG, percent, order."""
+"""Paths of curves and histograms for inline SVG."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import numpy as np
 from ..core.arrays import Float64
 from ..detection.scores import BINS, Histogram
 
-#: Sides of the pictures in SVG units; a ROC curve's x is the root of the false-positive rate.
+#: Sizes of the pictures in SVG units; the x of a ROC curve is the root of the false-positive rate.
 ROC_SIDE, BAR_WIDTH, HISTOGRAM_HEIGHT = 200, 4, 60
 
 
 def roc_path(curve: Float64) -> str:
-    """A curve on `board_scores.GRID`, whose root is evenly spaced; points on a level stretch are left out."""
+    """A curve on `scores.GRID`, whose root is evenly spaced; points within a level stretch are omitted."""
     heights = np.round(ROC_SIDE * (1 - curve), 1)
     step = ROC_SIDE / (len(curve) - 1)
     inner = np.flatnonzero((heights[1:-1] != heights[:-2]) | (heights[1:-1] != heights[2:])) + 1
     return "M" + "L".join(f"{step * i:g} {heights[i]:g}" for i in (0, *inner, len(curve) - 1))
 
 
-def bars_paths(found: Histogram) -> tuple[str, str]:
-    """Outlines of the clean and the adversarial images' histogram; heights are roots of shares, so that tails show."""
-    most = max(float(found.negative.max()), float(found.positive.max()))
-    return _outline(found.negative, most), _outline(found.positive, most)
+def bars_paths(bars: Histogram) -> tuple[str, str]:
+    """Outlines of the clean and the adversarial histogram; heights are roots of shares, so that tails show."""
+    most = max(float(bars.negative.max()), float(bars.positive.max()))
+    return _outline(bars.negative, most), _outline(bars.positive, most)
 
 
 def _outline(shares: Float64, most: float) -> str:

@@ -13,17 +13,17 @@ from rich.table import Table
 #: Notes, warnings and errors.
 err = Console(stderr=True)
 
-#: Results; wide where nobody looks, so that a file's lines do not break.
+#: Results; wide when not on a terminal, so that lines in a file do not break.
 out = Console(width=None if sys.stdout.isatty() else 160)
 
 
 def plain(text: str, to: Console | None = None, style: str | None = None) -> None:
-    """Text as it is: no markup, no highlighting, no line broken."""
+    """Print text as it is: no markup, no highlighting, no line breaks."""
     (to or out).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
-    """Something that a user should know, in yellow."""
+    """Print something that a user should know, in yellow."""
     plain(text, err, "yellow")
 
 

@@ -1,4 +1,4 @@
-"""Commands for a detector of one's own: a package to start from, and whether it keeps the contract."""
+"""Commands for a third-party detector: write a starter package, check the contract."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def begin() -> None:
 
 @new.command()
 def detector(
-    name: Annotated[str, typer.Argument(help="What the detector is called: my-score.")],
+    name: Annotated[str, typer.Argument(help="Name of the detector, such as my-score.")],
     into: Annotated[Path, typer.Option("--into", help="The package becomes the folder INTO/NAME.")] = Path("."),
 ) -> None:
-    """Write the package of a detector: it works as it is written, and its two methods are there to be edited."""
+    """Write the package of a detector, which works as it is and has two methods to edit."""
     from ..plugin.skeleton import write_detector
 
     folder = write_detector(name, into, datetime.date.today().year)

@@ -1,4 +1,4 @@
-"""Commands for what is passed on: entries that are verified, and attacked images that others score too."""
+"""Commands for exchange: verify entries, export and import attacked images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STYLES = {"match": "green", "mismatch": "bold red", "not checked": "yellow"}
 def verify(
     here: Surroundings,
     entries: Annotated[list[Path], typer.Argument(help="Entries, or folders of them.")],
-    rerun: Annotated[int, typer.Option("--rerun", min=0, help="Run so many random cells again.")] = 0,
+    rerun: Annotated[int, typer.Option("--rerun", min=0, help="Run this many random cells again.")] = 0,
     sample_seed: Annotated[
         int | None, typer.Option("--sample-seed", min=0, help="Draw the cells of --rerun by this seed.")
     ] = None,
@@ -44,7 +44,7 @@ def verify(
     from ..exchange.at_hand import AtHand
 
     if base is not None and (len(entries) != 1 or not entries[0].is_dir()):
-        raise UserError("--base goes with one results folder, whose earlier state it is.")
+        raise UserError("--base goes with one results folder and names its earlier state.")
     device = choose_device(here.device)
     good = []
     for place in entries:
@@ -73,7 +73,7 @@ def _verify(place: Path, base: Path | None, rerun: int, seed: int | None, at_han
 
 
 def _audits(folder: Path, paths: Sequence[Path], kept: Mapping[str, Line], at_hand: AtHand) -> list[Audit]:
-    """Every file looked at and printed; of one that is as an earlier state had it only that its scores are there."""
+    """Check and print every file; for one unchanged since the earlier state, check only its scores."""
     from ..exchange.verify import unchanged
     from ..harness.audit import AS_IT_WAS, audited
     from ..tracks import track_of_file
@@ -115,7 +115,7 @@ def _run_again(audits: Sequence[Audit], count: int, seed: int | None, at_hand: A
 
 
 def _print_audit(audit: Audit, *, briefly: bool) -> None:
-    """Every line of one entry; of many only what differs."""
+    """Print every line of one entry; of many entries only mismatches."""
     if not briefly:
         for line in audit.lines:
             _print_line(line)
@@ -159,7 +159,7 @@ def export(
     seed: SeedOption = None,
     classes: ClassesOption = None,
 ) -> None:
-    """Pack a suite's attacked images into one file; what is not in the store is crafted first."""
+    """Pack a suite's attacked images into one file, crafting those that the store lacks."""
     from ..exchange.exporting import export as pack
 
     with Bars(console.err) as bars:
@@ -176,11 +176,11 @@ def export(
 @with_surroundings
 def import_(
     here: Surroundings,
-    file: Annotated[Path, typer.Argument(help="What `export` wrote.")],
-    suite: Annotated[str | None, typer.Option("--suite", help="Its suite, where it is not one that ships.")] = None,
+    file: Annotated[Path, typer.Argument(help="An archive from `export`.")],
+    suite: Annotated[str | None, typer.Option("--suite", help="Its suite, where it is not a built-in one.")] = None,
     classes: ClassesOption = None,
 ) -> None:
-    """Put another's attacked images into the store, so that `run` scores exactly these; all or none of them."""
+    """Put third-party attacked images into the store, all or none, so that `run` scores exactly these."""
     from ..exchange.archive import Archive
     from ..exchange.importing import import_ as put
     from ..exchange.manifest import default_suite, read_manifest
@@ -192,8 +192,8 @@ def import_(
         count, notes = put(archive, manifest, attacked)
         for note in notes:
             bars.warn(note)
-    given = {"--limit": manifest.limit, "--classes": classes, "--data-root": here.data_root, "--store": here.store}
-    options = "".join(f" {name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+    settings = {"--limit": manifest.limit, "--classes": classes, "--data-root": here.data_root, "--store": here.store}
+    options = "".join(f" {name} {shlex.quote(str(value))}" for name, value in settings.items() if value is not None)
     store = attacked.setup.context.store
     console.plain(
         f"{count} images of {', '.join(attack.label for attack in manifest.sets)} are in {store.root}.\n"
@@ -204,7 +204,7 @@ def import_(
 def _attacked(
     suite: str, here: Surroundings, bars: Bars, limit: int | None, seed: int | None, classes: str | None
 ) -> Attacked:
-    """A checked suite's attacks, as `run` has them."""
+    """A checked suite's attacks, as in `run`."""
     from ..detection.run import Run
     from ..detection.suite import Suite
     from ..tracks import load_suite

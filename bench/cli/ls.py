@@ -1,4 +1,4 @@
-"""Commands that list: what is registered, ships or is stored."""
+"""Commands that list what is registered, built in or stored."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _attacks() -> Rows:
 
     rows = []
     for name in attacks:
-        cls = attacks.get(name)  # a third party's may say these of its instances alone
+        cls = attacks.get(name)  # a third-party attack may have these on its instances alone
         title, year, threat, norm = (str(getattr(cls, key, "")) for key in ("title", "year", "threat", "norm"))
         rows.append({"attack": name, "paper": title or _first_line(cls), "year": year, "threat": threat, "norm": norm})
     return rows
@@ -111,7 +111,7 @@ def clean(
     store: StoreOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
 ) -> None:
-    """Say what the store holds and remove it."""
+    """List what the store holds and remove it."""
     where = Store(store or default_store())
     sizes = where.size()
     unknown = sorted(set(kind or ()) - set(sizes))

@@ -1,4 +1,4 @@
-"""The command line. Mistakes are one sentence and exit code 2."""
+"""The command line. A user's mistake gives one sentence and exit code 2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..core.errors import UserError
 from ..core.memory import keep_freed_memory
 from . import console, detector, exchange, ls, results, run, train
 
-#: The exit code of a command that Ctrl-C ended, as shells have it.
+#: The exit code of a command that Ctrl-C ended, as in shells.
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -66,7 +66,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        # Typer brings click by one name or another, according to its version: known by what it can do.
+        # The module of click's errors depends on the version of Typer, so they are recognised by their attributes.
         show = getattr(error, "show", None)
         if callable(show) and hasattr(error, "exit_code"):
             show()

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what three of them say together: where data, artifacts and device are."""
+"""Options that several commands share, and three of them as one object: data, store and device."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ RootOption = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with <data set>.npz or torchvision's files.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Instead of the suite's.")]
-LimitOption = Annotated[int | None, typer.Option("--limit", help="Test images that are attacked.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed in place of the suite's.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", help="Number of test images to attack.")]
 ClassesOption = Annotated[
     str | None,
     typer.Option("--classes", help="Only these classes of an image folder: n01443537,n01629819 or a file of them."),
@@ -51,8 +51,8 @@ class Surroundings:
     store: Path | None
 
     def context(self, report: Reporter, *, when: When = When.missing, debug: bool = False) -> Context:
-        """The store opened and the device chosen; UserError where either cannot be."""
-        from ..core.device import choose_device  # torch, seconds that help and lists do without
+        """Open the store and choose the device; UserError where either is impossible."""
+        from ..core.device import choose_device  # imports torch, seconds that help and lists do without
 
         store = Store(self.store or default_store(), when.value)
         return Context(store, choose_device(self.device), self.data_root, report, debug)
@@ -67,12 +67,12 @@ def with_surroundings(command: Callable[..., None]) -> Callable[..., None]:
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = inspect.signature(command, eval_str=True).parameters.values()
-    own = [parameter.replace(kind=keyword) for parameter in parameters if parameter.name != "here"]
+    specific = [parameter.replace(kind=keyword) for parameter in parameters if parameter.name != "here"]
     shared = [
         inspect.Parameter("device", keyword, default="auto", annotation=DeviceOption),
         inspect.Parameter("data_root", keyword, default=None, annotation=RootOption),
         inspect.Parameter("store", keyword, default=None, annotation=StoreOption),
     ]
-    wrapper.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *shared]}
+    wrapper.__signature__ = inspect.Signature([*specific, *shared])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*specific, *shared]}
     return wrapper

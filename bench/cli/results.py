@@ -15,7 +15,7 @@ from .options import RESULTS, ResultsArgument
 def tables(
     folder: ResultsArgument = RESULTS,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail where a table is not what entries give.")
+        bool, typer.Option("--check", help="Write nothing; fail where a table differs from its entries.")
     ] = False,
 ) -> None:
     """Rewrite every table from stored entries."""
@@ -49,9 +49,9 @@ def plot(
     folder: ResultsArgument = RESULTS,
     only: Annotated[
         str | None,
-        typer.Option("--only", help="Some of roc,histograms,figure2,figure3,figure4,sensitivity; default: all."),
+        typer.Option("--only", help="A subset of roc,histograms,figure2,figure3,figure4,sensitivity; default: all."),
     ] = None,
-    formats: Annotated[str | None, typer.Option("--format", help="png, svg or both, with a comma.")] = None,
+    formats: Annotated[str | None, typer.Option("--format", help="png, svg or png,svg.")] = None,
 ) -> None:
     """Draw figures from stored entries into FOLDER/figures."""
     from ..figures.draw import write_plots
@@ -64,7 +64,7 @@ def plot(
 
 def compare(
     first: Annotated[str, typer.Argument(help="A detector's label.")],
-    second: Annotated[str, typer.Argument(help="Another one's.")],
+    second: Annotated[str, typer.Argument(help="Another detector's label.")],
     folder: Annotated[Path, typer.Option("--results", help="A suite's results folder.")] = RESULTS / "digits",
     picture: Annotated[
         Path | None, typer.Option("--plot", help="Also draw both ROC curves of every attack into this .png or .svg.")
@@ -80,7 +80,7 @@ def compare(
     protocols = compare_detectors(folder, first, second)
     for compared in protocols:
         console.print_table(compared.title, compared.rows)
-    if console.out.encoding.lower().startswith("utf"):  # dots of Braille
+    if console.out.encoding.lower().startswith("utf"):  # the picture is of Braille dots
         for compared in protocols:
             console.out.print(terminal_picture(compared), markup=False, highlight=False, no_wrap=True, crop=False)
     if picture is not None:
@@ -93,13 +93,13 @@ def leaderboard(
         Path | None, typer.Option("--out", help="The site's folder; default, without --single: site.")
     ] = None,
     single: Annotated[
-        Path | None, typer.Option("--single", help="One self-contained page, to attach to a mail.")
+        Path | None, typer.Option("--single", help="Write one self-contained page, such as a mail attachment.")
     ] = None,
 ) -> None:
-    """Make a static site of results, which opens from disk.
+    """Make a static site of results that opens from disk.
 
-    An entry that is damaged, or whose scores do not give what it states, is named and left out, and the rest is
-    built: the exit code is 0 then, and 2 only where nothing can be shown.
+    An entry that is damaged, or whose scores do not give its figures, is named and left out, and the rest is built;
+    the exit code is then 0, and 2 only where nothing can be shown.
     """
     from ..board.build import write_single, write_site
 

@@ -1,4 +1,4 @@
-"""Commands that take a suite: run it, or only check it."""
+"""Commands that run a suite, or only check it."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ def run(
     seed: SeedOption = None,
     classes: ClassesOption = None,
     detector: Annotated[
-        list[str] | None, typer.Option("--detector", help="A registered detector beside the suite's own; repeatable.")
+        list[str] | None,
+        typer.Option("--detector", help="A registered detector beside the suite's; repeatable."),
     ] = None,
     when: Annotated[
         When,
         typer.Option(
-            help="missing: compute what is absent; always: all anew; never: leave absent cells out; "
-            "cached: end at the first absent one."
+            help="missing: compute what is absent; always: compute all again; never: leave absent cells out; "
+            "cached: stop at the first absent one."
         ),
     ] = When.missing,
     output: Annotated[Path, typer.Option("--output", help="Results go to OUTPUT/<suite>.")] = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and an estimate of its cost.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a plug-in that raises.")] = False,
 ) -> None:
-    """Run a suite: from images to tables. What is in the store is not computed again."""
+    """Run a suite: from images to tables. Nothing that is in the store is computed again."""
     from ..runner import execute
     from ..tracks import load_suite, track_of
 

@@ -1,4 +1,4 @@
-"""The command that trains a suite's nets, and publishes their weights."""
+"""The command that trains a suite's nets and publishes their weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def train(
     here: Surroundings,
     suite: Annotated[str, typer.Argument(help="Train the classifier of this suite.")] = "digits",
-    net: Annotated[str | None, typer.Option("--net", help="Only this one of a suite that has several.")] = None,
+    net: Annotated[str | None, typer.Option("--net", help="Only this one of several nets.")] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="Also write the weights to this .safetensors file.")
     ] = None,
@@ -35,7 +35,7 @@ def train(
     ] = None,
     seed: SeedOption = None,
 ) -> None:
-    """Train a suite's nets into the store; an interrupted training goes on after its last epoch."""
+    """Train a suite's nets into the store; an interrupted training resumes after its last epoch."""
     from ..tracks import load_suite
 
     nets = _chosen(suite, load_suite(suite).overridden(seed=seed).nets(), net)
@@ -55,7 +55,7 @@ def train(
 
 
 def _chosen(suite: str, nets: dict[str, NetSuite], label: str | None) -> list[NetSuite]:
-    """All nets of a suite, or the one of that label."""
+    """All nets of a suite, or the one with that label."""
     if label is None:
         return list(nets.values())
     if len(nets) == 1:
@@ -66,7 +66,7 @@ def _chosen(suite: str, nets: dict[str, NetSuite], label: str | None) -> list[Ne
 
 
 def _trained(suite: NetSuite, here: Surroundings) -> Setup:
-    """The suite's data and net, trained whatever weights the suite names."""
+    """The suite's data and net, trained even where the suite names weights."""
     from ..harness.setup import Setup
 
     chosen = suite.model_copy(update={"model": suite.model.model_copy(update={"weights": None})})
@@ -99,7 +99,7 @@ def _report(setup: Setup) -> None:
 
 
 def _publish(setup: Setup, name: str | None, command: str, folder: Path) -> None:
-    """Round the weights to float16 and publish them with their card, under the name or the data set's and the net's."""
+    """Round the weights to float16 and publish them with their card, as ``name`` or <data set>/<net>."""
     from ..harness.train import accuracy
     from ..models.weights import publish, to_half
 
@@ -125,5 +125,5 @@ def _publish(setup: Setup, name: str | None, command: str, folder: Path) -> None
 
 
 def net_name(name: str, parameters: dict[str, Any]) -> str:
-    """The model's name with what its parameters change: ``resnet34-width16``."""
+    """The model's name with its parameters: ``resnet34-width16``."""
     return "-".join([name, *(f"{key}{value}" for key, value in sorted(parameters.items()))])

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, arrays, hashing, files, the store, the registries."""
+"""The base of every room: errors, arrays, hashing, files, the store, the registries."""

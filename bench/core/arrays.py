@@ -1,7 +1,7 @@
-"""The contracts everything else is written against.
+"""The conventions that all other code relies on.
 
 Images are ``float32`` tensors of shape ``(N, C, H, W)`` with values in ``[0, 1]``; normalisation lives inside the
-classifier. A detector's numbers are higher where an image looks more adversarial. Both are said here once.
+classifier. A detector's scores are higher for images that look more adversarial. Only this file states both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The device that a run computes on, and what it does natively."""
+"""The device that a run computes on, and whether bf16 is native to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .errors import UserError
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 arithmetic is native there; emulated bf16 is many times slower than float32."""
+    """Whether the device has native bf16 arithmetic; emulated bf16 is many times slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
@@ -16,7 +16,7 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device, with TF32 off: a minimum-norm success must be the same for whoever looks at it."""
+    """The named device, with TF32 off: a minimum-norm success must be one for everyone who checks it."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -24,5 +24,5 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise UserError(f"The device {name!r} is not here; use auto, cpu or one that torch finds.") from None
+        raise UserError(f"The device {name!r} is not available; use auto, cpu or one that torch finds.") from None
     return device

@@ -1,7 +1,7 @@
-"""What a user is told: one sentence, without a traceback."""
+"""Errors that a user sees: one sentence, without a traceback."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: one sentence that says what, where and the mend. Shown without a traceback."""
+    """A mistake in the user's input: one sentence with the problem, its place and the fix, without a traceback."""

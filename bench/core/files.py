@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and read with one sentence where they are damaged."""
+"""Files written whole or not at all; a damaged one raises a one-sentence error when read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .errors import UserError
 
 
 def replace_file(path: Path, blob: bytes) -> None:
-    """Write a whole file or none: a reader sees the old content or the new one, never a part."""
+    """Write a file atomically: a reader sees the old content or the new, never a part of it."""
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(blob)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, 0o644)  # mkstemp's own mode keeps others out
+        os.chmod(partial, 0o644)  # mkstemp makes files that only their owner can read
         os.replace(partial, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -50,16 +50,16 @@ def write_bytes(path: Path, blob: bytes) -> None:
         ) from None
 
 
-#: A larger file is none of a run's JSON files, and is refused unread.
+#: A larger JSON file is refused unread: a run writes none of that size.
 MOST_BYTES = 16 << 20
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file that anybody may have written. UserError, one sentence, where there is none."""
+    """The content of a JSON file from any source. Raises UserError, one sentence, if it cannot be used."""
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
-            raise UserError(f"{path} has {size >> 20} MiB, more than any that a run writes; it is refused unread.")
+            raise UserError(f"{path} has {size >> 20} MiB, more than any file that a run writes; it is refused unread.")
         content = json.loads(path.read_text(encoding="utf-8"))
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except OSError as error:
@@ -67,9 +67,9 @@ def read_json(path: Path) -> Any:
             f"{path} cannot be read ({error.strerror}); correct its permissions or run its suite again."
         ) from None
     except RecursionError:
-        raise UserError(f"{path} is nested deeper than any that a run writes; run its suite again.") from None
-    except UnicodeEncodeError:  # half a surrogate pair is JSON and no text
-        raise UserError(f"{path} holds characters that are no text; run its suite again.") from None
+        raise UserError(f"{path} is nested deeper than any file that a run writes; run its suite again.") from None
+    except UnicodeEncodeError:  # half a surrogate pair is valid JSON but not valid text
+        raise UserError(f"{path} holds characters that are not valid text; run its suite again.") from None
     except ValueError as error:
         if str(error).startswith("Out of range float"):
             raise UserError(f"{path} holds NaN or an infinite number; run its suite again.") from None
@@ -78,14 +78,14 @@ def read_json(path: Path) -> Any:
 
 
 def sentence(error: UserError, path: Path, file: str) -> str:
-    """The error message with the file's short name in place of its path, and not longer than a reader bears."""
+    """The error message without its file name (``file`` where a path stands inside it), cut to 400 characters."""
     text = printable(str(error)).replace(printable(str(path)), file).removeprefix(f"{file}: ")
     text = f"It {text.removeprefix(f'{file} ')}" if text.startswith(f"{file} ") else text
     return text if len(text) <= 400 else f"{text[:400]} ..."
 
 
 def printable(text: str) -> str:
-    """Half surrogates (names of files that are no UTF-8) cannot be written to a page."""
+    """The text without half surrogates (from file names that are not UTF-8), which a page cannot hold."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: Raised by one when what a stage computes changes meaning, so that nothing old is taken for new.
+#: Incremented when the output of a stage changes meaning, so that nothing old is mistaken for new.
 FORMAT = 1
 
 
 def canonical(value: Any) -> str:
-    """One JSON text a value: sorted keys, no blanks, no NaN."""
+    """One JSON text per value: sorted keys, no whitespace, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
 
 
@@ -45,13 +45,13 @@ def hash_arrays(*arrays: npt.NDArray[Any]) -> str:
 
 
 def code_hash(*modules: ModuleType) -> str:
-    """Of the modules that define a stage: an edit computes it again, an edit of comments or docstrings does not."""
+    """Hash of the modules that define a stage. Editing code changes it, editing comments or docstrings does not."""
     parts = [syntax(Path(module.__file__ or "").read_bytes()) for module in modules]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def source_hash(thing: object) -> str:
-    """Of the files that define a plug-in and its bases: its results are not taken for those of an edited version."""
+    """Hash of the files that define a plug-in and its bases, so that an edited version does not reuse old results."""
     parts = []
     for cls in (thing if inspect.isclass(thing) else type(thing)).__mro__[:-1]:  # all but object
         try:
@@ -63,7 +63,7 @@ def source_hash(thing: object) -> str:
 
 @lru_cache(maxsize=256)
 def syntax(source: bytes) -> str:
-    """A module's syntax tree as text, without comments, layout and docstrings; source that does not parse as it is."""
+    """A module's syntax tree as text, without comments, layout and docstrings; unparsable source unchanged."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):

@@ -1,4 +1,4 @@
-"""What a piece of work took: seconds, and memory where the system can say."""
+"""The cost of a piece of work: seconds, and memory where the system reports it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .memory import return_freed_memory
 
 @dataclass
 class Spent:
-    """Seconds, and the process's resident memory in MB: at its highest, and by how much that is more than before."""
+    """Seconds, and the process's resident memory in MB: its peak, and the rise of the peak above the start."""
 
     seconds: float = 0.0
     highest: float | None = None
@@ -22,16 +22,16 @@ class Spent:
 
 @contextmanager
 def spent() -> Iterator[Spent]:
-    """Watch the body; memory stays None where the system is not Linux or does not let the mark be reset."""
-    found = Spent()
+    """Measure the body; memory stays None unless the system is Linux and lets the peak be reset."""
+    result = Spent()
     return_freed_memory()
     before = _status("VmRSS") if _reset() else None
     began = time.monotonic()
-    yield found
-    found.seconds = time.monotonic() - began
+    yield result
+    result.seconds = time.monotonic() - began
     if before is not None:
-        found.highest = _status("VmHWM")
-        found.rise = max(0.0, found.highest - before)
+        result.highest = _status("VmHWM")
+        result.rise = max(0.0, result.highest - before)
 
 
 def _reset() -> bool:
@@ -43,7 +43,7 @@ def _reset() -> bool:
 
 
 def _status(name: str) -> float:
-    """A line of Linux's /proc/self/status in MB."""
+    """A value of Linux's /proc/self/status, in MB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024 / 1e6

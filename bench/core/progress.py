@@ -1,4 +1,4 @@
-"""What is running and how long it will take."""
+"""Progress of a run: the current stage and the time left."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Tick = Callable[[int, int, str], None]
 
 class Reporter(Protocol):
     def stage(self, text: str) -> AbstractContextManager[Tick]:
-        """A stage that is running; call the tick with (done, total, remark)."""
+        """Show a running stage; call the tick with (done, total, remark)."""
         ...
 
     def overall(self, total: int) -> None: ...
 
     def step(self, text: str) -> None:
-        """One of ``total`` steps begins."""
+        """Begin the next of ``total`` steps."""
         ...
 
     def warn(self, message: str) -> None: ...
 
 
 class Silent:
-    """Says nothing but keeps the warnings."""
+    """Prints nothing, but keeps the warnings."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
@@ -44,7 +44,7 @@ class Silent:
 
 
 class Bars:
-    """Two bars on a terminal: the whole suite, and the stage that is running. Plain lines without a terminal."""
+    """Two bars on a terminal: the whole suite and the running stage. Plain lines without a terminal."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

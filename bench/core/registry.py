@@ -1,4 +1,4 @@
-"""One registry a kind: a decorator, a duplicate error, "did you mean", lazy entry points for strangers' packages."""
+"""One registry per kind: a decorator, an error for duplicates, "did you mean", lazy third-party entry points."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 
 class Registry(Generic[T]):
-    """Names to factories. ``home``: our package or module, imported on first use; ``group``: of plug-ins' entry points.
+    """Factories by name. ``home``: our package or module, imported on first use; ``group``: entry points of plug-ins.
 
-    Every module of the package counts, so that a new one needs no line anywhere.
+    Every module of the package is imported, so a new one needs no line elsewhere.
     """
 
     def __init__(self, kind: str, home: str, group: str) -> None:
@@ -50,9 +50,9 @@ class Registry(Generic[T]):
         for point in entry_points(group=self._group):
             try:
                 loaded = point.load()
-                if callable(loaded):  # a module registers by its own decorators
+                if callable(loaded):  # a module registers with its own decorators
                     self.register(point.name)(loaded)
-            except Exception as error:  # a stranger's broken package must not take the suite down
+            except Exception as error:  # a broken third-party package must not take the suite down
                 warnings.warn(
                     f"The {self.kind} plugin {point.name!r} ({point.value}) could not be loaded and is left out: "
                     f"{type(error).__name__}: {error}",
@@ -84,11 +84,11 @@ class Registry(Generic[T]):
 
 
 def modules_of(home: str) -> list[str]:
-    """A module's own name, or those of all modules of a package, in order."""
+    """The name of a module, or the names of all modules of a package, in order."""
     package = importlib.import_module(home)
     if not hasattr(package, "__path__"):
         return [home]
-    return sorted(f"{home}.{found.name}" for found in pkgutil.iter_modules(package.__path__))
+    return sorted(f"{home}.{module.name}" for module in pkgutil.iter_modules(package.__path__))
 
 
 detectors: Registry[Any] = Registry("detector", "subnetbench.detectors", "subnetbench.detectors")

@@ -30,23 +30,23 @@ Artifact = tuple[Arrays, Meta]
 
 
 class StoreError(UserError):
-    """The store itself cannot be used: no fault of the stage that happened to ask."""
+    """The store itself cannot be used; the stage that asked is not at fault."""
 
 
 class NotStored(Exception):  # noqa: N818 (not an error: an answer)
-    """An artifact is absent and the run was told to compute nothing."""
+    """An artifact is absent, and the run may compute nothing."""
 
 
 class Store:
-    """A folder of artifacts ``<kind>/<key>.safetensors``, each with its own sha256 in front.
+    """A folder of artifacts ``<kind>/<key>.safetensors``, each preceded by its sha256.
 
-    One file an artifact makes the write atomic (a rename) and the check simple. Runs may share a store: who comes
-    second waits for the first on a lock of that artifact and then reads it. ``when`` is one of
+    One file per artifact makes the write atomic (a rename) and the check simple. Runs may share a store: the second
+    waits for the first on that artifact's lock, then reads the artifact. ``when`` is one of
 
     - ``missing``  compute what is absent (the default)
-    - ``always``   compute everything that this run needs, once, and replace what is there
-    - ``never``    compute nothing; what is absent is left out of the tables and said
-    - ``cached``   compute nothing; what is absent ends the run
+    - ``always``   compute everything that this run needs, once, and replace what is stored
+    - ``never``    compute nothing; tables omit what is absent and say so
+    - ``cached``   compute nothing; an absent artifact ends the run
     """
 
     def __init__(self, root: Path, when: When = "missing", warn: Callable[[str], None] | None = None) -> None:
@@ -65,29 +65,29 @@ class Store:
         return self.root / kind / f"{key}.safetensors"
 
     def scratch(self, kind: str, key: str) -> Path:
-        """A place for a stage's own checkpoints; removed when the artifact is complete."""
+        """The path of a stage's own checkpoint, removed when the artifact is complete."""
         return self.root / "scratch" / f"{kind}-{key}.safetensors"
 
     def get(self, kind: str, inputs: Mapping[str, Any], compute: Callable[[], Artifact]) -> Artifact:
-        """The artifact that ``inputs`` determine: read if it is there and whole, else computed and written."""
+        """The artifact that ``inputs`` determine: read if present and intact, else computed and written."""
         key = key_of(kind, inputs)
         path = self.path(kind, key)
         if self.when != "always" or key in self._fresh:
-            found = self.read(kind, key)
-            if found is not None:
+            artifact = self.read(kind, key)
+            if artifact is not None:
                 self.reused += 1
-                return found
+                return artifact
         if self.when in ("never", "cached"):
             raise NotStored(f"{kind} {key[:12]}")
         self._make(path.parent)
         with self._locked(path):
             if self.when != "always":
-                found = self.read(kind, key)  # the run that held the lock may have made it
-                if found is not None:
+                artifact = self.read(kind, key)  # the run that held the lock may have made it
+                if artifact is not None:
                     self.reused += 1
-                    return found
+                    return artifact
             arrays, meta = compute()
-            # Through JSON and back, so that a fresh artifact and a stored one are the same to the last key.
+            # Through JSON and back, so that a fresh artifact equals a stored one to the last key.
             meta = json.loads(canonical(meta))
             self.write(kind, key, arrays, meta)
             self.computed += 1
@@ -108,12 +108,12 @@ class Store:
             raise self.refused(error) from None
         digest, body = blob[:64], blob[64:]
         if hashlib.sha256(body).hexdigest().encode() != digest:
-            mend = self.when in ("missing", "always")
+            rebuild = self.when in ("missing", "always")
             self.warn(
                 f"The stored {kind} {path.name} is damaged (its sha256 differs) and is "
-                f"{'built again' if mend else 'left out'}."
+                f"{'built again' if rebuild else 'left out'}."
             )
-            if mend:
+            if rebuild:
                 path.unlink(missing_ok=True)
             return None
         length = int.from_bytes(body[:8], "little")
@@ -157,7 +157,7 @@ class Store:
             lock.release()
 
     def refused(self, error: OSError) -> StoreError:
-        """The one sentence for what the file system said."""
+        """One sentence for an error of the file system."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return StoreError(
                 f"The store {self.root} is full; free space there or give another with --store. "
@@ -169,7 +169,7 @@ class Store:
         )
 
     def size(self) -> dict[str, tuple[int, int]]:
-        """Files and bytes of each kind. What no store wrote is no artifact, whatever folder was given as one."""
+        """Files and bytes of each kind. Only a store's own files count, whatever else is in the folder."""
         sizes = {}
         for folder in sorted(p for p in self.root.iterdir() if p.is_dir() and p.name != "locks"):
             files = _artifacts(folder)
@@ -178,7 +178,7 @@ class Store:
         return sizes
 
     def clean(self, kinds: list[str] | None = None) -> int:
-        """Remove the artifacts of some kinds, or all; returns the bytes freed."""
+        """Remove the artifacts of some kinds, or all; return the bytes freed."""
         freed = 0
         for kind, (_, size) in self.size().items():
             if kinds is None or kind in kinds:
@@ -189,7 +189,7 @@ class Store:
         return freed
 
 
-#: Names of artifacts, checkpoints, and what a kill left of either.
+#: Names of artifacts, of checkpoints, and of partial files that a killed run left.
 _ARTIFACT = re.compile(r"(\w+-)?[0-9a-f]{32}\.safetensors|\.partial-\w+")
 
 
@@ -198,7 +198,7 @@ def _artifacts(folder: Path) -> list[Path]:
 
 
 def _remove(files: Sequence[Path], folder: Path) -> None:
-    """These files, and their folder where nothing else is in it."""
+    """Remove these files, and their folder if that leaves it empty."""
     for path in files:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Image folders with bounding boxes: a CSV of boxes or ImageNet's XML, brought to the images as a net sees them."""
+"""Bounding boxes of image folders, from a CSV or ImageNet's XML, scaled and cropped to the images that a net sees."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SplitName = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Annotations:
-    """Boxes of the images of one split, by the images' ids, in the pixels that the net sees; and what was left out.
+    """Boxes of one split by image id, in the pixels that the net sees, and the reasons for what was left out.
 
-    ``boxes[id]`` is ``(K, 4)``, never empty. ``names[id]`` is the image's path in its data set. ``left_out`` says of
-    each image or line without a usable box, in a sentence, why.
+    ``boxes[id]`` is ``(K, 4)``, never empty. ``names[id]`` is the image's path in its data set. ``left_out`` gives the
+    reason in a sentence for each image or line without a usable box.
     """
 
     boxes: Mapping[int, Floats]
@@ -53,51 +53,51 @@ def annotated(
     classes: Any = None,
     ids: Ints | None = None,
 ) -> Annotations:
-    """The boxes of a folder data set's split, or of those of its images whose ``ids`` are given.
+    """The boxes of a folder data set's split, or only of its images with these ``ids``.
 
     ``source``, relative to ``root``, is a CSV with the columns path, wnid, xmin, ymin, xmax, ymax (pixels of the file
-    itself, both ends within the box) or a folder of ImageNet's XML files, searched by the images' own names. Images are
-    brought to ``size`` as `imagenet.folder` does it (shorter side to ``resize``, centre cut out), boxes with them: one
-    that lies outside of the cut is left out. Raises UserError where the source itself cannot be read.
+    itself, both ends inside the box) or a folder of ImageNet's XML files, matched by image name. Boxes are resized and
+    cropped with their images as `folders.folder` does it (shorter side to ``resize``, centre crop to ``size``); a box
+    outside the crop is left out. Raises UserError if the source itself cannot be read.
     """
     paths = files_of(root, split, classes)
     chosen = range(len(paths)) if ids is None else ids.tolist()
     names = {image: paths[image].relative_to(root).as_posix() for image in chosen}
     place = root / source
     if place.is_dir():
-        found, bad = _from_xml(place, names)
+        rows_of, reasons = _from_xml(place, names)
     elif place.is_file():
-        found, bad = _from_csv(place, root, names, {path.relative_to(root).parts[1] for path in paths})
+        rows_of, reasons = _from_csv(place, root, names, {path.relative_to(root).parts[1] for path in paths})
     else:
         raise UserError(
-            f"There are no boxes at {place}; give boxes.source, a CSV with the columns "
+            f"There are no boxes at {place}; set boxes.source to a CSV with the columns "
             f"{', '.join(COLUMNS)} or a folder of ImageNet's XML files."
         )
     kept: dict[int, Floats] = {}
-    for image, rows in found.items():
+    for image, rows in rows_of.items():
         height, width = shape = _dimensions(paths[image])
         boxes = from_inclusive(np.array(rows, np.float64))
-        wrong = check_boxes(boxes, [shape] * len(boxes), [names[image]] * len(boxes))
-        bad += wrong.values()
-        boxes = boxes[[index for index in range(len(boxes)) if index not in wrong]]
+        unusable = check_boxes(boxes, [shape] * len(boxes), [names[image]] * len(boxes))
+        reasons += unusable.values()
+        boxes = boxes[[index for index in range(len(boxes)) if index not in unusable]]
         (high, wide), (top, left) = placed(height, width, resize, size)
         corner = np.tile([left, top], 2)
         moved = clipped(scaled(boxes, shape, (high, wide)) - corner, (size, size))
-        seen = moved[(moved[:, 2] > moved[:, 0]) & (moved[:, 3] > moved[:, 1])]
-        if len(boxes) and not len(seen):
-            bad.append(f"{names[image]}: its box lies outside of the part that the net sees")
-        if len(seen):
-            kept[image] = seen
-    bad += [f"{names[image]} has no box" for image in names if image not in found]
-    return Annotations(kept, names, tuple(bad))
+        visible = moved[(moved[:, 2] > moved[:, 0]) & (moved[:, 3] > moved[:, 1])]
+        if len(boxes) and not len(visible):
+            reasons.append(f"{names[image]}: its box lies outside of the part that the net sees")
+        if len(visible):
+            kept[image] = visible
+    reasons += [f"{names[image]} has no box" for image in names if image not in rows_of]
+    return Annotations(kept, names, tuple(reasons))
 
 
-Found = dict[int, list[tuple[float, ...]]]
+Rows = dict[int, list[tuple[float, ...]]]  # by image id
 
 
-def _from_csv(place: Path, root: Path, names: Mapping[int, str], wnids: set[str]) -> tuple[Found, list[str]]:
-    found: Found = {}
-    bad: list[str] = []
+def _from_csv(place: Path, root: Path, names: Mapping[int, str], wnids: set[str]) -> tuple[Rows, list[str]]:
+    rows_of: Rows = {}
+    reasons: list[str] = []
     ids = {name: image for image, name in names.items()}
     folders = {name.split("/")[0] for name in names.values()}
     for number, row in _rows(place):
@@ -105,17 +105,17 @@ def _from_csv(place: Path, root: Path, names: Mapping[int, str], wnids: set[str]
             continue  # of another split
         where = f"{place.name}, line {number}"
         if row["wnid"] not in wnids:
-            bad.append(f"{where}: the class {row['wnid']!r} is none of the net's")
+            reasons.append(f"{where}: the class {row['wnid']!r} is none of the net's")
         elif row["path"] not in ids:
             if not (root / row["path"]).is_file():
-                bad.append(f"{where}: there is no image {row['path']}")
+                reasons.append(f"{where}: there is no image {row['path']}")
         else:
-            own = found.setdefault(ids[row["path"]], [])
+            entries = rows_of.setdefault(ids[row["path"]], [])
             try:
-                own.append(tuple(float(row[name]) for name in COLUMNS[2:]))
+                entries.append(tuple(float(row[name]) for name in COLUMNS[2:]))
             except ValueError:
-                bad.append(f"{where}: a coordinate of {row['path']} is no number")
-    return found, bad
+                reasons.append(f"{where}: a coordinate of {row['path']} is no number")
+    return rows_of, reasons
 
 
 def _rows(place: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -131,9 +131,9 @@ def _rows(place: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise UserError(f"The boxes {place} cannot be read ({error}); give a CSV in UTF-8.") from None
 
 
-def _from_xml(place: Path, names: Mapping[int, str]) -> tuple[Found, list[str]]:
-    found: Found = {}
-    bad: list[str] = []
+def _from_xml(place: Path, names: Mapping[int, str]) -> tuple[Rows, list[str]]:
+    rows_of: Rows = {}
+    reasons: list[str] = []
     files = {path.stem: path for path in place.rglob("*.xml")}
     for image, name in names.items():
         path = files.get(Path(name).stem)
@@ -145,11 +145,11 @@ def _from_xml(place: Path, names: Mapping[int, str]) -> tuple[Found, list[str]]:
                 for box in ElementTree.parse(path).iter("bndbox")
             ]
         except (OSError, ElementTree.ParseError, ValueError) as error:
-            bad.append(f"{path.name} cannot be read ({error})")
+            reasons.append(f"{path.name} cannot be read ({error})")
             continue
         if boxes:
-            found[image] = [tuple(box) for box in boxes]
-    return found, bad
+            rows_of[image] = [tuple(box) for box in boxes]
+    return rows_of, reasons
 
 
 def _dimensions(path: Path) -> tuple[int, int]:
@@ -169,7 +169,7 @@ class Boxed:
 
     @classmethod
     def of(cls, split: Split, annotations: Annotations) -> Boxed:
-        """Those images of the split that have a usable box."""
+        """The images of the split that have a usable box."""
         kept = split.select(np.array([int(image) in annotations.boxes for image in split.ids], bool))
         return cls(kept, [annotations.boxes[int(image)] for image in kept.ids], annotations)
 

@@ -1,4 +1,4 @@
-"""Boxes as half-open pixel ranges: brought along with resized and cut images, checked."""
+"""Boxes as half-open pixel ranges: scaled and cropped with their images, and checked."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Size = tuple[int, int]
 
 
 def from_inclusive(boxes: Floats) -> Float64:
-    """``(K, 4)`` boxes as files give them, last pixel included -> by edges."""
+    """``(K, 4)`` boxes as in files, last pixel included, as boxes by their edges."""
     return np.asarray(boxes, np.float64).reshape(-1, 4) + LAST_PIXEL
 
 
 def scaled(boxes: Floats, from_size: Size, to_size: Size) -> Float64:
-    """``(..., 4)`` boxes of an image of ``from_size`` in the same image stretched to ``to_size``, not rounded."""
+    """``(..., 4)`` boxes of an image of ``from_size``, in the same image scaled to ``to_size``; not rounded."""
     (height, width), (to_height, to_width) = from_size, to_size
     # Multiplied first: a whole number of pixels comes out whole.
     moved = np.asarray(boxes, np.float64) * (to_width, to_height, to_width, to_height)
@@ -27,7 +27,7 @@ def scaled(boxes: Floats, from_size: Size, to_size: Size) -> Float64:
 
 
 def clipped(boxes: Floats, size: Size) -> Float64:
-    """``(..., 4)`` boxes cut at the edges of the image; one that lies outside becomes empty."""
+    """``(..., 4)`` boxes clipped to the image; a box outside it becomes empty."""
     height, width = size
     return np.clip(np.asarray(boxes, np.float64), 0, (width, height, width, height))
 
@@ -35,11 +35,11 @@ def clipped(boxes: Floats, size: Size) -> Float64:
 def check_boxes(boxes: Floats, sizes: Sequence[Size], names: Sequence[str]) -> dict[int, str]:
     """The rows of ``(K, 4)`` boxes that cannot be used, each with a reason that names its image.
 
-    Unusable is a box with a coordinate that is not finite, an inverted one, an empty one, and one that shares no area
-    with its image. A box that only sticks out is usable: `clipped` cuts it. ``sizes`` and ``names`` are those of the
-    row's image. The reason repeats the box as the file has it, last pixel included.
+    A box is unusable if a coordinate is not finite, if it is inverted or empty, or if it shares no area with its image.
+    A box that is only partly outside is usable: `clipped` cuts it. ``sizes`` and ``names`` are those of the row's
+    image. The reason quotes the box as the file has it, last pixel included.
     """
-    bad = {}
+    reasons = {}
     for row, (box, (height, width), name) in enumerate(zip(np.asarray(boxes, np.float64), sizes, names, strict=True)):
         xmin, ymin, xmax, ymax = box
         if not np.isfinite(box).all():
@@ -52,5 +52,5 @@ def check_boxes(boxes: Floats, sizes: Sequence[Size], names: Sequence[str]) -> d
             reason = f"outside its image of {width} x {height} pixels"
         else:
             continue
-        bad[row] = f"the box of {name} ({xmin:g}, {ymin:g}, {xmax - 1:g}, {ymax - 1:g}) is {reason}"
-    return bad
+        reasons[row] = f"the box of {name} ({xmin:g}, {ymin:g}, {xmax - 1:g}, {ymax - 1:g}) is {reason}"
+    return reasons

@@ -1,4 +1,4 @@
-"""Data sets as plain arrays with a content hash: digits, torchvision's, an ``.npz`` or folder of one's own."""
+"""Data sets as plain arrays with a content hash, and stratified parts of their splits."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A train and a test split whose content, not whose name, is the identity."""
+    """A train and a test split, identified by content, not by name."""
 
     name: str
     train: Split
@@ -64,7 +64,7 @@ class Dataset:
 
 
 def stratified(split: Split, limit: int | None, seed: int) -> Split:
-    """At most ``limit`` images, as even over the classes as their counts allow, in the official order."""
+    """At most ``limit`` images, spread over the classes as evenly as their counts allow, in the official order."""
     if limit is None or limit >= len(split):
         return split
     generator = np.random.default_rng((seed, 7))

@@ -1,4 +1,4 @@
-"""Image folders, ImageNet's or one's own, as arrays."""
+"""Image folders, ImageNet's or the user's own, as arrays."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ def folder(
     test_per_class: int | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Images of one's own: ``root/train/<class>/*`` and ``root/test/<class>/*`` (or ``val``), read as RGB.
+    """The user's own images: ``root/train/<class>/*`` and ``root/test/<class>/*`` (or ``val``), read as RGB.
 
     The shorter side becomes ``resize`` (default ``size``) pixels, then the centre ``size`` x ``size`` is cut out.
     ``classes`` keeps some class folders; labels are positions among the sorted names of those kept. ``*_per_class``
-    keeps a random part drawn from ``seed``. All images are held as uint8: 150 kB each at 224 pixels.
+    keeps a random sample drawn from ``seed``. All images are held as uint8: 150 kB each at 224 pixels.
     """
     if root is None:
         raise UserError(
             "The data set 'folder' is read from disk; give the folder that holds train/ and test/ with --data-root."
         )
     if size < 1 or (resize is not None and resize < size):
-        raise UserError(f"size must be 1 or more and resize not below it; given size {size}, resize {resize}.")
+        raise UserError(f"size must be 1 or more and resize not below it; they are {size} and {resize}.")
     test = _place(root, "test")
-    found = {"train": _listed(root / "train", classes), "test": _listed(test, classes)}
-    if found["train"].keys() != found["test"].keys():
-        odd = sorted(found["train"].keys() ^ found["test"].keys())
+    listed = {"train": _listed(root / "train", classes), "test": _listed(test, classes)}
+    if listed["train"].keys() != listed["test"].keys():
+        unshared = sorted(listed["train"].keys() ^ listed["test"].keys())
         raise UserError(
-            f"{root}: train/ and {test.name}/ hold different classes ({len(odd)} are in one only, first {odd[0]!r}); "
-            "give both the same sub-folders."
+            f"{root}: train/ and {test.name}/ hold different classes ({len(unshared)} are in one only, "
+            f"first {unshared[0]!r}); give both the same sub-folders."
         )
     limits = {"train": train_per_class, "test": test_per_class}
-    kept = {split: list(_drawn(files, limits[split], seed)) for split, files in found.items()}
+    kept = {split: list(_drawn(files, limits[split], seed)) for split, files in listed.items()}
     _check_memory(root, sum(map(len, kept.values())), size)
     read = _reader(size, resize or size)
     splits = [_split(kept[split], read, size) for split in ("train", "test")]
-    return Dataset(root.resolve().name, splits[0], splits[1], len(found["train"]))
+    return Dataset(root.resolve().name, splits[0], splits[1], len(listed["train"]))
 
 
 def files_of(root: Path, split: str, classes: Sequence[str] | None = None) -> list[Path]:
-    """Every image file of a split, in the order in which ids count them."""
+    """Every image file of a split, in the order of the ids."""
     return [path for paths in _listed(_place(root, split), classes).values() for path in paths]
 
 
@@ -96,9 +96,9 @@ def _listed(place: Path, classes: Sequence[str] | None) -> dict[str, list[Path]]
 
 
 def _drawn(files: dict[str, list[Path]], limit: int | None, seed: int) -> Iterator[tuple[Path, int, int]]:
-    """(path, label, position in the whole sorted list) of at most ``limit`` images a class."""
+    """(path, label, position in the whole sorted list) of at most ``limit`` images per class."""
     if limit is not None and limit < 1:
-        raise UserError(f"The number of images a class must be 1 or more, not {limit}.")
+        raise UserError(f"The number of images per class must be 1 or more, not {limit}.")
     begin = 0
     for label, paths in enumerate(files.values()):
         order = np.random.default_rng((seed, label)).permutation(len(paths))
@@ -111,7 +111,7 @@ def _check_memory(root: Path, images: int, size: int) -> None:
     needed = images * size * size * 3
     try:
         held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no such question on this system
+    except (AttributeError, ValueError, OSError):  # not known on this system
         return
     if needed > held:
         raise UserError(
@@ -137,9 +137,9 @@ def _reader(size: int, resize: int) -> Callable[[Path], npt.NDArray[np.uint8]]:
 
 
 def placed(height: int, width: int, resize: int, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(height, width) of an image as the reader resizes it, and (top, left) of the centre that it cuts out.
+    """(height, width) of an image after the reader resizes it, and (top, left) of the centre that it crops.
 
-    As torchvision's Resize and CenterCrop round: the longer side is cut to whole pixels, the corner is rounded to even.
+    Rounded as in torchvision's Resize and CenterCrop: the longer side is truncated, the corner is rounded to even.
     """
     longer = int(resize * max(height, width) / min(height, width))
     high, wide = (resize, longer) if height <= width else (longer, resize)

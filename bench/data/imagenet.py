@@ -1,4 +1,4 @@
-"""Image folders, ImageNet's or one's own, as arrays, and a choice among their classes."""
+"""ImageNet and Tiny-ImageNet, read from image folders, and a choice of their classes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def imagenet(
 ) -> Dataset:
     """ImageNet (ILSVRC 2012): ``root/train/<wnid>/*`` and ``root/val/<wnid>/*``, or the official archives in ``root``.
 
-    The archives are unpacked once by torchvision. The shorter side becomes 256 for ``size`` 224, and in proportion.
-    ``classes`` lists wnids. The same number of images of every class is drawn: at most ``*_per_class``, and about
-    ``*_images`` in all. By default that is 25 a class of the thousand (3.8 GB), 250 a class of a hundred or fewer.
+    Torchvision unpacks the archives once. The shorter side becomes 256 for ``size`` 224, or is in proportion to that.
+    ``classes`` lists wnids. The same number of images is drawn from every class: at most ``*_per_class``, and about
+    ``*_images`` in all. By default that is 25 per class for the thousand (3.8 GB), 250 for a hundred or fewer.
     """
     if root is None:
         raise UserError(
@@ -38,10 +38,10 @@ def imagenet(
     if (root / "ILSVRC2012_devkit_t12.tar.gz").is_file():
         _unpack(root)
     names = sorted(set(classes)) if classes else _class_folders(root / "train")
-    strange = [name for name in names if name not in synsets()]
-    if len(names) == 1000 and strange:  # weights would name its classes by their places, and wrongly
+    unknown = [name for name in names if name not in synsets()]
+    if len(names) == 1000 and unknown:  # pretrained logits would be assigned to the wrong classes
         raise UserError(
-            f"{root / 'train'} has a thousand classes and {strange[0]!r} is none of ImageNet's: this is "
+            f"{root / 'train'} has a thousand classes and {unknown[0]!r} is not one of ImageNet's: this is "
             "another data set; give the right folder with --data-root."
         )
     count = max(1, len(names))
@@ -58,7 +58,7 @@ def imagenet(
 
 
 def geometry(dataset: str, parameters: Mapping[str, Any], size: int) -> int:
-    """The length that the shorter side of an image is brought to before the centre ``size`` x ``size`` is cut out."""
+    """Length to which an image's shorter side is resized before the centre ``size`` x ``size`` is cut out."""
     return round(size * 256 / 224) if dataset == "imagenet" else int(parameters.get("resize") or size)
 
 
@@ -84,8 +84,8 @@ def tinyimagenet30(*, root: Path | None = None, size: int = 64) -> Dataset:
             "The data set 'tinyimagenet30' is read from disk; give the folder that holds tinyimagenet30/ with "
             "--data-root."
         )
-    made = folder(root=home("tinyimagenet30", root), size=size)
-    return Dataset("tinyimagenet30", made.train, made.test, made.classes, "30 classes of Tiny-ImageNet-200")
+    dataset = folder(root=home("tinyimagenet30", root), size=size)
+    return Dataset("tinyimagenet30", dataset.train, dataset.test, dataset.classes, "30 classes of Tiny-ImageNet-200")
 
 
 def home(dataset: str, root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The one way to a data set: by name, from a file, from a folder."""
+"""Loading of data sets: by name, from a file, from a folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load(name: str, root: Path | None = None, **parameters: Any) -> Dataset:
 
 
 def _built(factory: Callable[..., Dataset], title: str, **parameters: Any) -> Dataset:
-    """The factory's data set; parameters that it does not take are the user's mistake, errors within it are not."""
+    """The factory's data set. Parameters that it does not take are a UserError; errors inside it pass through."""
     try:
         inspect.signature(factory).bind(**parameters)
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""A data set of one's own as an ``.npz``, and the official ones that are recognised."""
+"""Data sets read from an ``.npz``: the user's own, and official ones, which are recognised."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .dataset import Dataset, Split
 
 
 def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
-    """``train_images, train_labels, test_images, test_labels`` as uint8 NHWC and integers.
+    """A data set from ``train_images, train_labels, test_images, test_labels``: uint8 NHWC and integers.
 
     A boolean column ``<split>_lossless`` marks images whose pixels are the official ones; the others are left out.
     """
@@ -26,13 +26,13 @@ def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as archive:
             columns = {key: archive[key] for key in archive.files if key.split("_")[-1] in _COLUMNS}
-    except Exception as error:  # zipfile, zlib and numpy each have several kinds of their own for a damaged file
+    except Exception as error:  # zipfile, zlib and numpy each raise several types of their own for a damaged file
         raise UserError(
             f"{path} cannot be read as an .npz of plain arrays ({error}); write it with numpy.savez."
         ) from None
     if classes is not None and not isinstance(classes, int):
         raise UserError(
-            f"{path} is an .npz, whose classes have numbers and no names; classes are chosen by name from "
+            f"{path} is an .npz, whose classes have numbers but no names; classes are chosen by name from "
             "image folders (the data sets 'imagenet' and 'folder')."
         )
     splits = {}
@@ -41,7 +41,7 @@ def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
     official = _recognised(columns)
     if official is not None and official != name and name in datasets:
         raise UserError(
-            f"{path} holds the images of {official} and was given as {name}: this is another data set; "
+            f"{path} holds the images of {official} but was given as {name}: this is another data set; "
             "give the right file with --data-root."
         )
     if splits["train"].images.shape[1:] != splits["test"].images.shape[1:]:
@@ -49,21 +49,21 @@ def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
             f"{path}: train_images {splits['train'].images.shape[1:]} and test_images "
             f"{splits['test'].images.shape[1:]} differ in size; resize one of them."
         )
-    found = int(max(s.labels.max() for s in splits.values())) + 1
+    count = int(max(s.labels.max() for s in splits.values())) + 1
     expected = classes or _KNOWN_CLASSES.get(name)
-    if expected is not None and found != expected:
+    if expected is not None and count != expected:
         raise UserError(
-            f"{path} has labels of {found} classes and {name} has {expected}: this is another data set; "
+            f"{path} has labels of {count} classes but {name} has {expected}: this is another data set; "
             "give the right file with --data-root."
         )
     present = np.unique(splits["train"].labels)
-    if len(present) != found:
+    if len(present) != count:
         absent = int(np.flatnonzero(np.r_[present, -1] != np.arange(len(present) + 1))[0])
         raise UserError(
-            f"{path}: the labels name {found} classes and class {absent} has no training image; number the "
-            "classes from 0 without gaps and give each some."
+            f"{path}: the labels span {count} classes but class {absent} has no training image; number the "
+            "classes from 0 without gaps, each with training images."
         )
-    return Dataset(name, splits["train"], splits["test"], found, _NOTES.get(name, ""))
+    return Dataset(name, splits["train"], splits["test"], count, _NOTES.get(name, ""))
 
 
 _COLUMNS = ("images", "labels", "lossless")
@@ -71,7 +71,7 @@ _KNOWN_CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "svhn10k": 10}
 _NOTES = {"svhn10k": "SVHN-10k subset: the first 10,000 official test images; a score on it is no SVHN test score"}
 
 
-#: First digits of the sha256 of the first training image: enough to know a data set by, shortened or not.
+#: First digits of the sha256 of the first training image: enough to identify a data set, even a shortened one.
 _FIRST = {
     "7cbda40c52a00fdb": "cifar10",
     "000cd43650c147e3": "cifar100",
@@ -82,7 +82,7 @@ _COUNTS = {(73_257, 26_032): "svhn"}
 
 
 def _recognised(columns: dict[str, npt.NDArray[Any]]) -> str | None:
-    """The official data set that these arrays are beyond doubt; what is in no table is not doubted."""
+    """The official data set that these arrays certainly belong to; None if they are in no table."""
     train, test = columns["train_images"], columns["test_images"]
     first = hashlib.sha256(np.ascontiguousarray(train[0]).tobytes()).hexdigest()[:16]
     return _FIRST.get(first) or _COUNTS.get((len(train), len(test)))

@@ -21,7 +21,7 @@ from .suite import AttackPart
 
 
 class Attacked:
-    """The adversarial images of every attack of a suite, and what verification found of them."""
+    """The adversarial images of each attack in a suite, with their verification results."""
 
     def __init__(self, setup: Setup, parts: Sequence[AttackPart]) -> None:
         self.setup, self.parts = setup, parts
@@ -35,7 +35,7 @@ class Attacked:
         return next(part for part in self.parts if part.title == title)
 
     def chunks(self, part: AttackPart) -> Iterator[tuple[slice, Meta]]:
-        """The batches of an attack: places among the test images, and what determines the result."""
+        """The batches of an attack: positions among the test images, and the inputs that determine the result."""
         attack, setup = self.attacks[part.title], self.setup
         size = attack.info.batch_size or part.batch_size
         for begin in range(0, len(setup.test), size):
@@ -54,14 +54,14 @@ class Attacked:
             yield chunk, inputs
 
     def key(self, part: AttackPart) -> str:
-        """What determines all images of an attack."""
+        """Store key of all images of an attack."""
         if part.title not in self._keys:
             inputs = [inputs for _, inputs in self.chunks(part)]
             self._keys[part.title] = key_of("attack", {"chunks": inputs})
         return self._keys[part.title]
 
     def crafted(self, part: AttackPart, chunk: slice, inputs: Meta) -> Arrays:
-        """One batch of adversarial images with what verification found, from the store or made."""
+        """One batch of adversarial images with its verification results, from the store or computed."""
         setup = self.setup
 
         def compute() -> tuple[Arrays, Meta]:
@@ -85,11 +85,11 @@ class Attacked:
         return setup.context.store.get("adversarial", inputs, compute)[0]
 
     def strength(self, part: AttackPart) -> Arrays:
-        """What verification in float32 found of every example, without the images themselves."""
+        """Verification results in float32 for every example, without the images themselves."""
         return self._joined(part)[0]
 
     def images_sha256(self, part: AttackPart) -> str | None:
-        """Of all attacked images, float32 in the order of the test images; None from a store of an earlier version."""
+        """sha256 of all attacked images, float32 in test-image order; None from a store of an earlier version."""
         return self._joined(part)[1].get("images_sha256")
 
     def _joined(self, part: AttackPart) -> tuple[Arrays, Meta]:
@@ -110,7 +110,7 @@ class Attacked:
         return self.setup.context.store.get("strength", {"attack": self.key(part)}, compute)
 
     def seconds(self, part: AttackPart) -> float:
-        """Seconds an image, as measured when it was made."""
+        """Seconds per image, as measured when the images were crafted."""
         store = self.setup.context.store
         read = [store.read("adversarial", key_of("adversarial", inputs)) for _, inputs in self.chunks(part)]
         return float(sum(artifact[1]["seconds"] for artifact in read if artifact)) / max(1, len(self.setup.test))

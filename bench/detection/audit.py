@@ -1,4 +1,4 @@
-"""Checking entries from what lies beside them: their figures from their scores, their hashes from what is at hand."""
+"""Checks of entries against the files beside them: figures against their scores, settings against the suite."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .entry import Entry, replicates
 from .scores import examine
 from .suite import PROTOCOL, Pair, Statistics, Suite
 
-#: How far a recomputed figure may be from the stated one: both are float64 sums, in another order.
+#: Largest allowed gap between a recomputed figure and the stated one: float64 sums in a different order.
 TOLERANCE = 1e-9
 
-#: What a cell states and its scores cannot say: how many images fitted it, which candidate was chosen, and why.
+#: Fields of a cell that its scores cannot give: how many images fitted it, which candidate was chosen, and why.
 _NOT_IN_SCORES = ("n_fit", "candidates", "remark")
 
 
@@ -30,7 +30,7 @@ __all__ = ["beside", "examine", "look", "look_beside"]
 
 
 def beside(root: Path) -> list[Path]:
-    """None: comparisons are made of entries."""
+    """No files: comparisons are derived from entries."""
     return []
 
 
@@ -39,9 +39,9 @@ def look_beside(audit: Audit, suite: Suite | str) -> Iterator[Line]:
 
 
 def look(entry: Entry, scores: pd.DataFrame | None, root: Path, suite: Suite | str) -> Iterator[Line]:
-    """Rows, figures and settings of one entry."""
+    """Check the rows, figures and settings of one entry."""
     examine(root, entry)
-    assert scores is not None  # an entry without scores does not pass
+    assert scores is not None  # `examine` rejects an entry without scores
     yield _rows(entry, scores)
     yield _figures(entry, scores)
     yield _suite_line(entry, suite)
@@ -52,18 +52,18 @@ def look(entry: Entry, scores: pd.DataFrame | None, root: Path, suite: Suite | s
 
 def _rows(entry: Entry, scores: pd.DataFrame) -> Line:
     keys = ["gate", "split", "fit_on", "test_on", "kind", "image"]
-    twice = int(scores.duplicated(keys).sum())
-    if twice:
-        return Line("images", "mismatch", f"{twice} rows score an image a second time in the same place")
-    most = entry.dataset.attacked_images
-    outside = int(((scores["image"] < 0) | (scores["image"] >= most)).sum())
+    duplicates = int(scores.duplicated(keys).sum())
+    if duplicates:
+        return Line("images", "mismatch", f"{duplicates} rows score an image twice in the same place")
+    count = entry.dataset.attacked_images
+    outside = int(((scores["image"] < 0) | (scores["image"] >= count)).sum())
     if outside:
-        return Line("images", "mismatch", f"{outside} rows are of images that are none of the {most} attacked")
-    return Line("images", "match", f"no image twice, all among the {most} attacked")
+        return Line("images", "mismatch", f"{outside} rows are of images outside the {count} attacked")
+    return Line("images", "match", f"no duplicates, all among the {count} attacked")
 
 
 def _figures(entry: Entry, scores: pd.DataFrame) -> Line:
-    """Metrics and intervals of all cells, by the functions that a run measures with."""
+    """Check the metrics and intervals of all cells with the functions that a run uses."""
     attacks, stated = list(entry.attacks), entry.by_pair()
     missing = [pair for pair in product(attacks, attacks) if pair not in stated]
     if missing:
@@ -85,18 +85,18 @@ def _figures(entry: Entry, scores: pd.DataFrame) -> Line:
 
 
 def _fits(entry: Entry, scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """The record of each fit, gate by gate and split by split as a run makes them."""
+    """The record of each fit, ordered by gate and split as in a run."""
     gates = sorted({gate for gate, _ in replicates(scores)})
     splits = range(int(entry.protocol.get("splits", 1)))
     places = [(gate, split) for gate in gates for split in splits]
     records = []
     for cell in entry.cells:
         if not cell.seen or not cell.n_fit:
-            continue  # one that could not be run has no fits
+            continue  # a cell that could not be run has no fits
         if len(cell.n_fit) != len(places) or len(cell.candidates) != len(places):
             raise UserError(
-                f"The cell {_arrow((cell.fit_on, cell.test_on))} tells of {len(cell.n_fit)} fits, "
-                f"and its protocol and scores of {len(places)}; run the suite again."
+                f"The cell {_arrow((cell.fit_on, cell.test_on))} states {len(cell.n_fit)} fits, "
+                f"but its protocol and scores give {len(places)}; run the suite again."
             )
         for (gate, split), fitted, candidate in zip(places, cell.n_fit, cell.candidates, strict=True):
             records.append(
@@ -112,10 +112,10 @@ def _fits(entry: Entry, scores: pd.DataFrame) -> list[dict[str, Any]]:
     return records
 
 
-def _same(stated: Any, found: Any) -> bool:
-    if isinstance(stated, int | float) and isinstance(found, int | float) and not isinstance(stated, bool):
-        return math.isclose(stated, found, rel_tol=0, abs_tol=TOLERANCE)
-    return bool(stated == found)
+def _same(stated: Any, recomputed: Any) -> bool:
+    if isinstance(stated, int | float) and isinstance(recomputed, int | float) and not isinstance(stated, bool):
+        return math.isclose(stated, recomputed, rel_tol=0, abs_tol=TOLERANCE)
+    return bool(stated == recomputed)
 
 
 def _shown(value: Any) -> str:
@@ -127,14 +127,14 @@ def _arrow(pair: Pair) -> str:
 
 
 def _suite_line(entry: Entry, suite: Suite | str) -> Line:
-    """Whether the entry is one of the cells of the suite beside it."""
+    """Check that the entry's settings are those of the suite beside it."""
     if isinstance(suite, str):
         return Line("suite", "not checked", suite)
     try:
         protocol = PROTOCOL.validate_python(entry.protocol)
         statistics = Statistics(resamples=entry.statistics.resamples, level=entry.statistics.level)
     except ValidationError as error:
-        return Line("suite", "mismatch", f"its protocol is none of ours ({error.errors()[0]['msg']})")
+        return Line("suite", "mismatch", f"its protocol is not a known one ({error.errors()[0]['msg']})")
     detectors = {part.title: part.name for part in suite.detectors}
     known: dict[str, tuple[Any, Any]] = {
         "suite.name": (entry.suite.name, suite.name),

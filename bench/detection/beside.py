@@ -1,4 +1,4 @@
-"""All that a run writes beside its entries: comparisons, reports on gates, arrays of figures, the sensitivity."""
+"""Files that a run writes beside its entries: comparisons, gate reports, figure arrays and the sensitivity sweep."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .suite import Pair, Suite
 def comparisons(
     suite: Suite, protocol: str, samples: Mapping[str, Samples], values: Mapping[str, Mapping[Pair, float]]
 ) -> dict[str, Any]:
-    """Does the first beat the second? And who cannot be told apart from the best of each column?"""
+    """Tests of whether the first beats the second, and the detectors not separable from the best of each column."""
     options = suite.statistics
     pairs = columns_of([part.title for part in suite.attacks])
     tested: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ def comparisons(
 
 
 def write_gates(scoring: Scoring, folder: Path) -> None:
-    """The reports on the sets of gates."""
+    """Write the reports on the sets of gates."""
     gates, path = scoring.gates, folder / "subnets.json"
     path.unlink(missing_ok=True)
     if gates.options is not None and gates.sets:
@@ -59,7 +59,7 @@ def write_gates(scoring: Scoring, folder: Path) -> None:
 
 
 def write_figures(scoring: Scoring, folder: Path) -> None:
-    """The arrays of figures 2 and 3: one set of gates, and penultimate features under the suite's last attack."""
+    """Write the arrays of figures 2 and 3: one set of gates, and penultimate features under the suite's last attack."""
     for path in (FEATURES, GATES):
         (folder / path).unlink(missing_ok=True)
     if not scoring.gates.sets:
@@ -99,7 +99,7 @@ def _features(scoring: Scoring) -> Arrays:
 
 
 def write_sensitivity(scoring: Scoring, folder: Path) -> None:
-    """One form of gates after the other, where the suite asks for it."""
+    """Write the sweep over forms of gates, where the suite asks for one."""
     suite, path = scoring.suite, folder / "sensitivity.json"
     path.unlink(missing_ok=True)
     if suite.sensitivity is None:
@@ -111,7 +111,7 @@ def write_sensitivity(scoring: Scoring, folder: Path) -> None:
 
 
 def _scored(scoring: Scoring, variant: Suite, text: str) -> Scored:
-    """A variant of the suite through its one protocol, without entries; the data set is in memory already."""
+    """Score a variant of the suite under its one protocol, without entries; the data set is already in memory."""
     context, protocol = scoring.context, variant.protocols[0]
     inner = Scoring(variant, context, scoring.setup.dataset)
     samples: dict[str, Samples] = {}

@@ -1,4 +1,4 @@
-"""From scores of single images to cells: a metric with its interval for each fit-on x test-on pair; comparisons."""
+"""From per-image scores to cells: metrics with intervals for each fit-on x test-on pair; paired comparisons."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..stats.metrics import Ties, summary
 from .scores import Place, by_kind, rows_of_frame
 from .suite import AnyProtocol, Pair, Statistics
 
-#: The place in a run's sets of gates of a detector that uses none.
+#: Gate-set index of a detector that uses no gates.
 NO_GATES = -1
 
 
 @dataclass(frozen=True)
 class Replicates:
-    """A cell's repetitions: each split, for each set of gates where a detector has several.
+    """A cell's replicates: each split, for each set of gates where a detector has several.
 
-    ``places`` names them (set of gates or `NO_GATES`, split), ``values`` are their AUROCs, and ``rows`` ``(R, B)``
-    their bootstrap samples; a column of the same split is the same draw of images for every detector.
+    ``places`` identifies them (set of gates or `NO_GATES`, split), ``values`` holds their AUROCs and ``rows``
+    ``(R, B)`` their bootstrap samples; within a split, a column is the same draw of images for every detector.
     """
 
     places: tuple[tuple[int, int], ...]
@@ -35,24 +35,24 @@ class Replicates:
     rows: Floats
 
 
-#: What a detector's cells are compared by.
+#: The replicates of a detector's cells, by which they are compared.
 Samples = dict[Pair, Replicates]
 
 
 @lru_cache(maxsize=8)
 def _counts(seed: int, split: int, units: int, resamples: int) -> npt.NDArray[np.float32]:
-    """The same images are drawn for every detector and column of a split: that is what makes comparisons paired."""
+    """Draw the same images for every detector and column of a split, which makes comparisons paired."""
     return resample_counts(units, resamples, np.random.default_rng((seed, split, units, 13)))
 
 
 def _mixed(samples: Floats) -> Floats:
-    """The interval's samples: a mixture of the replicates, the same mixture for every detector."""
+    """Samples for the interval: a mixture of the replicates, the same for every detector."""
     return pool_splits(list(samples), np.random.default_rng(17)) if len(samples) > 1 else samples[0]
 
 
 @dataclass(frozen=True)
 class _Replicate:
-    """One repetition of a cell: its metrics, and bootstrap samples of its AUROC and of that on mere noise."""
+    """One replicate of a cell: its metrics, and bootstrap samples of its AUROC and of its AUROC on mere noise."""
 
     place: Place
     metrics: dict[str, float]
@@ -63,7 +63,7 @@ class _Replicate:
 
 @dataclass(frozen=True)
 class Measuring:
-    """How cells are measured: ties, intervals, the seed of their resamples, and a protocol's further metrics."""
+    """How cells are measured: ties, intervals, the seed of the resamples, and a protocol's further metrics."""
 
     ties: Ties
     options: Statistics
@@ -78,7 +78,7 @@ class Measuring:
 def measure(
     scores: pd.DataFrame, fits: Sequence[Mapping[str, Any]], attacks: Sequence[str], how: Measuring
 ) -> tuple[list[dict[str, Any]], Samples]:
-    """One record for each fit-on x test-on pair, a cell that could not be run included with its reason."""
+    """One record for each fit-on x test-on pair, including cells that could not be run, with the reason."""
     columns = scores["image"].to_numpy(), scores["score"].to_numpy()
     groups = {key: (columns[0][rows], columns[1][rows]) for key, rows in rows_of_frame(scores).items()}
     cells: list[dict[str, Any]] = []
@@ -152,7 +152,7 @@ def _cell_of(
     return cell
 
 
-#: Figures that a cell without a replicate has none of, in their order.
+#: Figures that are None in a cell without replicates, in order.
 NOTHING = ("auroc", "aupr", "fpr95", "accuracy", "low", "high", "split_sd", "gate_sd", "noise_auroc")
 
 
@@ -164,24 +164,24 @@ def empty_cell(pair: Pair, reason: str) -> dict[str, Any]:
 
 
 def _deviation(groups: Sequence[int], values: Sequence[float]) -> float | None:
-    """Standard deviation of the groups' means; None where there is one."""
+    """Standard deviation of the groups' means; None for a single group."""
     means = pd.Series(values).groupby(list(groups)).mean()
     return float(means.std()) if len(means) > 1 else None
 
 
 def _remark(records: Sequence[Mapping[str, Any]], evaluated: Sequence[int]) -> str:
-    said = list(dict.fromkeys(str(record["remark"]) for record in records if record["remark"]))
+    remarks = list(dict.fromkeys(str(record["remark"]) for record in records if record["remark"]))
     if records and not any(evaluated):
-        return said[0] if said else "no successful adversarial to evaluate (n = 0)"
-    if not said:
+        return remarks[0] if remarks else "no successful adversarial to evaluate (n = 0)"
+    if not remarks:
         return ""
     splits = {record["split"] for record in records}
     marked = {record["split"] for record in records if record["remark"]}
-    return said[0] if len(splits) == 1 else f"{said[0]} (in {len(marked)} of {len(splits)} splits)"
+    return remarks[0] if len(splits) == 1 else f"{remarks[0]} (in {len(marked)} of {len(splits)} splits)"
 
 
 def columns_of(attacks: Sequence[str]) -> list[Pair]:
-    """The cells of the paper's Table 2: every attack seen, then fitted on the first attack and tested on the others."""
+    """Cells of the paper's Table 2: every attack seen, then fitted on the first attack and tested on each other one."""
     return [(attack, attack) for attack in attacks] + [(attacks[0], attack) for attack in attacks[1:]]
 
 
@@ -190,17 +190,17 @@ def column_title(pair: Pair) -> str:
 
 
 def matched(first: Replicates, second: Replicates) -> list[tuple[int, int]]:
-    """Rows of both that belong together: the same split, and the same set of gates where both use gates.
+    """Matching rows of both: the same split, and the same set of gates where both use gates.
 
-    A detector without gates meets every set of the other; what only one of them could run is left out.
+    A detector without gates is paired with every set of the other; replicates that only one has are left out.
     """
-    found = [
+    rows = [
         (max(gate, other), split, i, j)
         for i, (gate, split) in enumerate(first.places)
         for j, (other, its_split) in enumerate(second.places)
         if split == its_split and (gate == other or NO_GATES in (gate, other))
     ]
-    return [(i, j) for _, _, i, j in sorted(found)]  # the same mixture whichever comes first
+    return [(i, j) for _, _, i, j in sorted(rows)]  # the same mixture in either order
 
 
 def compare(
@@ -209,10 +209,10 @@ def compare(
     """Paired differences of AUROC, first minus second, on the same images and resamples; p not yet adjusted."""
     records = []
     for pair in pairs:
-        together = matched(first[pair], second[pair]) if pair in first and pair in second else []
-        if not together:
+        matches = matched(first[pair], second[pair]) if pair in first and pair in second else []
+        if not matches:
             continue
-        left, right = ([rows[k] for rows in together] for k in (0, 1))
+        left, right = ([rows[k] for rows in matches] for k in (0, 1))
         difference = _mixed(first[pair].rows[left] - second[pair].rows[right])
         low, high = interval(difference, options.level)
         records.append(
@@ -222,7 +222,7 @@ def compare(
                 "fit_on": pair[0],
                 "test_on": pair[1],
                 "difference": float(np.mean(first[pair].values[left] - second[pair].values[right])),
-                "replicates": len(together),
+                "replicates": len(matches),
                 "low": low,
                 "high": high,
                 "p": paired_p(difference),
@@ -233,7 +233,7 @@ def compare(
 
 
 def adjust(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Holm's correction over a family of claims, and what each may say after it."""
+    """Apply Holm's correction over a family of claims and add each one's verdict."""
     for record, p in zip(records, holm([r["p"] for r in records]) if records else [], strict=True):
         record["p_holm"] = float(p)
         record["verdict"] = verdict(np.array([record.pop("centre")]), float(p))
@@ -246,9 +246,9 @@ def leaders(
     pairs: Sequence[Pair],
     options: Statistics,
 ) -> list[dict[str, Any]]:
-    """For each column the detector with the highest AUROC and all that cannot be told apart from it (Holm).
+    """For each column, the detector with the highest AUROC and all that are not separable from it (Holm).
 
-    One that has no repetition in common with the best cannot be told apart from it either.
+    A detector that shares no replicate with the best counts as not separable.
     """
     groups = []
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""Two detectors of one results folder, paired image by image, from their stored scores alone: figures and curves."""
+"""Two detectors of one results folder compared image by image, from stored scores alone: figures and curves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .suite import PROTOCOL, Pair, Statistics
 
 @dataclass(frozen=True)
 class Compared:
-    """One protocol: its entries, their scores, and what `cells.compare` says of each cell."""
+    """One protocol: its two entries, their scores, and the `cells.compare` record of each cell."""
 
     protocol: str
     labels: tuple[str, str]
@@ -35,7 +35,7 @@ class Compared:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The records as a table that a terminal shows."""
+        """The records as a table for the terminal."""
         first, second = self.labels
         return [
             {
@@ -63,17 +63,17 @@ class Compared:
         return str(max(seen, key=lambda r: abs(r["difference"]))["test_on"])
 
     def curves(self, attack: str) -> tuple[Float64 | None, Float64 | None]:
-        """True-positive rate of both at the rates of `curves.GRID`, seen; None where one was not run."""
-        found = [seen_sides(scores, attack) for scores in self.scores]
-        first, second = (mean_roc(sides) if sides else None for sides in found)
+        """True-positive rates of both at the rates of `scores.GRID`, attack seen; None for one that was not run."""
+        pair = [seen_sides(scores, attack) for scores in self.scores]
+        first, second = (mean_roc(sides) if sides else None for sides in pair)
         return first, second
 
 
 def paired(first: str, second: str, results: str | Path = "subnetbench-results/digits") -> pd.DataFrame:
     """Paired differences of two detectors of a results folder, cell by cell, from their stored scores.
 
-    One row a protocol and cell: fit_on, test_on, the ``difference`` of AUROCs in [-1, 1] (first minus second) with its
-    interval ``low``, ``high``, ``p`` and, after Holm's correction over a protocol, ``p_holm`` and the ``verdict``.
+    One row per protocol and cell: fit_on, test_on, the ``difference`` of AUROCs in [-1, 1] (first minus second) with
+    its interval ``low``, ``high``, ``p`` and, after Holm's correction over a protocol, ``p_holm`` and the ``verdict``.
     Raises UserError where one of the labels has no entry.
     """
     compared = compare_detectors(Path(results), first, second)
@@ -81,12 +81,12 @@ def paired(first: str, second: str, results: str | Path = "subnetbench-results/d
 
 
 def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
-    """For each protocol the cells of both, their scores beside them.
+    """Compare the cells of both detectors under each protocol.
 
-    UserError where the two are one, or one of them has no entry below ``folder``.
+    Raises UserError where the labels are the same, or one of them has no entry below ``folder``.
     """
     if first == second:
-        raise UserError(f"{first!r} was given twice, and a detector does not differ from itself; name another one.")
+        raise UserError(f"{first!r} was given twice; name two different detectors.")
     entries = read_entries(folder)
     suites = sorted({entry.suite.name for entry in entries})
     if len(suites) > 1:
@@ -104,7 +104,7 @@ def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
 
 
 def measuring(entry: Entry) -> Measuring:
-    """How an entry's cells were measured; a protocol of another package has no further metrics."""
+    """How an entry's cells were measured; a third-party protocol has no further metrics."""
     options = Statistics(resamples=entry.statistics.resamples, level=entry.statistics.level)
     try:
         return Measuring.of(PROTOCOL.validate_python(entry.protocol), options, entry.seed)

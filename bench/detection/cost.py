@@ -1,4 +1,4 @@
-"""What a suite took: time and memory, stage by stage, as its entries tell."""
+"""Cost of a suite: time and memory, stage by stage, as its entries state them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ TIME_NOTE = (
 
 
 def timing(entries: Sequence[Entry]) -> pd.DataFrame:
-    """One row a stage of each suite, and its sum without the training of the net, which weights that ship save."""
+    """One row per stage of each suite, and their sum without training the net, which shipped weights replace."""
     rows: list[dict[str, str]] = []
     for suite in dict.fromkeys(entry.suite.name for entry in entries):
-        own = [entry for entry in entries if entry.suite.name == suite]
-        stages = list(_stages(own))
-        if not any(entry.cost.seconds for entry in own):
-            continue  # of a version that did not tell
+        members = [entry for entry in entries if entry.suite.name == suite]
+        stages = list(_stages(members))
+        if not any(entry.cost.seconds for entry in members):
+            continue  # from a version that did not record it
         total = sum(seconds for _, seconds, _ in stages)
         peaks = [peak for _, _, peak in stages if peak]
-        minutes = (own[0].model.weights or {}).get("train_minutes")
+        minutes = (members[0].model.weights or {}).get("train_minutes")
         if minutes:
             rows.append(_row(suite, "train the net (not in the sum)", 60 * float(minutes), None))
         rows += [_row(suite, *stage) for stage in stages]
@@ -38,11 +38,11 @@ def timing(entries: Sequence[Entry]) -> pd.DataFrame:
 def _stages(entries: Sequence[Entry]) -> Iterator[tuple[str, float, float | None]]:
     for title, attack in entries[0].attacks.items():
         yield f"attack {attack.images} images with {title}", attack.seconds_per_image * attack.images, None
-    sets = {one.fingerprint: one for entry in entries if entry.subnets for one in entry.subnets.sets}
+    sets = {gates.fingerprint: gates for entry in entries if entry.subnets for gates in entry.subnets.sets}
     if sets:
-        peaks = [one.peak_mb for one in sets.values() if one.peak_mb]
+        peaks = [gates.peak_mb for gates in sets.values() if gates.peak_mb]
         count = f"{len(sets)} sets" if len(sets) > 1 else "one set"
-        yield f"learn {count} of gates", sum(one.seconds for one in sets.values()), max(peaks, default=None)
+        yield f"learn {count} of gates", sum(gates.seconds for gates in sets.values()), max(peaks, default=None)
     for entry in entries:
         cost = entry.cost
         if cost.seconds is not None:

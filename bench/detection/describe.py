@@ -1,4 +1,4 @@
-"""An entry of a run: everything that the figures of one detector under one protocol rest on."""
+"""The entries of a run: everything behind the figures of one detector under one protocol."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .suite import AnyProtocol, AttackPart, DetectorPart
 
 
 class Describer:
-    """Entries of one suite; the attacks, which all of them share, are described once."""
+    """Builds the entries of one suite; the attacks, shared by all entries, are described once."""
 
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
@@ -99,7 +99,7 @@ class Describer:
 
 
 def describe_attack(attacked: Attacked, part: AttackPart) -> AttackNote:
-    """The attack's configuration and what verification in float32 found."""
+    """The attack's configuration and its verification results in float32."""
     attack, facts = attacked.attacks[part.title], attacked.strength(part)
     correct = facts["clean_correct"].astype(bool)
     good = facts["success"].astype(bool) & correct

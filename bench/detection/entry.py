@@ -1,4 +1,4 @@
-"""The detection track's entry: one detector under one protocol, and the scores of every image beside it."""
+"""The detection track's entry: one detector under one protocol, with per-image scores in a file beside it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DetectorNote(Form):
 
 
 class AttackNote(Form):
-    """An attack's configuration and what verification in float32 found; norms in pixels, medians over successes."""
+    """An attack's configuration and its verification results in float32; norms in pixels, medians over successes."""
 
     name: Shown
     library: str
@@ -65,7 +65,7 @@ class AttackNote(Form):
     @model_validator(mode="after")
     def _possible(self) -> AttackNote:
         if self.successes > self.clean_correct:
-            raise ValueError(f"{self.successes} successes on {self.clean_correct} images cannot be")
+            raise ValueError(f"{self.successes} successes on {self.clean_correct} images are impossible")
         return self
 
 
@@ -124,14 +124,14 @@ class Cell(Form):
         if self.seen != (self.fit_on == self.test_on):
             raise ValueError(f"seen cannot be {str(self.seen).lower()} here")
         if len({self.auroc is None, self.low is None, self.high is None, self.fpr95 is None}) > 1:
-            raise ValueError("auroc, low, high and fpr95 stand or lack together")
+            raise ValueError("auroc, low, high and fpr95 must be all present or all missing")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"the interval from {self.low} to {self.high} is upside down")
         return self
 
 
 class CostNote(Form):
-    """An image's mean cost in seconds and passes, and the seconds and highest memory of all."""
+    """Mean cost per image in seconds and passes; total seconds and peak memory."""
 
     backward_per_image: float | None = None
     candidates: int | None = None
@@ -176,9 +176,9 @@ class Entry(entries_of.Entry):
         for pair in pairs:
             if not set(pair) <= self.attacks.keys():
                 raise ValueError(f"a cell names the attacks {pair}, which the entry does not describe")
-        twice = {pair for pair in pairs if pairs.count(pair) > 1} if len(set(pairs)) < len(pairs) else set()
-        if twice:
-            raise ValueError(f"the cell {min(twice)} stands there twice")
+        duplicates = {pair for pair in pairs if pairs.count(pair) > 1} if len(set(pairs)) < len(pairs) else set()
+        if duplicates:
+            raise ValueError(f"the cell {min(duplicates)} appears twice")
         return self
 
     @property
@@ -221,7 +221,7 @@ class Entry(entries_of.Entry):
 
     @classmethod
     def packed(cls, scores: pd.DataFrame) -> bytes:
-        """No value changes: float32 is taken where it holds every score exactly."""
+        """The scores as parquet, values unchanged: float32 is used where it holds every score exactly."""
         types: dict[str, Any] = {"fit_on": "category", "test_on": "category", "kind": "category"}
         if (scores["score"].astype("float32").astype("float64") == scores["score"]).all():
             types["score"] = "float32"
@@ -233,14 +233,14 @@ class Entry(entries_of.Entry):
 
     @classmethod
     def unpacked(cls, scores: pd.DataFrame) -> pd.DataFrame:
-        """Plain columns; scores of before there were sets of gates are of the first."""
+        """Plain columns; scores that predate sets of gates belong to the first."""
         if "gate" not in scores:
             scores = scores.assign(gate=0)[["gate", *scores.columns]]
         return scores.astype({"fit_on": "str", "test_on": "str", "kind": "str", "score": "float64"})
 
 
 def read_entries(folder: Path) -> list[Entry]:
-    """All detection entries below a results folder, whatever depth, in a fixed order."""
+    """All detection entries below a results folder, at any depth, in a fixed order."""
     return entries_of.read_entries(Entry, folder)
 
 
@@ -260,7 +260,7 @@ _FIRST = ("fit_on", "test_on", "seen", "auroc", "low", "high")
 
 
 def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
-    """One row a cell: the frame that `run` returns and that the CSV holds."""
+    """One row per cell: the frame that `run` returns and that the CSV holds."""
     rows = []
     for entry in entries:
         head = {

@@ -1,4 +1,4 @@
-"""What a run would do and about how long it would take, without doing it."""
+"""The stages of a run and about how long they would take, without running them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Cost:
-    """A row of the grid before a net was timed; ``passes`` are forward passes, a backward pass counts two."""
+    """A row of the grid before the net is timed; ``passes`` counts forward passes, a backward pass as two."""
 
     stage: str
     what: str
@@ -53,7 +53,7 @@ def plan(scoring: Scoring) -> tuple[str, list[Row]]:
 
 
 def attack_passes(attack: Attack, classes: int) -> float:
-    """Passes an image, by the attack's own word; one that says nothing takes a gradient in each of its ``steps``."""
+    """Passes per image as the attack states them; by default a gradient in each of its ``steps``."""
     passes = getattr(attack, "passes", None)
     if passes is not None:
         return float(passes(classes))
@@ -61,12 +61,12 @@ def attack_passes(attack: Attack, classes: int) -> float:
 
 
 class _Grid:
-    """What a suite's stages cost, in their order."""
+    """The costs of a suite's stages, in order."""
 
     def __init__(self, scoring: Scoring, net: Classifier) -> None:
         self._scoring, self._suite, self._net = scoring, scoring.suite, net
         self._count, self._fitted = len(scoring.setup.test), len(scoring.setup.train_split)
-        #: Sets of images that a protocol scores: the clean ones, and for each attack its own and their noise.
+        #: Sets of images that a protocol scores: the clean one, and for each attack its images and their noise.
         self._sets = 1 + 2 * len(self._suite.attacks)
 
     def costs(self) -> Iterator[_Cost]:
@@ -104,7 +104,7 @@ class _Grid:
             yield _Cost("class gates", options.position, options.seeds * self._gate_passes(), detail)
 
     def _gate_passes(self) -> float:
-        """Of one set of gates: each class's images and as many of other classes, in every epoch."""
+        """Passes of one set of gates: each class's images and as many of other classes, in every epoch."""
         options, classes = self._scoring.gates.options, self._net.classes
         if options is None:
             return 0
@@ -112,7 +112,7 @@ class _Grid:
         return 2 * images * classes * options.epochs * FORWARD_AND_BACKWARD
 
     def _detector(self, part: DetectorPart, protocol: AnyProtocol) -> _Cost:
-        """The passes of its own, beside those that all detectors share: through subnets and for pre-processing."""
+        """A detector's passes beyond those that all share: through subnets and for pre-processing."""
         scoring, net = self._scoring, self._net
         candidates = scoring.candidates(part, protocol)
         moved = sum(1 for candidate in candidates if candidate.get("magnitude"))

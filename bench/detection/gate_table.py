@@ -24,10 +24,10 @@ def subnets(folder: Path) -> pd.DataFrame:
     path = folder / "subnets.json"
     if not path.is_file():
         return pd.DataFrame()
-    said = read_json(path)
-    if "sets" not in said:
+    content = read_json(path)
+    if "sets" not in content:
         raise UserError(f"{path} was written by an earlier version; run its suite again.")
-    sets = [found["report"] for found in said["sets"]]
+    sets = [gates["report"] for gates in content["sets"]]
     rows = [
         _subnet_row(name, [report[place] for report in sets for place in places])
         for name, places in _subnet_rows(len(sets[0]))
@@ -36,19 +36,19 @@ def subnets(folder: Path) -> pd.DataFrame:
 
 
 def _subnet_rows(classes: int) -> list[tuple[str, Sequence[int]]]:
-    """Names of rows with the classes they are made of."""
+    """Names of rows with the classes that each one averages."""
     return [("all", range(classes)), *((str(label), [label]) for label in range(classes))]
 
 
-def _subnet_row(name: str, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _subnet_row(name: str, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     def mean(values: Iterable[float]) -> float:
-        return sum(values) / len(found)
+        return sum(values) / len(reports)
 
-    epochs = sorted({r["epoch"] for r in found})
-    row = {"class": name, "images": f"{mean(r['images'] for r in found):.0f}"}
-    row["active"] = percent(mean(r["active_total"] for r in found))
-    row |= {f"active {path}": percent(mean(r["active"][path] for r in found)) for path in found[0]["active"]}
+    epochs = sorted({r["epoch"] for r in reports})
+    row = {"class": name, "images": f"{mean(r['images'] for r in reports):.0f}"}
+    row["active"] = percent(mean(r["active_total"] for r in reports))
+    row |= {f"active {path}": percent(mean(r["active"][path] for r in reports)) for path in reports[0]["active"]}
     for kind in ("balanced_accuracy", "bce"):
-        row |= {f"{kind} {net}": f"{mean(r[f'{net}_{kind}'] for r in found):.3f}" for net in ("full", "subnet")}
-    met = sum(r["tau_met"] for r in found)
-    return row | {"epoch": ", ".join(map(str, epochs)), "tau met": f"{met} of {len(found)}"}
+        row |= {f"{kind} {net}": f"{mean(r[f'{net}_{kind}'] for r in reports):.3f}" for net in ("full", "subnet")}
+    met = sum(r["tau_met"] for r in reports)
+    return row | {"epoch": ", ".join(map(str, epochs)), "tau met": f"{met} of {len(reports)}"}

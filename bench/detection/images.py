@@ -1,4 +1,4 @@
-"""The sets of images that detectors are shown, each as a view of the net: clean, adversarial, noisy, mere noise."""
+"""The sets of images that detectors score, each as a view of the net: clean, adversarial, noisy, mere noise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .protocol import Kind, Material, Protocol
 
 
 class Images:
-    """Views by kind, attack and protocol; each is made once, and knows its key before anything is computed."""
+    """Views by kind, attack and protocol; each is made once, and its key is known before anything is computed."""
 
     def __init__(self, attacked: Attacked, gates: GateSets) -> None:
         self._attacked, self._gates = attacked, gates
@@ -25,7 +25,7 @@ class Images:
         self._views: dict[str, View] = {}
 
     def key(self, kind: Kind, attack: str, protocol: Protocol) -> str:
-        """What identifies a set of images seen through the net."""
+        """Store key of a set of images seen through the net."""
         setup = self._setup
         inputs: Meta = {"model": setup.trained.sha256, "clean": setup.split_key(setup.test), "kind": kind}
         if kind in ("adversarial", "noise"):
@@ -50,11 +50,11 @@ class Images:
         return self._view(setup.train_split.tensor(), key, labels=setup.train_split.labels)
 
     def gated(self, view: View, gate: int) -> View:
-        """The view under another set of the run's gates than the first."""
+        """The view with set ``gate`` of the run's gates in place of the first."""
         return view.with_gates({"learned": self._gates.sets[gate].gates}) if gate else view
 
     def material(self, protocol: Protocol) -> Material:
-        """Which images count, by the net's own answers on clean, noisy and adversarial versions."""
+        """Facts on which images count, by the net's predictions on clean, noisy and adversarial versions."""
         facts = {part.title: self._attacked.strength(part) for part in self._attacked.parts}
         titles = tuple(facts)
         labels = self._setup.test.labels
@@ -71,7 +71,7 @@ class Images:
 
     def _sigma(self, attack: str, protocol: Protocol) -> float:
         sigma = protocol.sigma(attack, self._attacked.part(attack).name)
-        assert sigma is not None  # a protocol with noisy images says how noisy they are
+        assert sigma is not None  # a protocol with noisy images states their sigma
         return sigma
 
     def _images(self, kind: Kind, attack: str, protocol: Protocol) -> torch.Tensor:
@@ -85,7 +85,7 @@ class Images:
         generator = torch.Generator().manual_seed(seed)
         if kind == "noise":
             return noise_of_norm(clean, torch.from_numpy(self._attacked.strength(part)["l2"]).float(), generator)
-        # Lee et al.: sigma is in normalised units, so it is std times as large in pixels; the box is the legal one.
+        # Lee et al.: sigma is in normalised units, so it is std times as large in pixels; results stay in [0, 1].
         std = self._setup.trained.net.std.cpu()
         noise: torch.Tensor = torch.randn(clean.shape, generator=generator) * std * self._sigma(attack, protocol)
         return (clean + noise).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""The protocol `lee2018`: what the released code of Lee et al. 2018 does."""
+"""The protocol `lee2018`: the behaviour of the code released with Lee et al. 2018."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TARGET: dict[Kind, int] = {"adversarial": 1, "clean": 0, "noisy": 0}
 
 
 class Lee2018(Protocol):
-    """As the code of Lee et al. 2018 does it, unshuffled, leaks included; see the protocol's documentation."""
+    """The evaluation in the code of Lee et al. 2018, unshuffled, leaks included; see the protocol's documentation."""
 
     kinds: ClassVar[tuple[Kind, ...]] = ("clean", "adversarial", "noisy")
 
@@ -39,7 +39,7 @@ class Lee2018(Protocol):
         return [attack for attack in material.attacks if len(self.kept(material, attack))]
 
     def kept(self, material: Material, attack: str) -> Ints:
-        """Indices of Lee's triples: clean right, noisy right, adversarial wrong; whole batches, file order."""
+        """Lee's triples, in file order and whole batches: clean and noisy correct, adversarial misclassified."""
         keep = np.flatnonzero(material.clean_correct & material.noisy_correct[attack] & material.success[attack])
         return keep[: len(keep) // self.batch_size * self.batch_size]
 
@@ -82,7 +82,7 @@ class Lee2018(Protocol):
             record["remark"] = f"fitted on {len(train)} successful adversarials, fewer than {self.minimum_fit}"
         models = [lee_regression(*_stacked(table, c, train, attack), self.folds) for c in range(table.candidates)]
         if len(models) > 1:
-            # Trap 17: chosen on the fitted attack. Trap 18: ties count against; the first of equals wins.
+            # Trap 17: chosen on the fitted attack. Trap 18: ties count against the detector; the first of equals wins.
             quality = []
             for candidate, model in enumerate(models):
                 values, is_adversarial = _stacked(table, candidate, tune, attack)
@@ -102,7 +102,7 @@ class Lee2018(Protocol):
         table: Table,
         fitting: Ints,
     ) -> None:
-        """Score every attack's images behind its first tenth, without those that fitted and tuned."""
+        """Score every attack's images after its first tenth, without those used to fit and tune."""
         for test_on in material.attacks:
             kept = self.kept(material, test_on)
             images = np.setdiff1d(kept[int(self.fit_share * len(kept)) :], fitting)

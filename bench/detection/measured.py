@@ -1,4 +1,4 @@
-"""Cells of scores, kept in the store with the bootstrap samples that comparisons rest on."""
+"""Cells measured from scores, kept in the store with the bootstrap samples for comparisons."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .suite import AnyProtocol, Pair, Suite
 def measured_cells(
     suite: Suite, protocol: AnyProtocol, outcome: Outcome, store: Store
 ) -> tuple[list[dict[str, Any]], Samples]:
-    """Cells of an outcome and the samples of Table 2's columns, from the store or measured."""
+    """Cells of an outcome and the samples of Table 2's columns, from the store or computed."""
     attacks = [part.title for part in suite.attacks]
     pairs = columns_of(attacks)
 

@@ -1,4 +1,4 @@
-"""A suite with what a command line changes: some classes of its data set, further detectors."""
+"""Command-line changes to a suite: some classes of its data set, further detectors."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ..models.torchvision import SMALLEST
 from .suite import DetectorPart, Suite
 
 
-def choose_classes(suite: Suite, given: str | Sequence[str] | None) -> Suite:
-    """The suite on some class folders of its data set, pretrained nets cut to the logits of these classes.
+def choose_classes(suite: Suite, chosen: str | Sequence[str] | None) -> Suite:
+    """The suite on some class folders of its data set, with pretrained nets cut to the logits of these classes.
 
-    ``given``: names, one text of them with commas, or a file with one a line (of a CSV file the first column); None
-    leaves the data set's own choice. Raises UserError where the data set has no named classes.
+    ``chosen``: names, one comma-separated text, or a file with one per line (the first column of a CSV file); None
+    keeps the data set's own choice. Raises UserError where the data set has no named classes.
     """
     dataset, model = suite.dataset, suite.model
-    if given is not None:
+    if chosen is not None:
         if dataset.name.endswith(".npz") or "classes" not in inspect.signature(datasets.get(dataset.name)).parameters:
             raise UserError(
                 f"The data set {dataset.name!r} has no class folders to choose from; --classes goes with "
                 "'imagenet' and 'folder'."
             )
-        parameters = {**dataset.parameters, "classes": _names(given)}
+        parameters = {**dataset.parameters, "classes": _names(chosen)}
         dataset = dataset.model_copy(update={"parameters": parameters})
     classes = dataset.parameters.get("classes")
     pretrained = model.name in SMALLEST and bool(model.parameters.get("weights"))
@@ -37,7 +37,7 @@ def choose_classes(suite: Suite, given: str | Sequence[str] | None) -> Suite:
         pretrained
         and classes
         and not isinstance(classes, str)
-        and (given is not None or "rows" not in model.parameters)
+        and (chosen is not None or "rows" not in model.parameters)
     ):
         wnids = sorted(set(classes))  # as the data set numbers them
         places(wnids)
@@ -45,45 +45,45 @@ def choose_classes(suite: Suite, given: str | Sequence[str] | None) -> Suite:
     return suite.model_copy(update={"dataset": dataset, "model": model})
 
 
-def _names(given: str | Sequence[str]) -> list[str]:
-    names = list(dict.fromkeys(name for name in _unchecked_names(given) if name))
+def _names(chosen: str | Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(name for name in _unchecked_names(chosen) if name))
     if len(names) < 2:
-        said = f"only {names[0]!r}" if names else "no class"
+        listed = f"only {names[0]!r}" if names else "no class"
         raise UserError(
-            f"--classes names {said}, and a classifier needs two or more: separate them by commas, or give "
-            "a file with one a line."
+            f"--classes names {listed}, but a classifier needs two or more: separate them by commas, or give "
+            "a file with one per line."
         )
     return names
 
 
-def _unchecked_names(given: str | Sequence[str]) -> list[str]:
-    if not isinstance(given, str):
-        return list(given)
-    if os.path.isfile(given):  # says no to a text that is too long for a path
-        return _names_in(Path(given))
-    if "/" in given or given.lower().endswith((".txt", ".csv")):
-        raise UserError(f"There is no file {given} for --classes; give one, or names with commas between them.")
-    return [name.strip() for name in given.split(",")]
+def _unchecked_names(chosen: str | Sequence[str]) -> list[str]:
+    if not isinstance(chosen, str):
+        return list(chosen)
+    if os.path.isfile(chosen):  # False for a text that is too long for a path
+        return _names_in(Path(chosen))
+    if "/" in chosen or chosen.lower().endswith((".txt", ".csv")):
+        raise UserError(f"There is no file {chosen} for --classes; give one, or names separated by commas.")
+    return [name.strip() for name in chosen.split(",")]
 
 
 _WNID = re.compile(r"n\d{8}\b")
 
 
 def _names_in(file: Path) -> list[str]:
-    """The first column; of a line that begins with a wnid nothing else, and no header over wnids."""
+    """The first column; only the wnid of a line that begins with one, and no header above wnids."""
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read as text ({error}); give a file with one class a line.") from None
+        raise UserError(f"{file} cannot be read as text ({error}); give a file with one class per line.") from None
     cells = [line.split(",")[0].strip().strip('"') for line in lines if line and not line.startswith("#")]
-    names = [found.group() if (found := _WNID.match(cell)) else cell for cell in cells]
+    names = [match.group() if (match := _WNID.match(cell)) else cell for cell in cells]
     if len(names) > 1 and not _WNID.match(names[0]) and all(_WNID.fullmatch(name) for name in names[1:]):
         return names[1:]
     return names
 
 
 def with_detectors(suite: Suite, names: Sequence[str]) -> Suite:
-    """The suite with registered detectors beside its own, with their defaults."""
+    """The suite with further registered detectors, at their defaults."""
     titles = [part.title for part in suite.detectors]
     for name in names:
         registry.detectors.get(name)

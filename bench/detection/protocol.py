@@ -1,13 +1,13 @@
-"""Who is clean, noisy and adversarial; who fits, who chooses, who is evaluated. Scores of single images come out.
+"""Protocols: which images are clean, noisy and adversarial, and which fit, tune and evaluate. Output: image scores.
 
-``strict``  Fitting and evaluation share no image. Evaluation uses one index set for all attacks: images that the
-            classifier names right and that every attack fools. Candidates are chosen by cross-validation on the
-            fitting part. Negatives are clean images (option: noisy ones too). Several seeds of the split.
-``lee2018`` The released code of Lee et al. 2018: every attack keeps its own images (clean right, noisy right,
-            adversarial wrong), in file order, whole batches only; noisy images are negatives; the first tenth of them
-            fits (its first half) and tunes (its second half); unscaled logistic regression; P(adversarial) as score.
-            For an unknown attack, which that code does not have: fitted and tuned on A, scored on B's other nine
-            tenths without the images that fitted A.
+``strict``  Fitting and evaluation share no image. Evaluation uses one index set for all attacks: correctly classified
+            images that every attack fools. Candidates are chosen by cross-validation on the fitting part. Negatives
+            are clean images (option: noisy ones too). Several seeds of the split.
+``lee2018`` The released code of Lee et al. 2018: every attack keeps its own images (clean and noisy correctly
+            classified, adversarial misclassified), in file order, whole batches only; noisy images are negatives; the
+            first tenth of them fits (its first half) and tunes (its second half); unscaled logistic regression;
+            P(adversarial) as score. For an unknown attack, which that code lacks: fitted and tuned on A, scored on
+            the other nine tenths of B without the images that fitted A.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Kind = Literal["clean", "noisy", "adversarial", "noise"]
 
 @dataclass(frozen=True)
 class Material:
-    """All that is known of the N images before any detector is asked."""
+    """Facts about the N images that are known before any detector runs."""
 
     labels: Ints
     clean_correct: Bools
@@ -42,10 +42,10 @@ class Material:
 
 @dataclass(frozen=True)
 class Table:
-    """A detector's characteristics on every set of images that a protocol asked for.
+    """A detector's characteristics on every set of images that a protocol asks for.
 
-    ``values[kind, attack]`` holds one array ``(N, K)`` a candidate; rows that the protocol does not use may be NaN.
-    Clean images are the same for every attack and stand under ``("clean", "")``, unless the detector is coupled.
+    ``values[kind, attack]`` holds one array ``(N, K)`` per candidate; rows that the protocol does not use may be
+    NaN. Clean images are the same for every attack and stored under ``("clean", "")``, unless the detector is coupled.
     """
 
     candidates: int
@@ -58,9 +58,9 @@ class Table:
 
 @dataclass
 class Outcome:
-    """Scores of single images ``split, fit_on, test_on, kind, image, score`` and what each fit rested on.
+    """Scores of single images ``split, fit_on, test_on, kind, image, score`` and the record of each fit.
 
-    ``test_on`` is `EVERY` for clean images that serve every test column of their ``fit_on`` with none of its own.
+    ``test_on`` is `EVERY` for clean images shared by all test columns of their ``fit_on`` that have none of their own.
     """
 
     scores: pd.DataFrame
@@ -73,32 +73,32 @@ class Outcome:
 
 
 class Protocol(Part, ABC):
-    """Who is clean, noisy and adversarial, who fits, who chooses, who is evaluated: a suite's options and their rules.
+    """Rules for which images are clean, noisy and adversarial, and which fit, tune and evaluate, with their options.
 
     A subclass also has the fields ``name``, ``ties``, ``folds`` and ``minimum_fit``.
     """
 
-    #: The sets of images that detectors are shown, in the order in which they are made.
+    #: The sets of images that detectors score, in the order in which they are made.
     kinds: ClassVar[tuple[Kind, ...]]
 
     @abstractmethod
     def able(self, material: Material) -> list[str]:
-        """The attacks that have images under this protocol, whose sets a detector is shown."""
+        """The attacks that have images under this protocol, which detectors score."""
 
     def kept(self, material: Material, attack: str) -> Ints | None:
-        """The images that a coupled detector is shown, in order; None: all of them."""
+        """The images that a coupled detector scores, in order; None: all of them."""
         return None
 
     def sigma(self, label: str, attack: str) -> float | None:
-        """Deviation of the noise of noisy images, for an attack's label or registered name; None: there are none."""
+        """Noise deviation of noisy images, for an attack's label or registered name; None: no noisy images."""
         return None
 
     @abstractmethod
     def evaluate(self, material: Material, table: Table, seed: int) -> Outcome:
-        """One detector, given by its characteristics under each of its candidates, through the protocol."""
+        """Evaluate one detector from its characteristics under each of its candidates."""
 
     def further_metrics(self, positive: Floats, negative: Floats) -> dict[str, float]:
-        """Figures of a cell beyond those of every protocol."""
+        """Metrics of a cell beyond those of every protocol."""
         return {}
 
 
@@ -126,14 +126,14 @@ class Rows:
 
 
 def fit_record(split: int, attack: str, fitted: int) -> dict[str, Any]:
-    """A fit's record as it begins: on how many adversarials, the first candidate, no remark."""
+    """A fit's initial record: the number of adversarials, the first candidate, no remark."""
     return {"split": split, "fit_on": attack, "n_fit": fitted, "candidate": 0, "remark": ""}
 
 
 def combine(values: Floats, target: Ints) -> Callable[[Floats], Floats]:
     """Logistic regression over standardised columns; gives the log odds, which never saturate into ties.
 
-    They are rounded to float32: far finer than any ranking rests on, and half the bytes of the scores that are kept.
+    They are rounded to float32: far finer than any ranking needs, and half the bytes of stored scores.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -147,7 +147,7 @@ def combine(values: Floats, target: Ints) -> Callable[[Floats], Floats]:
 
 
 def check_finite(values: Floats, detector: str, where: str) -> Floats:
-    """Characteristics as float64 ``(N, K)``, or one sentence that names the detector."""
+    """Characteristics as float64 ``(N, K)``; UserError that names the detector where they are not finite."""
     values = np.asarray(values, np.float64)
     if values.ndim != 2:
         raise UserError(

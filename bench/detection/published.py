@@ -9,7 +9,7 @@ import pandas as pd
 from ..harness.tables import published_table
 from .entry import Cell, Entry
 
-#: Published rows that an entry is put beside, by the detector's registered name.
+#: Published rows to compare with entries, by the detector's registered name.
 PUBLISHED_DETECTORS = {
     "kd-pu": "KD+PU",
     "lid": "LID",
@@ -26,7 +26,7 @@ def published_table2() -> pd.DataFrame:
 
 def published_cells(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, str, str, Cell | None, float]]:
     """Every cell that has one in the published Table 2: entry, seen or unknown, the attack's label and its published
-    name, the cell, and the published AUROC in percent. Detectors and attacks are known by their registered names."""
+    name, the cell, and the published AUROC in percent. Detectors and attacks are matched by registered name."""
     reference = published_table2().set_index(["dataset", "detector", "protocol", "attack"])["auroc_percent"]
     for entry in entries:
         dataset = PUBLISHED_DATASETS.get(entry.dataset.name)

@@ -11,7 +11,7 @@ from .entry import Cell, Entry
 
 
 def bracket(cell: Cell | None) -> str:
-    """AUROC in percent with its interval; ``*`` has a remark."""
+    """AUROC in percent with its interval; ``*`` marks a remark."""
     if cell is None or cell.auroc is None:
         return "–"
     mark = "*" if cell.remark else ""
@@ -28,7 +28,7 @@ def head_of(entry: Entry) -> dict[str, Any]:
 
 
 def sorted_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Proposals first, controls after them, else the entries' own order."""
+    """Proposals first, then controls, otherwise in the entries' order."""
     rows.sort(key=lambda row: (row["dataset"], row["net"], row["protocol"], row["detector"].endswith("(control)")))
     return pd.DataFrame(rows)
 

@@ -1,4 +1,4 @@
-"""A detection suite from images to entries, comparisons and the arrays of figures."""
+"""Runs a detection suite, from images to entries, comparisons and figure arrays."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .suite import AnyProtocol, DetectorPart, Pair, Suite
 
 
 class Run:
-    """One suite on its way: everything is checked, entries are made one by one, then what lies beside them."""
+    """The run of one suite: check everything, make entries one by one, then the files beside them."""
 
     def __init__(self, suite: Suite, context: Context) -> None:
         self.suite, self.context = suite, context
@@ -44,7 +44,7 @@ class Run:
     # -- before anything is computed ----------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Everything that can be wrong without computing: names, parameters, presets, recipe and gate options."""
+        """Check everything that needs no computation: names, parameters, presets, recipe and gate options."""
         suite, scoring = self.suite, self.scoring
         registry.models.get(suite.model.name)
         if suite.model.weights is not None:
@@ -62,25 +62,25 @@ class Run:
         self._check_resamples()
 
     def _check_resamples(self) -> None:
-        """Warn where no comparison could ever be told apart."""
+        """Warn where there are too few resamples for any verdict."""
         options = self.suite.statistics
         claims = len(options.comparisons) * (2 * len(self.suite.attacks) - 1)
         least = inference.smallest_p(options.resamples, claims)
         if least > inference.ALPHA:
             self.context.report.warn(
-                f"statistics: {claims} claims on {options.resamples} resamples have a p-value of "
-                f"{least:.2g} at least, so no verdict is possible; set resamples to "
-                f"{math.ceil(2 * claims / inference.ALPHA)} or more, or compare less."
+                f"statistics: {claims} claims on {options.resamples} resamples have p-values of at "
+                f"least {least:.2g}, so no verdict is possible; set resamples to "
+                f"{math.ceil(2 * claims / inference.ALPHA)} or more, or compare fewer pairs."
             )
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
-        """The grid, each stage with its passes and about how long it takes here."""
+        """The grid: each stage with its passes and its approximate time on this machine."""
         return plan(self.scoring)
 
     # -- entries ------------------------------------------------------------------------------------------------------
 
     def made(self) -> Iterator[tuple[Entry, pd.DataFrame]]:
-        """Every detector under every protocol; one that fails is an entry without figures, with its reason."""
+        """Run every detector under every protocol; a failure gives an entry without figures that states the reason."""
         suite, report = self.suite, self.context.report
         report.overall(2 + len(suite.attacks) + len(suite.detectors) * len(suite.protocols))
         self._prepare()
@@ -90,7 +90,7 @@ class Run:
                 yield self._detector(part, protocol)
 
     def _prepare(self) -> None:
-        """Net, attacks and gates, so that a mistake in the suite ends the run before a detector is scored."""
+        """Prepare net, attacks and gates, so that a mistake in the suite ends the run before a detector is scored."""
         suite, scoring, report = self.suite, self.scoring, self.context.report
         report.step(f"{suite.name}: classifier")
         net = scoring.setup.trained.net
@@ -122,7 +122,7 @@ class Run:
         return self.describer.entry(part, protocol, cells, cost), outcome.scores
 
     def _reason(self, part: DetectorPart, error: Exception) -> str:
-        """Why a detector could not be run; an error that is nobody's cell, or one of ours, is raised again."""
+        """Why a detector could not be run; errors of the store or of our own detectors are raised again."""
         store = self.context.store
         if isinstance(error, NotStored):
             if store.when == "cached":
@@ -132,17 +132,17 @@ class Run:
                 ) from None
             return "not in the store (--when never)"
         if isinstance(error, StoreError):
-            raise error  # a full disk is nobody's cell
+            raise error  # a full disk is no detector's failure
         if isinstance(error, UserError):
             return str(error)
         if self.context.debug or registry.detectors.is_ours(part.name):
             raise error
         return f"raised {type(error).__name__}: {error}"
 
-    # -- what lies beside the entries ---------------------------------------------------------------------------------
+    # -- files beside the entries -------------------------------------------------------------------------------------
 
     def finish(self, folder: Path) -> None:
-        """Comparisons, reports on gates, the arrays of figures, the sensitivity; of an earlier run nothing stays."""
+        """Write comparisons, gate reports, figure arrays and the sensitivity; nothing of an earlier run remains."""
         names = [protocol.name for protocol in self.suite.protocols]
         for name in names:
             content = comparisons(self.suite, name, self._samples[name], self._values[name])

@@ -1,4 +1,4 @@
-"""Scores of single images by cell, replicate and kind: sides, curves and histograms, and whether they give an entry."""
+"""Scores of single images by cell, replicate and kind: sides, curves, histograms, and a check of an entry's figures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Sides = list[tuple[Float64, Float64]]
 
 T = TypeVar("T")
 
-#: How far a figure may be from the one that its scores give: both are float64 sums, in another order.
+#: Largest allowed gap between a figure and the one its scores give: float64 sums in a different order.
 TOLERANCE = 1e-9
 
 #: False-positive rates at which curves are averaged over replicates: denser where good detectors differ.
@@ -44,7 +44,7 @@ _COLUMNS = ("split", "fit_on", "test_on", "kind", "score")
 
 
 def rows_by_key(columns: Sequence[tuple[Ints, Sequence[Any]]]) -> dict[Key, Ints]:
-    """Places of the rows of each key, in their order; ``columns`` are codes and values of each of `NAMES`."""
+    """Row indices of each key, in order; ``columns`` holds codes and values for each of `NAMES`."""
     codes = np.zeros(len(columns[0][0]), np.int64)
     for column, values in columns:
         codes = codes * max(1, len(values)) + column
@@ -59,7 +59,7 @@ def rows_by_key(columns: Sequence[tuple[Ints, Sequence[Any]]]) -> dict[Key, Ints
 
 
 def rows_of_frame(scores: pd.DataFrame) -> dict[Key, Ints]:
-    """`rows_by_key` of a frame of scores; one of before there were sets of gates has none."""
+    """`rows_by_key` of a frame of scores; one that predates sets of gates has no such column."""
 
     def codes(name: str) -> tuple[Ints, list[Any]]:
         if name not in scores:
@@ -73,15 +73,15 @@ def rows_of_frame(scores: pd.DataFrame) -> dict[Key, Ints]:
 def by_kind(groups: Mapping[Key, T], pair: Pair, place: Place) -> dict[str, T]:
     """One replicate of a cell by kind of image; empty where it has no adversarial ones.
 
-    A column that has no clean images of its own shares those that stand under `EVERY` with the others.
+    A column without clean images of its own uses those stored under `EVERY`, which columns share.
     """
-    own = {kind: groups[key] for kind in KINDS if (key := (*pair, *place, kind)) in groups}
-    if "adversarial" not in own:
+    kinds = {kind: groups[key] for kind in KINDS if (key := (*pair, *place, kind)) in groups}
+    if "adversarial" not in kinds:
         return {}
-    if "clean" in own:
-        return own
+    if "clean" in kinds:
+        return kinds
     shared = {kind: groups[key] for kind in KINDS if (key := (pair[0], EVERY, *place, kind)) in groups}
-    return {**shared, **own}
+    return {**shared, **kinds}
 
 
 def negatives(kinds: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any] | None:
@@ -107,7 +107,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Found:
-    """What scores give: of each cell the FPR at 95% TPR of every replicate, of each seen attack curve and histogram."""
+    """Figures from scores: FPR at 95% TPR of every replicate of each cell, curve and histogram of each seen attack."""
 
     fpr95: Mapping[Pair, tuple[float, ...]]
     curves: Mapping[str, Float64]
@@ -120,8 +120,8 @@ Rows = dict[tuple[str, str, int, int, str], Float64]
 def examine(folder: Path, entry: Entry) -> Found:
     """Recompute AUROC and FPR at 95% TPR of every cell of an entry below ``folder`` from its scores.
 
-    UserError, one sentence, where the scores lie outside of the folder, are missing, not those of the entry (sha256),
-    unreadable, or give another figure than the entry states.
+    Raises UserError, one sentence, where the scores lie outside the folder, are missing or unreadable, do not have the
+    entry's sha256, or give a figure other than the entry states.
     """
     rows = _sorted_scores(_table(folder, entry))
     places = places_of(rows)
@@ -154,13 +154,13 @@ def _negatives(pair: Pair, kinds: Mapping[str, Float64]) -> Float64:
     return np.sort(negative)
 
 
-def _agree(pair: Pair, what: str, stated: float | None, replicates: Sequence[float]) -> None:
-    given = float(np.mean(replicates)) if replicates else None
-    if stated is None and given is None:
+def _agree(pair: Pair, metric: str, stated: float | None, replicates: Sequence[float]) -> None:
+    recomputed = float(np.mean(replicates)) if replicates else None
+    if stated is None and recomputed is None:
         return
-    if stated is None or given is None or abs(stated - given) > TOLERANCE:
-        said, found = ("none" if value is None else f"{value:.6f}" for value in (stated, given))
-        raise UserError(f"{_name(pair)} states {what} {said}, and its scores give {found}; run the suite again.")
+    if stated is None or recomputed is None or abs(stated - recomputed) > TOLERANCE:
+        old, new = ("none" if value is None else f"{value:.6f}" for value in (stated, recomputed))
+        raise UserError(f"{_name(pair)} states {metric} {old}, but its scores give {new}; run the suite again.")
 
 
 def _name(pair: Pair) -> str:
@@ -182,21 +182,21 @@ def _sorted_scores(table: pa.Table) -> dict[Key, Float64]:
         score = table["score"].to_numpy().astype(np.float64)
         groups = rows_by_key([_codes(table, name) for name in NAMES])
     except (pa.ArrowException, ValueError, TypeError) as error:
-        raise UserError(f"Its scores hold something else than numbers and names ({error}).") from None
+        raise UserError(f"Its scores hold values other than numbers and names ({error}).") from None
     if np.isnan(score).any():
         raise UserError(f"{int(np.isnan(score).sum())} of its {len(score)} scores are NaN; run the suite again.")
     return {key: np.sort(score[rows]) for key, rows in groups.items()}
 
 
 def _codes(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int64], list[Any]]:
-    """A column as numbers of its distinct values; scores of before there were sets of gates have none."""
+    """A column as codes of its distinct values; scores that predate sets of gates have no such column."""
     if name not in table.column_names:
         return np.zeros(table.num_rows, np.int64), [0]
     encoded = table[name].combine_chunks()
     if not pa.types.is_dictionary(encoded.type):
         encoded = encoded.dictionary_encode()
     if encoded.null_count:
-        raise ValueError(f"{name} has empty places")
+        raise ValueError(f"{name} has missing values")
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
 
 

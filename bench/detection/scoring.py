@@ -41,7 +41,7 @@ from .suite import AnyProtocol, DetectorPart, Suite
 
 @cache
 def detectors_hash() -> str:
-    """Of all our detectors' files, which use one another's functions, and of those that compute what they read."""
+    """Hash of all our detectors' files, which use one another's functions, and of the modules behind their input."""
     parts = [code_hash(gates_module, chain, compact, frozen, gated, classifier, views)]
     parts += [syntax(path.read_bytes()) for path in sorted(Path(detectors.__file__ or "").parent.glob("*.py"))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -49,7 +49,7 @@ def detectors_hash() -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """One detector with one set of gates, and all that its scores depend on beside the images."""
+    """One detector with one set of gates, and everything its scores depend on besides the images."""
 
     part: DetectorPart
     protocol: AnyProtocol
@@ -60,20 +60,20 @@ class Shown:
 
     @property
     def coupled(self) -> bool:
-        """Whether an image's scores depend on its neighbours: then the protocol's own images are shown in batches."""
+        """Whether an image's scores depend on its neighbours; then only the protocol's own images are scored."""
         info = registry.detectors.get(self.part.name).info
         return any(info.is_coupled(parameters) for parameters in self.candidates)
 
     def kept(self, attack: str) -> Ints | None:
-        """The images that a coupled detector is shown; None: all."""
+        """The images that a coupled detector scores; None: all."""
         return self.protocol.kept(self.material, attack) if self.coupled else None
 
 
 class Scoring:
-    """A detection suite's stages, each of which takes the one before it: setup, gates, attacked, images, scores."""
+    """A detection suite's stages, each built on the one before: setup, gates, attacked, images, scores."""
 
     def __init__(self, suite: Suite, context: Context, dataset: Dataset | None = None) -> None:
-        """``dataset``: the suite's, where it is in memory already."""
+        """``dataset``: the suite's data set, if it is already in memory."""
         self.suite, self.context = suite, context
         self.setup = Setup(suite, context, dataset)
         self.gates = GateSets(self.setup)
@@ -87,12 +87,12 @@ class Scoring:
         return "subnets" in registry.detectors.get(part.name).info.needs
 
     def gate_places(self, part: DetectorPart) -> range:
-        """The sets of gates, by number, that a detector is run for; one that needs no subnets is run once."""
+        """Indices of the sets of gates that a detector runs with; one that needs no subnets runs once."""
         sets = len(self.gates.by_seed)
         return range(min(sets, part.gate_seeds or sets) if self.needs_gates(part) else 1)
 
     def candidates(self, part: DetectorPart, protocol: AnyProtocol) -> list[dict[str, Any]]:
-        """The parameter sets among which the protocol chooses; what the suite fixes is not chosen."""
+        """The parameter sets among which the protocol chooses; parameters that the suite fixes stay fixed."""
         cls = registry.detectors.get(part.name)
         fixed = {**cls.info.protocol_parameters.get(protocol.name, {}), **part.parameters}
         offered: Sequence[Mapping[str, Any]] = cls.candidates if part.candidates is None else part.candidates
@@ -100,11 +100,11 @@ class Scoring:
         return [dict(fixed | c) for i, c in enumerate(free) if c not in free[:i]]
 
     def build(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> list[Any]:
-        """One detector a candidate; one that draws gates of its own draws others for every ``gate``."""
+        """One detector per candidate; one that draws its own gates draws different ones for every ``gate``."""
         cls = registry.detectors.get(part.name)
         if "subnets" in cls.info.needs and self.suite.subnets is None:
             raise UserError(f"The detector {part.title!r} needs subnets and the suite has none; add a [subnets] table.")
-        self._fitted.clear()  # an outcome's detectors are its own: what an earlier one learned is let go
+        self._fitted.clear()  # each outcome has its own detectors: release what earlier ones learned
 
         def seeded(parameters: dict[str, Any]) -> dict[str, Any]:
             return parameters | ({"gate_seed": parameters.get("gate_seed", 0) + gate} if cls.info.draws_gates else {})
@@ -115,7 +115,7 @@ class Scoring:
             raise UserError(f"detectors.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
 
     def detector_inputs(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> Meta:
-        """What a fitted detector depends on."""
+        """Store inputs that a fitted detector depends on."""
         cls, setup = registry.detectors.get(part.name), self.setup
         return {
             "detector": part.name,
@@ -130,10 +130,10 @@ class Scoring:
     # -- characteristics ----------------------------------------------------------------------------------------------
 
     def table(self, shown: Shown) -> tuple[Table, list[Meta]]:
-        """All characteristics that the protocol asks for, with what each set of images cost."""
+        """All characteristics that the protocol asks for, with the cost of each set of images."""
         values: dict[tuple[Kind, str], list[Floats]] = {}
         costs: list[Meta] = []
-        # Where a protocol keeps no image of an attack, there is nothing to look at.
+        # Where a protocol keeps no image of an attack, there is nothing to score.
         todo = [(kind, attack) for kind in shown.protocol.kinds for attack in shown.protocol.able(shown.material)]
         with self.context.report.stage(f"score with {shown.part.title}") as tick:
             for done, (kind, attack) in enumerate(todo):
@@ -145,7 +145,7 @@ class Scoring:
         return Table(len(shown.detectors), values), costs
 
     def characteristics(self, shown: Shown, kind: Kind, attack: str) -> tuple[list[Floats], Meta]:
-        """``(N, K)`` for each candidate, with what they cost; rows that a coupled detector never scores are NaN."""
+        """``(N, K)`` for each candidate, with their cost; rows that a coupled detector never scores are NaN."""
         kept = shown.kept(attack)
         inputs = self.detector_inputs(shown.part, shown.protocol, shown.gate)
         inputs["view"] = self.images.key(kind, attack, shown.protocol)
@@ -173,8 +173,8 @@ class Scoring:
         return {str(i): rows for i, rows in enumerate(values)}, cost | {"notes": _notes(fitted)}
 
     def _fit(self, detector: Any, gate: int) -> Any:
-        """Fit once; what several detectors need of the training view is memoised there."""
-        if not any(detector is fitted for fitted in self._fitted):  # nothing is written on a third party's object
+        """Fit once; the training view memoises what several detectors need of it."""
+        if not any(detector is fitted for fitted in self._fitted):  # nothing is written to a third-party object
             detector.fit(self.images.gated(self.images.training, gate))
             self._fitted.append(detector)
         return detector
@@ -182,12 +182,12 @@ class Scoring:
     # -- outcomes -----------------------------------------------------------------------------------------------------
 
     def outcomes(self, part: DetectorPart, protocol: AnyProtocol) -> tuple[Outcome, Meta]:
-        """A detector's scores under a protocol, over all sets of gates that it is run for, and what they cost."""
+        """A detector's scores under a protocol, over all sets of gates that it runs with, and their cost."""
         parts = [self.outcome(part, protocol, gate) for gate in self.gate_places(part)]
         return _joined([outcome for outcome, _ in parts]), _cost_of_all([cost for _, cost in parts])
 
     def outcome(self, part: DetectorPart, protocol: AnyProtocol, gate: int) -> tuple[Outcome, Meta]:
-        """Scores with one set of gates, from the store or through characteristics and the protocol."""
+        """Scores with one set of gates, from the store or computed from characteristics by the protocol."""
         built = self.build(part, protocol, gate)
         inputs = {
             "detector": self.detector_inputs(part, protocol, gate),
@@ -221,7 +221,7 @@ class Scoring:
 @contextmanager
 def metered(view: View) -> Iterator[Meta]:
     """Seconds and passes that the body spends on a view."""
-    view.logits  # noqa: B018 (the shared pass is nobody's cost)
+    view.logits  # noqa: B018 (the shared pass counts for no detector)
     forward, backward, began = view.meter.forward, view.meter.backward, time.monotonic()
     cost: Meta = {"images": len(view)}
     yield cost
@@ -274,7 +274,7 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _cost_of_all(costs: Sequence[Meta]) -> Meta:
-    """Of several sets of gates: an image's mean cost, all seconds, the highest memory."""
+    """Cost over several sets of gates: mean cost per image, total seconds, peak memory."""
     numbers = [name for name in costs[0] if name.endswith("_per_image")]
     whole = costs[0] | {name: sum(cost[name] for cost in costs) / len(costs) for name in numbers}
     if "seconds" in whole:  # not in a store of an earlier version

@@ -1,4 +1,4 @@
-"""How far a result about subnets rests on choices that their paper leaves open: one suite, many forms of its gates."""
+"""How far a result about subnets depends on choices that the paper leaves open: one suite, many forms of gates."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .suite import Sensitivity, Suite
 
 @dataclass(frozen=True)
 class Scored:
-    """What a suite with one form of gates gave: its cells' repetitions by label, and the gates' reports."""
+    """Results of a suite with one form of gates: its cells' replicates by label, and the gates' reports."""
 
     samples: dict[str, Samples]
     reports: list[list[dict[str, Any]]]
 
 
 def variants(suite: Suite) -> Iterator[tuple[dict[str, Any], Suite]]:
-    """Every choice with the suite that makes it: one protocol, and only the detectors that are compared."""
+    """Every choice with its variant of the suite: one protocol, and only the detectors that are compared."""
     plan = suite.sensitivity
     if plan is None:
         return
@@ -33,7 +33,7 @@ def variants(suite: Suite) -> Iterator[tuple[dict[str, Any], Suite]]:
         for norm, gammas in plan.gamma.items():
             for gamma in gammas:
                 choice = {"position": position, "l1": norm, "gamma": gamma}
-                # A form of gates that kills a subnet is a finding here, not a mistake.
+                # A form of gates that collapses a subnet is a result here, not a mistake.
                 subnets = {**(suite.subnets or {}), **choice, "allow_collapsed": True}
                 yield (
                     choice,
@@ -51,14 +51,14 @@ def variants(suite: Suite) -> Iterator[tuple[dict[str, Any], Suite]]:
 def sweep(suite: Suite, plan: Sensitivity, scored: Callable[[Suite, str], Scored]) -> dict[str, Any]:
     """A point for every choice and attack: AUROC of detector and control minus the baseline's, attack seen.
 
-    ``scored`` runs a suite; the text is what to say of it while it runs.
+    ``scored`` runs a suite; the text describes it while it runs.
     """
     points: list[dict[str, Any]] = []
     tried = list(variants(suite))
     for number, (choice, variant) in enumerate(tried, start=1):
         shown = f"choice {number} of {len(tried)}: {choice['position']}, {choice['l1']} {choice['gamma']:g}"
-        found = scored(variant, shown)
-        rows = [row for report in found.reports for row in report]
+        result = scored(variant, shown)
+        rows = [row for report in result.reports for row in report]
         facts = {
             **choice,
             "binary": bool((variant.subnets or {}).get("binary", True)),
@@ -72,10 +72,14 @@ def sweep(suite: Suite, plan: Sensitivity, scored: Callable[[Suite, str], Scored
             pair = (attack.title, attack.title)
             point = facts | {"attack": attack.title}
             for prefix, label in (("", plan.detector), ("random_", plan.control)):
-                if label not in found.samples:
+                if label not in result.samples:
                     continue
                 for c in compare(
-                    found.samples[label], found.samples[plan.baseline], [pair], (label, plan.baseline), suite.statistics
+                    result.samples[label],
+                    result.samples[plan.baseline],
+                    [pair],
+                    (label, plan.baseline),
+                    suite.statistics,
                 ):
                     point |= {f"{prefix}{key}": c[key] for key in ("difference", "low", "high")}
             if "difference" in point:
@@ -98,9 +102,9 @@ def sensitivity(folder: Path) -> pd.DataFrame:
     path = folder / "sensitivity.json"
     if not path.is_file():
         return pd.DataFrame()
-    found = read_json(path)
+    content = read_json(path)
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for point in found["points"]:
+    for point in content["points"]:
         head = {"position": point["position"], "L1": point["l1"], "gamma": f"{point['gamma']:g}"}
         row = rows.setdefault(tuple(head.values()), head)
         row["active"] = percent(point["active"])

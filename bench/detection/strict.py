@@ -19,7 +19,7 @@ Score = Callable[[Floats], Floats]
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The combiner that one attack of one split gave, and its record; no score where there was too little to fit on."""
+    """The combiner fitted on one attack in one split, and its record; no score where there were too few images."""
 
     split: int
     attack: str
@@ -58,12 +58,12 @@ class Strict(Protocol):
                         self._score(rows, fitted, fitted.score, material, table, held_out)
         frame = rows.frame()
         if self.negatives == "clean+noise":
-            # The column's noise is then a negative too; the noise control would ask the combiner what it was taught.
+            # The column's noise is then a negative too; as a control it would only repeat the combiner's training.
             frame["kind"] = frame["kind"].cat.rename_categories({"noise": "noisy"})
         return Outcome(frame, fits)
 
     def split_indices(self, material: Material, seed: int, split: int) -> tuple[Ints, Ints]:
-        """Fitting and evaluation images, stratified by class, among those that are classified correctly."""
+        """Fitting and evaluation images, stratified by class, among those correctly classified."""
         generator = np.random.default_rng((seed, split))
         pool = np.flatnonzero(material.clean_correct)
         fitting: list[Ints] = []
@@ -74,12 +74,12 @@ class Strict(Protocol):
         return fit, np.setdiff1d(pool, fit)
 
     def is_common(self, material: Material, attack: str) -> bool:
-        """Whether an attack succeeds often enough to have a say in the common index set."""
+        """Whether an attack succeeds often enough to count in the common index set."""
         fooled = material.success[attack] & material.clean_correct  # fooling a misclassified image is no success
         return bool(np.sum(fooled) >= self.minimum_success)
 
     def evaluated_images(self, material: Material, held_out: Ints, attack: str) -> Ints:
-        """The common index set; an attack that hardly ever succeeds is left out of it and has a set of its own."""
+        """The common index set; an attack that hardly ever succeeds is left out of it and has its own set."""
         if not self.is_common(material, attack):
             return held_out[material.success[attack][held_out]]
         common: list[Bools] = [material.success[a] for a in material.attacks if self.is_common(material, a)]
@@ -125,7 +125,7 @@ class Strict(Protocol):
         for test_on in material.attacks:
             images = self.evaluated_images(material, held_out, test_on)
             if len(images) == 0:
-                continue  # an attack without a success: its cell says n = 0
+                continue  # an attack without a success: its cell has n = 0
             kinds: list[Kind] = ["adversarial"]
             if test_on == fitted.attack or self.negatives == "clean+noise":
                 kinds.append("noise")

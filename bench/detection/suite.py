@@ -18,7 +18,7 @@ class AttackPart(Part):
     library: Name = "foolbox"
     preset: Name = "standard"
     parameters: dict[str, Any] = Field(default_factory=dict)
-    batch_size: int = Field(250, ge=1, description="images an attack gets at once; also the unit that a kill can lose")
+    batch_size: int = Field(250, ge=1, description="images per attack call; also the most that an interruption loses")
 
     @property
     def title(self) -> str:
@@ -30,7 +30,7 @@ class DetectorPart(Part):
     label: Name | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     candidates: list[dict[str, Any]] | None = Field(None, description="instead of the detector's published candidates")
-    gate_seeds: int | None = Field(None, ge=1, description="at most so many of the sets of gates; none: all of them")
+    gate_seeds: int | None = Field(None, ge=1, description="at most this many of the sets of gates; none: all of them")
 
     @property
     def title(self) -> str:
@@ -85,14 +85,14 @@ class Suite(NetSuite):
             for key in ("detector", "control", "baseline"):
                 if getattr(self.sensitivity, key) not in labels:
                     raise ValueError(
-                        f"sensitivity.{key} is {getattr(self.sensitivity, key)!r}, which is no detector label of this "
-                        "suite"
+                        f"sensitivity.{key} is {getattr(self.sensitivity, key)!r}, which is not a detector label of "
+                        "this suite"
                     )
         for pair in self.statistics.comparisons:
             for label in pair:
                 if label not in labels:
                     raise ValueError(
-                        f"statistics.comparisons names {label!r}, which is no detector label of this suite"
+                        f"statistics.comparisons names {label!r}, which is not a detector label of this suite"
                     )
         return self
 
@@ -104,7 +104,7 @@ class Suite(NetSuite):
         classes: str | Sequence[str] | None = None,
         detectors: Sequence[str] = (),
     ) -> Self:
-        from .override import choose_classes, with_detectors  # they know nets and data sets, which tables do without
+        from .override import choose_classes, with_detectors  # imports nets and data sets, which tables do without
 
         suite = choose_classes(with_detectors(self._limited(limit, seed), detectors), classes)
         return cast(Self, suite)

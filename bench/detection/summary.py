@@ -33,7 +33,7 @@ _CLAIMS = (
 
 
 def summary(folders: Sequence[Path]) -> Report:
-    """``summary.md`` and its CSVs, of a folder that holds several suites."""
+    """The report ``summary.md`` and its CSVs, for a folder with several suites."""
     beside = pd.DataFrame([row for folder in folders for row in published_rows(read_entries(folder))]).fillna("–")
     claims = pd.DataFrame([row for folder in folders for row in claim_rows(folder)]).fillna("–")
     sections = [
@@ -44,7 +44,7 @@ def summary(folders: Sequence[Path]) -> Report:
 
 
 def published_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """One row a cell of Table 2, of a suite that has all its detectors; these under their own names only."""
+    """One row per cell of Table 2, for a suite with all its detectors; only those under their registered names."""
     if not set(PUBLISHED_DETECTORS) <= {entry.label for entry in entries}:
         return []
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -66,20 +66,20 @@ def published_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
 
 
 def claim_rows(folder: Path) -> list[dict[str, Any]]:
-    """One row a cell: the claimant minus each rival that its suite compares it with."""
+    """One row per cell: the claimant minus each rival that its suite compares it with."""
     entries = read_entries(folder)
     rows = []
     for path in sorted((folder / "comparisons").glob("*.json")):
         family = read_json(path)
-        own = [e for e in entries if e.protocol_name == family["protocol"] and e.label == CLAIMANT]
+        claimants = [e for e in entries if e.protocol_name == family["protocol"] and e.label == CLAIMANT]
         pairs = {(c["fit_on"], c["test_on"], c["second"]): c for c in family["comparisons"] if c["first"] == CLAIMANT}
         rivals = list(dict.fromkeys(second for _, _, second in pairs))
-        if not own or not rivals:
+        if not claimants or not rivals:
             continue
-        for fit_on, test_on in columns_of(list(own[0].attacks)):
+        for fit_on, test_on in columns_of(list(claimants[0].attacks)):
             row = {
-                "suite": own[0].suite.name,
-                "net": own[0].net,
+                "suite": claimants[0].suite.name,
+                "net": claimants[0].net,
                 "protocol": family["protocol"],
                 "cell": column_title((fit_on, test_on)),
             }
@@ -91,7 +91,7 @@ def claim_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _inside(frame: pd.DataFrame) -> list[str]:
-    """A sentence a suite and protocol: how many published figures lie inside our interval."""
+    """One line per suite and protocol: how many published figures lie inside our interval."""
     protocols = [name.removeprefix("inside ") for name in map(str, frame) if name.startswith("inside ")]
     lines = []
     for suite, rows in frame.groupby("suite", sort=False):
@@ -103,7 +103,7 @@ def _inside(frame: pd.DataFrame) -> list[str]:
 
 
 def _verdicts(frame: pd.DataFrame) -> list[str]:
-    """A sentence a rival: counts of verdicts, so that nobody has to count."""
+    """One line per rival: the counts of its verdicts."""
     lines = []
     for column in (text for text in map(str, frame) if text.startswith("minus ")):
         texts = frame[column]

@@ -1,4 +1,4 @@
-"""Tables made of entries and of nothing else: Table 2's shape, transfer, strength, noise, cost, comparisons."""
+"""Tables made from entries and nothing else: Table 2's shape, transfer, strength, noise, cost, comparisons."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def report(folder: Path) -> Report:
 
 
 def frame(entries: Sequence[Entry]) -> pd.DataFrame:
-    """One row a cell."""
+    """One row per cell."""
     return tidy(entries)
 
 
 def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -> list[Section]:
-    """What entries and comparisons say of detectors and attacks."""
+    """Sections on detectors and attacks, from entries and comparisons."""
     return [
         Section("table2", "AUROC for seen and unknown attacks", lambda: table2(entries, comparisons), _TABLE2_NOTE),
         Section("published", "Beside the published table", lambda: published(entries), _PUBLISHED_NOTE),
@@ -53,7 +53,7 @@ def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -
 
 
 def _beside(folder: Path) -> list[Section]:
-    """What a run wrote beside its entries: of the subnets, and of the choices that they rest on."""
+    """Sections from files beside the entries: the subnets, and the choices that they depend on."""
     alike = "Are true and adversarial images further apart in the subnets?"
     choices = "What it owes to the choices of gate training"
     return [
@@ -72,7 +72,7 @@ def _costs(entries: Sequence[Entry]) -> list[Section]:
 
 
 def _remarks(entries: Sequence[Entry]) -> list[str]:
-    """What is said of marked cells, each remark once."""
+    """The remarks on marked cells, each once."""
     remarks = sorted({(e.protocol_name, e.label, c.remark) for e in entries for c in e.cells if c.remark})
     return ["## Remarks on marked cells (*)", "", *_grouped(remarks), ""] if remarks else []
 

@@ -19,14 +19,14 @@ LEGEND = (
     "Last column: AUROC on mere noise of the first attack's norm, which should be near 50."
 )
 
-#: Where the run's files are, line by line: a name, a path below the results folder, a remark.
+#: Where the run's files are, one per line: a name, a path below the results folder, a remark.
 FILES = (("Entries", "entries", ""), ("Scores", "scores", " (one row an image, parquet)"))
 
 FAILURES = "detectors"
 
 
 def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table]:
-    """One table a protocol, proposals before controls."""
+    """One table per protocol, proposals before controls."""
     for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
         rows = [entry for entry in entries if entry.protocol_name == protocol]
         comparisons = read_json(folder / "comparisons" / f"{protocol}.json")

@@ -1,1 +1,1 @@
-"""What is passed on: entries that are verified, attacked images that others score too."""
+"""Exchange of results: verifying entries, exporting and importing attacked images."""

@@ -1,4 +1,4 @@
-"""Reading a stranger's zip: only files that were announced, each no larger than it may be, nothing else looked at."""
+"""Safe reading of a third-party zip: only announced files, each within its size limit, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Self
 
 from ..core.errors import UserError
 
-#: Members of one archive: batches of a large suite, and some.
+#: Most members of one archive: the batches of a large suite, with room to spare.
 MOST_FILES = 100_000
-#: Float images hardly shrink; text about them may shrink this much. More is a bomb.
+#: Highest compression ratio: float images hardly shrink, text may shrink this much, more is a zip bomb.
 MOST_RATIO = 200
 
 _KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Archive:
-    """A zip whose members were looked over before any was read. Nothing is ever unpacked to disk."""
+    """A zip whose members are checked before any is read. Nothing is ever unpacked to disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,24 +59,24 @@ class Archive:
             if name.startswith(("/", "\\")) or ":" in name or "\\" in name or ".." in parts or "\0" in name:
                 raise self._refused(f"names the path {name[:80]!r}, which leads outside")
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG) or info.is_dir():
-                raise self._refused(f"holds {name[:80]!r}, which is no plain file (a link, a folder)")
+                raise self._refused(f"holds {name[:80]!r}, which is not a plain file (a link, a folder)")
             if name in members:
                 raise self._refused(f"holds {name[:80]!r} twice")
             if info.flag_bits & 1 or info.compress_type not in _KINDS:
-                raise self._refused(f"holds {name[:80]!r} encrypted or packed in a way that no export uses")
+                raise self._refused(f"holds {name[:80]!r} encrypted or compressed in a way that no export uses")
             if info.file_size > MOST_RATIO * max(info.compress_size, 64):
                 raise self._refused(f"holds {name[:80]!r}, which would grow more than {MOST_RATIO} times")
             members[name] = info
         return members
 
-    def _refused(self, what: str) -> UserError:
-        return UserError(f"The archive {self.path} {what}; it is refused.")
+    def _refused(self, reason: str) -> UserError:
+        return UserError(f"The archive {self.path} {reason}; it is refused.")
 
     def holds_only(self, names: Sequence[str]) -> None:
-        """UserError unless exactly these members are there, each once."""
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise self._refused(f"has a manifest that names {min(twice)!r} twice")
+        """Raise UserError unless the archive has exactly these members, each once."""
+        duplicates = [name for name, count in Counter(names).items() if count > 1]
+        if duplicates:
+            raise self._refused(f"has a manifest that names {min(duplicates)!r} twice")
         missing, more = set(names) - self._members.keys(), self._members.keys() - set(names)
         if missing:
             raise self._refused(f"lacks {min(missing)!r}")
@@ -84,7 +84,7 @@ class Archive:
             raise self._refused(f"holds {min(more)[:80]!r}, which its manifest does not name")
 
     def read(self, name: str, most: int) -> bytes:
-        """A member of at most ``most`` bytes; what goes on longer is not read on."""
+        """A member of at most ``most`` bytes; reading stops there."""
         info = self._members.get(name)
         if info is None:
             raise self._refused(f"has no {name}")

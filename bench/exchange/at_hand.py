@@ -1,4 +1,4 @@
-"""All that entries can be checked against here: suites, data, weights, attacks."""
+"""Checks of entries against what is available locally: suites, data, weights, attacks."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ..harness.context import Context
 from ..harness.setup import Trained
 from ..models.weights import load_weights, locate
 
-#: The data set that needs nothing fetched and nets that train in seconds: all of it may be made again.
+#: The data set that needs no download and whose nets train in seconds: all of it may be made again.
 SELF_CONTAINED = "digits"
 
 
 class Anew(Store):
-    """A store from which scores are never read; ``spare`` also refuses to make what takes hours."""
+    """A store that never returns scores; kinds in ``spare``, which take hours, are read but never computed."""
 
     def __init__(self, root: Path, *, spare: tuple[str, ...] = ()) -> None:
         super().__init__(root)
@@ -46,7 +46,7 @@ class Anew(Store):
 
 
 class AtHand:
-    """A store that gives no scores, data and device; each suite's data and net are looked at once."""
+    """A store that gives no scores, with data and device; each suite's data and net are loaded once."""
 
     def __init__(
         self, *, store: Path | None, data_root: Path | None, device: torch.device, report: Reporter | None = None
@@ -73,26 +73,26 @@ class AtHand:
         return self._scoring[key]
 
     def has_data(self, suite: Suite) -> bool:
-        """Whether the suite's images are here, as far as can be told without reading them."""
+        """Whether the suite's images are here, as far as can be seen without reading them."""
         return suite.dataset.name == SELF_CONTAINED or (
             self._context.data_root is not None and not suite.dataset.name.endswith(".npz")
         )
 
     def has_net(self, suite: Suite) -> bool:
-        """Whether the net that was attacked can be had without training it."""
+        """Whether the attacked net is available without training it."""
         if not self.has_data(suite) or suite.model.weights is not None:
             return self.has_data(suite)
         return self._context.store.has("weights", self.scoring(suite).setup.weights_inputs)
 
     def shipped_hash(self, suite: Suite) -> str:
-        """Content hash of the suite's net with the weights that ship."""
+        """Content hash of the suite's net with its shipped weights."""
         key = f"{suite.model.weights} {canonical(suite.model.parameters)}"
         if key not in self._shipped:
             self._shipped[key] = _shipped_hash(suite)
         return self._shipped[key]
 
     def lines(self, audit: Audit) -> list[Line]:
-        """Detector, attacks, data and model of an entry, as far as they are here."""
+        """Check the detector, attacks, data and model of an entry, as far as they are available here."""
         suite, entry = audit.suite, audit.entry
         if not isinstance(suite, Suite):
             return []
@@ -107,13 +107,13 @@ class AtHand:
 
 
 def parts_of(suite: Suite, entry: Entry) -> tuple[DetectorPart, AnyProtocol]:
-    """The suite's own form of an entry's detector and protocol; the audit made sure that they are there."""
+    """The suite's parts for an entry's detector and protocol; the audit made sure that they exist."""
     part = next(p for p in suite.detectors if p.title == entry.label)
     return part, next(p for p in suite.protocols if p.name == entry.protocol_name)
 
 
 def same_net(trained: Trained, entry: Entry) -> Line:
-    """The net that the suite gives here; another machine or version trains another one."""
+    """Compare the suite's net here with the entry's; another machine or version trains another one."""
     stated, here = entry.model.sha256, trained.sha256
     if here == stated:
         return Line("model", "match", f"sha256 {here[:12]}, {trained.accuracy:.2%} right")
@@ -131,7 +131,7 @@ def same_net(trained: Trained, entry: Entry) -> Line:
     return Line("model", "mismatch", detail)
 
 
-# -- one line each ----------------------------------------------------------------------------------------------------
+# -- single lines -----------------------------------------------------------------------------------------------------
 
 
 def _detector(scoring: Scoring, entry: Entry) -> Line:
@@ -159,7 +159,7 @@ def _attacks(scoring: Scoring, entry: Entry) -> Iterator[Line]:
     wrong, other = [], []
     for part in scoring.suite.attacks:
         stated, info = entry.attacks[part.title], built[part.title].info
-        given = {
+        built_here = {
             "name": part.name,
             "library": info.library,
             "preset": part.preset,
@@ -167,7 +167,7 @@ def _attacks(scoring: Scoring, entry: Entry) -> Iterator[Line]:
             "norm": info.norm,
             "parameters": built[part.title].parameters,
         }
-        wrong += [f"{part.title}.{name}" for name, value in given.items() if getattr(stated, name) != value]
+        wrong += [f"{part.title}.{name}" for name, value in built_here.items() if getattr(stated, name) != value]
         if stated.version != info.version:
             other.append(f"{part.title} by {info.library} {stated.version} there, {info.version} here")
     if wrong:
@@ -179,7 +179,7 @@ def _attacks(scoring: Scoring, entry: Entry) -> Iterator[Line]:
 
 
 def _images(at_hand: AtHand, scoring: Scoring, entry: Entry) -> Line:
-    """The hashes of the attacked images, where this store has them: crafting them is for --rerun."""
+    """The hashes of the attacked images, where this store has them; only --rerun crafts them."""
     what, attacked = "attacked images", scoring.attacked
     stated = {title: attack.images_sha256 for title, attack in entry.attacks.items()}
     if not all(stated.values()):
@@ -193,15 +193,15 @@ def _images(at_hand: AtHand, scoring: Scoring, entry: Entry) -> Line:
     }
     same = [title for title, sha256 in kept.items() if sha256 == stated[title]]
     if not kept:
-        return Line(what, "not checked", "the store has none of them; import them, or give --rerun")
+        return Line(what, "not checked", "the store has none of them; import them, or use --rerun")
     if len(same) == len(stated):
         return Line(what, "match", f"{', '.join(same)}: those in the store, to the last bit")
     others = ", ".join(title for title in stated if title not in same)
     return Line(
         what,
         "not checked",
-        f"{others}: not those in the store to the last bit, as another machine makes "
-        "them; import the entry's own into an empty one",
+        f"{others}: not those in the store to the last bit, as happens between "
+        "machines; import the entry's own into an empty one",
     )
 
 
@@ -237,7 +237,7 @@ def _model(at_hand: AtHand, suite: Suite, entry: Entry) -> Line:
 
 
 def _shipped_hash(suite: Suite) -> str:
-    """Content hash of a net with weights that ship; its classes are those of the one linear layer in the file."""
+    """Content hash of a net with shipped weights; its classes are those of the one linear layer in the file."""
     path = locate(str(suite.model.weights))
     with safe_open(path, framework="np") as file:
         rows = [

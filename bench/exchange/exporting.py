@@ -1,4 +1,4 @@
-"""Attacked images as one file to pass on, packed from the store.
+"""Attacked images packed from the store into one file to share.
 
 The archive is a zip of ``manifest.json`` and of one safetensors file with one array ``images`` (float32, NCHW, [0, 1])
 for each batch of each attack.
@@ -27,7 +27,7 @@ from .manifest import MANIFEST, AttackedImages, Chunk, Images, Made, Manifest
 
 
 def export(attacked: Attacked, out: Path) -> Manifest:
-    """Write the attacked images of a suite to ``out``, crafting what the store lacks; returns what was packed."""
+    """Write the attacked images of a suite to ``out``, crafting what the store lacks; returns the manifest."""
     suite = attacked.setup.suite
     head = Images(
         name=attacked.setup.dataset.name,
@@ -83,7 +83,7 @@ def _packed(
 
 
 def _put(zip_: zipfile.ZipFile, name: str, blob: bytes) -> None:
-    """No date inside: the same images give the same file."""
+    """Write a member without a date, so that the same images give the same file."""
     info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
     zip_.writestr(info, blob, compresslevel=1)
@@ -91,7 +91,7 @@ def _put(zip_: zipfile.ZipFile, name: str, blob: bytes) -> None:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its place when it is whole."""
+    """A temporary file that replaces ``path`` once it is complete."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")

@@ -1,7 +1,7 @@
-"""Attacked images that another passes on: checked to the last byte, and put into the store here.
+"""Third-party attacked images: checked to the last byte, then put into the local store.
 
-What an archive may hold follows from the receiver's own suite, data and net: nothing in it is believed that was not
-compared.
+The receiver's own suite, data and net determine what an archive may hold: nothing in it is trusted without a
+comparison.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from ..detection.suite import AttackPart
 from .archive import Archive
 from .manifest import AttackedImages, Chunk, Manifest
 
-#: A budget attack's images may leave their norm's ball by this much: rounding.
+#: Images of an attack with a budget may exceed it by this much, for rounding.
 SLACK = 1e-5
 
 
 def import_(archive: Archive, manifest: Manifest, attacked: Attacked) -> tuple[int, list[str]]:
-    """Put an archive's images into the store that ``attacked`` walk through; returns how many and what was noticed.
+    """Put an archive's images into the store that ``attacked`` reads; returns their number and any notes.
 
-    Everything is read and compared once before anything is written. UserError, one sentence, where the images are of
-    another model, data set, attack or library version, are no legal images, or where the store has others of its own.
+    Everything is read and compared once before anything is written. Raises UserError, one sentence, where the images
+    are of another model, data set, attack or library version or are not legal, or where the store has different ones.
     """
     _same_ground(archive, manifest, attacked)
     notes: list[str] = []
@@ -51,7 +51,7 @@ def import_(archive: Archive, manifest: Manifest, attacked: Attacked) -> tuple[i
             digest.update(np.ascontiguousarray(arrays["images"], "<f4").tobytes())
         if digest.hexdigest() != stated.images_sha256:
             raise UserError(
-                f"{archive.path}: the images of {stated.label} are others than its manifest's sha256 says; "
+                f"{archive.path}: the images of {stated.label} do not match its manifest's sha256; "
                 "ask for the file again."
             )
     count = 0
@@ -84,7 +84,7 @@ def _same_ground(archive: Archive, manifest: Manifest, attacked: Attacked) -> No
 
 
 def _same_attack(archive: Archive, stated: AttackedImages, part: AttackPart, attacked: Attacked) -> list[str]:
-    """A note where only the code around the library is another version: the images are verified all the same."""
+    """A note where only the code around the library has another version: the images are verified anyway."""
     _, inputs = next(iter(attacked.chunks(part)))
     for name in ("attack", "library", "version", "parameters", "seed"):
         theirs, ours = getattr(stated, name), json.loads(canonical(inputs[name]))
@@ -128,21 +128,21 @@ def _checked(
             norm = facts["linf" if info.norm == "Linf" else "l2"].max(initial=0)
             if norm > info.epsilon + SLACK:
                 raise UserError(
-                    f"{archive.path}: {stated.label} goes {norm:.4g} far and its budget is "
+                    f"{archive.path}: {stated.label} moves by {norm:.4g}, but its budget is "
                     f"{info.epsilon:.4g}: these are not its images; ask for the file again."
                 )
-        mine = attacked.setup.context.store.read("adversarial", key_of("adversarial", inputs))
-        other = mine is not None and not np.array_equal(mine[0]["images"], images)
+        existing = attacked.setup.context.store.read("adversarial", key_of("adversarial", inputs))
+        other = existing is not None and not np.array_equal(existing[0]["images"], images)
         if other or (kept is not None and not np.allclose(kept[0]["l2"][place], facts["l2"], atol=1e-5)):
             raise UserError(
                 f"The store {attacked.setup.context.store.root} has its own images of {stated.label}, and those of "
-                f"{archive.path} are others; import them into another one with --store."
+                f"{archive.path} differ; import them into another one with --store."
             )
         yield inputs, {"images": images, **facts}, {"seconds": chunk.seconds, "images": chunk.count}
 
 
 def _images(archive: Archive, chunk: Chunk, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The images of one file, which may be as large as images of this shape are and a short header."""
+    """The images of one file, which may hold images of this shape and a short header."""
     most = 4 * int(np.prod(shape)) + 1024
     if chunk.bytes > most:
         raise UserError(
@@ -152,12 +152,12 @@ def _images(archive: Archive, chunk: Chunk, shape: tuple[int, ...]) -> np.ndarra
     blob = archive.read(chunk.file, chunk.bytes)
     if len(blob) != chunk.bytes or hashlib.sha256(blob).hexdigest() != chunk.sha256:
         raise UserError(
-            f"{archive.path}: {chunk.file} is not what its manifest names (sha256 differs); ask for the file again."
+            f"{archive.path}: {chunk.file} does not match its manifest (sha256 differs); ask for the file again."
         )
     try:
         tensors = load_tensors(blob)
     except (SafetensorError, ValueError) as error:
-        raise UserError(f"{archive.path}: {chunk.file} is no safetensors file ({error}); it is refused.") from None
+        raise UserError(f"{archive.path}: {chunk.file} is not a safetensors file ({error}); it is refused.") from None
     images = tensors.get("images")
     if set(tensors) != {"images"} or images is None or images.dtype != np.float32 or images.shape != shape:
         held = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in tensors.items())
@@ -166,5 +166,5 @@ def _images(archive: Archive, chunk: Chunk, shape: tuple[int, ...]) -> np.ndarra
             f"shape {shape}; it is refused."
         )
     if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
-        raise UserError(f"{archive.path}: {chunk.file} holds values outside of [0, 1]; it is refused.")
+        raise UserError(f"{archive.path}: {chunk.file} holds values outside [0, 1]; it is refused.")
     return images

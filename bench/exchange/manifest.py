@@ -1,4 +1,4 @@
-"""The forms of what is passed on: a manifest of attacked images, and everything that determined them."""
+"""The manifest of an archive of attacked images, with everything that determined them."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ def read_manifest(archive: Archive) -> Manifest:
 
 
 def default_suite(manifest: Manifest) -> str:
-    """The built-in suite that an archive was made of; its own words are not taken for a suite."""
+    """The built-in suite that an archive names; a suite is never read from the archive itself."""
     from ..harness.toml import builtin_suites
 
     if manifest.suite not in builtin_suites():
         raise UserError(
-            f"The archive is of the suite {manifest.suite!r}, which does not ship; give its file with --suite."
+            f"The archive is of the suite {manifest.suite!r}, which is not built in; give its file with --suite."
         )
     return manifest.suite

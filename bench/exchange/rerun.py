@@ -22,16 +22,16 @@ from ..harness.audit import Audit, Line
 from ..stats.metrics import auroc
 from .at_hand import AtHand, parts_of, same_net
 
-#: A score may differ from the stated one by this share of its column's standard deviation: other batches, rounding.
+#: Largest allowed gap between scores, as a share of their column's standard deviation: batches and rounding differ.
 SCORE_TOLERANCE = 1e-3
 
 
 def run_again(at_hand: AtHand, audit: Audit, pairs: Sequence[Pair]) -> list[Line]:
-    """Score some cells of an entry again and compare image by image; one that cannot be run says why."""
+    """Score some cells of an entry again and compare image by image; one that cannot be run gives the reason."""
     suite, entry = audit.suite, audit.entry
     what = f"again {', '.join(f'{fit_on} -> {test_on}' for fit_on, test_on in pairs)}"
     if not isinstance(suite, Suite):
-        return [Line(what, "not checked", "its suite.json does not say how")]
+        return [Line(what, "not checked", "its suite.json does not state how")]
     if entry.detector.name not in registry.detectors:
         return [Line(what, "not checked", f"the detector {entry.detector.name!r} is not installed here")]
     if not at_hand.has_data(suite):
@@ -63,7 +63,7 @@ def _again(at_hand: AtHand, suite: Suite, entry: Entry, scores: pd.DataFrame, pa
         stated = [gates.fingerprint for gates in entry.subnets.sets]
         learned = [scoring.gates.sets[place].fingerprint for place in scoring.gate_places(part)]
         same = stated == learned
-        detail = f"{len(learned)} sets" if same else "the gates learned here are others"
+        detail = f"{len(learned)} sets" if same else "the gates learned here differ"
         yield Line("gates again", "match" if same else "mismatch", detail)
     outcome, _ = scoring.outcomes(part, protocol)
     again = outcome.scores.astype({"fit_on": "str", "test_on": "str", "kind": "str"})
@@ -72,7 +72,7 @@ def _again(at_hand: AtHand, suite: Suite, entry: Entry, scores: pd.DataFrame, pa
 
 
 def draw(audits: Sequence[Audit], count: int, seed: int) -> dict[int, list[Pair]]:
-    """``count`` cells at random among those that have a figure: place of the audit -> its cells."""
+    """``count`` random cells among those that have a figure: index of the audit -> its cells."""
     cells = [
         (place, cell.pair)
         for place, audit in enumerate(audits)
@@ -89,7 +89,7 @@ def draw(audits: Sequence[Audit], count: int, seed: int) -> dict[int, list[Pair]
 
 
 def _facts(title: str, stated: AttackNote, again: AttackNote) -> Line:
-    """Bits may differ on another machine, what the images are like may not."""
+    """Compare attack statistics, which must agree; the bits of the images may differ between machines."""
     loose = ("seconds_per_image", "images_sha256")
     for name, value in again:
         if name not in loose and not _close(getattr(stated, name), value):
@@ -106,7 +106,7 @@ def _close(stated: Any, again: Any) -> bool:
 
 
 def _compared(pair: Pair, stated: pd.DataFrame, again: pd.DataFrame) -> Line:
-    """A cell's scores image by image."""
+    """Compare a cell's scores image by image."""
     what, keys = f"again {pair[0]} -> {pair[1]}", ["gate", "split", "test_on", "kind", "image"]
     old, new = (
         f[(f["fit_on"] == pair[0]) & f["test_on"].isin([pair[1], EVERY])].set_index(keys)["score"].sort_index()
@@ -130,5 +130,5 @@ def _compared(pair: Pair, stated: pd.DataFrame, again: pd.DataFrame) -> Line:
         what,
         "mismatch",
         f"scores differ by up to {largest:.2g} of their deviation; AUROC {values[0]:.2f} was "
-        f"stated, {values[1]:.2f} is found",
+        f"stated, {values[1]:.2f} is recomputed",
     )

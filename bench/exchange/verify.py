@@ -1,4 +1,4 @@
-"""Entries of every track found and checked, alone or against an earlier state of their folder."""
+"""Finding and checking entries of every track, alone or against an earlier state of their folder."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ..harness.entry import entry_files, read_entry
 from ..tracks import TRACKS, track_of_file
 
 
-def located(given: Path) -> tuple[Path, list[Path]]:
-    """The folder that names are relative to, and the files to look at: one, or all below a folder."""
-    if given.is_file():
-        if track_of_file(given.absolute()) is None:
+def located(target: Path) -> tuple[Path, list[Path]]:
+    """The folder that names are relative to, and the files to check: one, or all below a folder."""
+    if target.is_file():
+        if track_of_file(target.absolute()) is None:
             raise UserError(
-                f"{given} does not lie below a folder `entries`, beside which its scores are looked for; "
+                f"{target} does not lie below a folder `entries`, beside which its scores are expected; "
                 "give the file where its run wrote it."
             )
-        return given.parent, [given.absolute()]
-    if not given.is_dir():
-        raise UserError(f"There is no entry and no results folder {given}; give what a run wrote.")
-    paths = all_files(given)
+        return target.parent, [target.absolute()]
+    if not target.is_dir():
+        raise UserError(f"There is no entry and no results folder {target}; give what a run wrote.")
+    paths = all_files(target)
     if not paths:
-        raise UserError(f"There are no entries under {given}; run a suite first, or give its output folder.")
-    return given, paths
+        raise UserError(f"There are no entries under {target}; run a suite first, or give its output folder.")
+    return target, paths
 
 
 def all_files(folder: Path) -> list[Path]:
-    """Entries, and what is checked beside them, track by track."""
+    """Entries and the files checked beside them, track by track."""
     paths: list[Path] = []
     for track in TRACKS.values():
         roots = track.folders_below(folder)
@@ -49,9 +49,9 @@ def is_entry(path: Path) -> bool:
 
 
 def unchanged(path: Path, file: str, history: Line) -> Audit:
-    """An entry that is as it was verified earlier: only that its scores are still those that it names."""
+    """Audit an entry unchanged since it was verified: check only that its scores are still those it names."""
     track = track_of_file(path)
-    assert track is not None  # only files of a track are looked at
+    assert track is not None  # only files of a track are checked
     root = next(parent.parent for parent in path.absolute().parents if parent.name == track.home)
     audit = Audit(file, path, root, [history])
     try:
@@ -63,7 +63,7 @@ def unchanged(path: Path, file: str, history: Line) -> Audit:
 
 
 def repeated(audits: Sequence[Audit]) -> None:
-    """Say of every entry that repeats an earlier one's identity that it does."""
+    """Add a mismatch to every entry that repeats an earlier one's identity."""
     first: dict[tuple[str, ...], str] = {}
     for audit in audits:
         if audit.entry is not None:
@@ -74,13 +74,13 @@ def repeated(audits: Sequence[Audit]) -> None:
             first.setdefault(key, audit.file)
 
 
-# -- what was there before --------------------------------------------------------------------------------------------
+# -- comparison with an earlier state ---------------------------------------------------------------------------------
 
 
 def against_base(now: Path, base: Path) -> tuple[dict[str, Line], list[Line]]:
-    """The entries of an earlier state of a results folder, compared with this one.
+    """Compare the entries of an earlier state of a results folder with this one.
 
-    Of each entry that is there still (by its file) a line, ``match`` where it is the same to the byte or says which
+    Returns a line for each entry whose file still exists, ``match`` where it is the same to the byte or states which
     earlier file it supersedes; and a line for each that is gone.
     """
     if not base.is_dir():
@@ -99,7 +99,7 @@ def against_base(now: Path, base: Path) -> tuple[dict[str, Line], list[Line]]:
 
 
 def _history(blob: bytes, digest: str) -> Line:
-    """Whether an entry is the earlier one, of which ``digest`` is the sha256, or its declared successor."""
+    """Check that an entry is the earlier one, whose sha256 is ``digest``, or its declared successor."""
     if hashlib.sha256(blob).hexdigest() == digest:
         return Line("history", "match", AS_IT_WAS)
     try:
@@ -108,4 +108,4 @@ def _history(blob: bytes, digest: str) -> Line:
         superseded = None
     if superseded == digest:
         return Line("history", "match", f"supersedes {digest[:12]}")
-    return Line("history", "mismatch", f'was edited; a new version says "supersedes": "{digest}"')
+    return Line("history", "mismatch", f'was edited; a new version must state "supersedes": "{digest}"')

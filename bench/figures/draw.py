@@ -1,4 +1,4 @@
-"""Figures made of a results folder and of nothing else: ROC curves, score histograms, maps, sensitivity."""
+"""Figures drawn from a results folder and nothing else: ROC curves, score histograms, maps, sensitivity."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _heatmaps(folder: Path) -> Drawn:
 
 @dataclass(frozen=True)
 class Figure:
-    """The place in a results folder that a figure is drawn from, and how; each picture comes with its file's stem."""
+    """A figure: its source in a results folder, and a function that yields each picture with its file's stem."""
 
     source: Path
     draw: Callable[[Path], Drawn]
@@ -70,47 +70,47 @@ FIGURES: Mapping[str, Figure] = {
 
 
 def chosen(text: str | None, known: Sequence[str], option: str) -> tuple[str, ...]:
-    """The names in a comma-separated option, in the order of ``known``; all where it was not given."""
+    """The names in a comma-separated option, in the order of ``known``; all of them if the option is not given."""
     if text is None:
         return tuple(known)
-    given = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in given if name not in known]
-    if unknown or not given:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
         raise UserError(
             f"{option} {unknown[0] if unknown else repr(text)} is unknown; choose among {', '.join(known)}."
         )
-    return tuple(name for name in known if name in given)
+    return tuple(name for name in known if name in names)
 
 
 def write_plots(
     folder: Path, only: str | None = None, formats: str | None = None, note: Callable[[str], None] = lambda text: None
 ) -> list[Path]:
-    """Draw the figures of a results folder, or of one that holds several, each into its own ``figures``.
+    """Draw the figures of a results folder, or of a folder that holds several, each into its own ``figures``.
 
-    ``only`` and ``formats`` are comma-separated names of `FIGURES` and of png, svg. A figure whose data no folder
-    has is left out, unless ``only`` names it: then it is a UserError, as are an unknown name and no entries.
-    ``note`` hears what is left out. Returns the files that hold pictures.
+    ``only`` and ``formats`` are comma-separated: names of `FIGURES`, and png or svg. A figure without data in any
+    folder is left out, unless ``only`` names it: then it is a UserError, as are an unknown name and a lack of entries.
+    ``note`` is called for each figure left out. Returns the picture files.
     """
     wanted, kinds = chosen(only, list(FIGURES), "--only"), chosen(formats, FORMATS, "--format")
     folders = sorted({place for track in TRACKS.values() for place in track.folders_below(folder)})
     if not folders:
-        read_entries(folder)  # has the sentence
+        read_entries(folder)  # raises the error
     written: list[Path] = []
     with style():
         for name in wanted:
             source = FIGURES[name].source
-            able = [each for each in folders if (each / source).exists()]
-            if not able and only is not None:
+            sources = [root for root in folders if (root / source).exists()]
+            if not sources and only is not None:
                 raise UserError(
                     f"{folder} has no {source}, which {name} is drawn from; run a suite that writes it, or "
                     "leave this figure out of --only."
                 )
             try:
-                for each in able:
-                    for stem, figure in FIGURES[name].draw(each):
-                        written += save(figure, each / "figures" / stem, kinds)
-            except NoUmap as missing:
+                for root in sources:
+                    for stem, figure in FIGURES[name].draw(root):
+                        written += save(figure, root / "figures" / stem, kinds)
+            except NoUmap as error:
                 if only is not None:
                     raise
-                note(f"{name} is left out: {missing}")
+                note(f"{name} is left out: {error}")
     return written

@@ -24,7 +24,7 @@ from ..core.store import Arrays
 from .style import COLUMN, PAGE, TEN, bare, outlined, panels
 from .subnets import _map_text
 
-#: The representations that figure 2 shows side by side, as the paper does.
+#: The representations that figure 2 shows side by side, as in the paper.
 SHOWN = ("full", "subnet")
 
 _COLUMNS = ["net", "image", "predicted", "adversarial", "x", "y"]
@@ -33,7 +33,7 @@ _UMAP = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_stat
 
 
 class NoUmap(UserError):  # noqa: N818 (a fact about the machine, not a fault)
-    """umap-learn is missing: a figure is left out, or the run ends if it was asked for by name."""
+    """umap-learn is missing: the figure is left out, or the run ends if the figure was requested by name."""
 
 
 def figure2(folder: Path, figures: Path) -> Any:
@@ -42,16 +42,16 @@ def figure2(folder: Path, figures: Path) -> Any:
     arrays, metadata = read_features(folder)
     points = embedding(folder, arrays, figures)
     names = class_names(metadata["dataset"])
-    found = measured(arrays)
+    separations = measured(arrays)
     figure, axes = panels(1, len(SHOWN), PAGE, COLUMN + 0.45)
     for axis, net in zip(axes, SHOWN, strict=True):
-        own = points[points["net"] == net]
-        _scatter(axis, own, names)
-        low, high = found[net].bounds
+        rows = points[points["net"] == net]
+        _scatter(axis, rows, names)
+        low, high = separations[net].bounds
         axis.set_title(
-            f"{REPRESENTATIONS[net]}\nk-NN AUROC {100 * found[net].value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+            f"{REPRESENTATIONS[net]}\nk-NN AUROC {100 * separations[net].value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
         )
-    gap = found["subnet"].minus(found["full"])
+    gap = separations["subnet"].minus(separations["full"])
     low, high = gap.bounds
     attack = f", {metadata['attack']}" if "attack" in metadata else ""
     figure.suptitle(
@@ -78,23 +78,23 @@ _MARKS: tuple[dict[str, Any], dict[str, Any]] = (
 def _scatter(axis: Any, points: pd.DataFrame, names: tuple[str, ...] | None) -> None:
     classes = sorted(points["predicted"].unique())
     for flag, marks in enumerate(_MARKS):
-        own = points[points["adversarial"] == flag]
-        colours = [TEN[label % len(TEN)] for label in own["predicted"]]
-        axis.scatter(own["x"], own["y"], c=colours, alpha=0.75, **marks)
+        rows = points[points["adversarial"] == flag]
+        colours = [TEN[label % len(TEN)] for label in rows["predicted"]]
+        axis.scatter(rows["x"], rows["y"], c=colours, alpha=0.75, **marks)
     if len(classes) <= len(TEN):
         for label in classes:
-            own = points[(points["predicted"] == label) & (points["adversarial"] == 0)]
-            if len(own):
+            rows = points[(points["predicted"] == label) & (points["adversarial"] == 0)]
+            if len(rows):
                 name = names[label] if names is not None and label < len(names) else str(label)
-                outlined(axis, (own["x"].median(), own["y"].median()), name, TEN[label])
+                outlined(axis, (rows["x"].median(), rows["y"].median()), name, TEN[label])
     bare(axis)
 
 
 def embedding(folder: Path, arrays: Arrays, figures: Path) -> pd.DataFrame:
     """UMAP coordinates of every row for each of `SHOWN`, kept in ``figure2.csv``.
 
-    UMAP's result differs between machines and versions, so a CSV that was made of the very same features (their sha256
-    stands in ``figure2.json``) is read and not made again. Raises `NoUmap` where it has to be made and cannot.
+    UMAP's result differs between machines and versions, so a CSV made from the same features (their sha256 is in
+    ``figure2.json``) is read, not made again. Raises `NoUmap` if it must be made and cannot be.
     """
     table, card = figures / "figure2.csv", figures / "figure2.json"
     digest = hashlib.sha256((folder / FEATURES).read_bytes()).hexdigest()
@@ -111,14 +111,14 @@ def embedding(folder: Path, arrays: Arrays, figures: Path) -> pd.DataFrame:
     write_text(table, text)
     facts = {"features_sha256": digest, "csv_sha256": hashlib.sha256(text.encode()).hexdigest()}
     write_json(card, facts | {"umap-learn": version("umap-learn"), "parameters": _UMAP})
-    return pd.read_csv(table)  # as a redraw finds it, rounded
+    return pd.read_csv(table)  # rounded, as a redraw would read it
 
 
 def check_data(folder: Path) -> list[Path]:
-    """The data that figures 2 and 3 of a results folder were drawn from, checked against what they are made of.
+    """The data behind figures 2 and 3 of a results folder, checked against their sources.
 
-    Raises UserError where a kept ``figure2.csv`` belongs to other features (a UMAP cannot be made anew to the letter),
-    or ``figure3.csv`` is not what the gates give.
+    Raises UserError if a kept ``figure2.csv`` belongs to other features (a UMAP cannot be reproduced exactly), or if
+    ``figure3.csv`` differs from the one that the gates give.
     """
     figures = folder / "figures"
     checked = []
@@ -156,13 +156,13 @@ def _umap() -> Callable[[Any], Any]:
         from umap import UMAP
     except ImportError:
         raise NoUmap(
-            "umap-learn is not installed; `pip install 'subnetbench[plots]'` brings what figure 2 needs."
+            "umap-learn is not installed; `pip install 'subnetbench[plots]'` installs the packages that figure 2 needs."
         ) from None
 
     def reduce(features: Any) -> Any:
-        # numba sets a number of threads for all of OpenMP, torch's too, and leaves it there: the limit undoes that.
+        # numba sets the number of threads for all of OpenMP, torch included, and keeps it: the limit undoes that.
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a seed costs its threads, and the like
+            warnings.simplefilter("ignore")  # such as the one that a seed disables its threads
             return UMAP(n_jobs=1, **_UMAP).fit_transform(features)
 
     return reduce

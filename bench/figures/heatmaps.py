@@ -14,15 +14,15 @@ from .style import PAGE, bare, panels
 
 
 def nets_pictured(folder: Path) -> list[str]:
-    """The nets that the maps of a folder are of."""
+    """The nets whose maps a folder holds."""
     return list(dict.fromkeys(name.split("/")[0] for name in sorted(read_maps(folder / MAPS)) if "/" in name))
 
 
 def figure4(folder: Path, net: str) -> Any:
-    """One net: two rows an image (whole net, subnet), the image first, then a column a method.
+    """One net: two rows per image (whole net, subnet), with the image first, then a column per method.
 
-    Green: the true box; orange, dashed: the tightest box of heat > alpha x mean at the alpha of that cell. A map's
-    colours run from 0 to its own 99.5th percentile.
+    Green: the true box; orange, dashed: the tightest box of heat > alpha x mean at that cell's alpha. The colours of a
+    map run from 0 to its own 99.5th percentile.
     """
     from ..localisation.boxes import threshold_boxes
 
@@ -49,8 +49,8 @@ def figure4(folder: Path, net: str) -> Any:
             heat = arrays[f"{net}/{method}/{variant}"][image].astype(np.float32)
             axis.imshow(heat, cmap="magma", vmin=0, vmax=_top(heat), interpolation="nearest")
             _box(axis, boxes[image], "#009E73", "-")
-            found = threshold_boxes(heat[None], np.array([alphas[method, variant]]))[0, 0]
-            _box(axis, found, "#E69F00", (0, (3, 1.5)))
+            box = threshold_boxes(heat[None], np.array([alphas[method, variant]]))[0, 0]
+            _box(axis, box, "#E69F00", (0, (3, 1.5)))
             if row == 0:
                 axis.set_title(method, fontsize=6.5)
     about = entries[0]
@@ -67,7 +67,7 @@ def _box(axes: Any, box: Floats, colour: str, dashes: Any) -> None:
     from matplotlib.patches import Rectangle
 
     left, top, right, bottom = (float(side) for side in box)
-    # A pixel's centre has its number: its left edge lies half a pixel before.
+    # Pixel numbers are the coordinates of centres: a pixel's left edge lies half a pixel before.
     axes.add_patch(
         Rectangle(
             (left - 0.5, top - 0.5),

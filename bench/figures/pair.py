@@ -19,25 +19,25 @@ from .style import COLOURS, FORMATS, PAGE, panels, save, style
 
 
 def plot_format(file: Path) -> str:
-    """The format that a file's name asks for."""
+    """The format given by a file's name."""
     kind = file.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
-        raise UserError(f"--plot {file} is neither a .png nor a .svg; give such a name.")
+        raise UserError(f"--plot {file} is neither a .png nor a .svg file; give such a name.")
     return kind
 
 
 def plot(compared: Sequence[Compared], file: Path) -> Path:
-    """Draw both ROC curves of every seen attack, a row a protocol, into ``file``."""
+    """Draw both ROC curves of every seen attack, one row per protocol, into ``file``."""
     kind = plot_format(file)
-    columns = max(len(each.attacks) for each in compared)
+    columns = max(len(pair.attacks) for pair in compared)
     with style():
         size = min(2.4, 2 * PAGE / columns)
         figure, axes = panels(len(compared), columns, max(size * columns, 3.4), (size + 0.45) * len(compared) + 0.5)
-        for row, each in enumerate(compared):
-            own = axes[row * columns : (row + 1) * columns]
-            for axis, attack in zip(own, each.attacks, strict=False):
-                draw_pair(axis, each.labels, each.curves(attack), f"{each.protocol}, seen {attack}")
-            for spare in own[len(each.attacks) :]:
+        for row, pair in enumerate(compared):
+            row_axes = axes[row * columns : (row + 1) * columns]
+            for axis, attack in zip(row_axes, pair.attacks, strict=False):
+                draw_pair(axis, pair.labels, pair.curves(attack), f"{pair.protocol}, seen {attack}")
+            for spare in row_axes[len(pair.attacks) :]:
                 spare.axis("off")
         handles, names = axes[0].get_legend_handles_labels()
         if handles:
@@ -48,9 +48,9 @@ def plot(compared: Sequence[Compared], file: Path) -> Path:
 
 
 def terminal_picture(compared: Compared, *, width: int = 64, height: int = 14) -> str:
-    """Both ROC curves on the attack where the two differ most, in characters that any terminal has.
+    """Both ROC curves on the attack where the two differ most, in characters that every terminal has.
 
-    The false-positive rate is on a root scale, as in figures: detectors differ near 0.
+    The false-positive rate has a root scale, as in figures: detectors differ near 0.
     """
     import plotille
 
@@ -72,7 +72,7 @@ def terminal_picture(compared: Compared, *, width: int = 64, height: int = 14) -
 
 
 def _line(figure: Any, x: Float64, y: Float64, label: str, marker: str | None) -> None:
-    """The second of two curves is dotted with a sign: colour alone does not tell them apart, and a pipe has none."""
+    """A curve; the second of two is drawn with a marker, since colour alone is not enough and a pipe has none."""
     if marker is None:
         figure.plot(x.tolist(), y.tolist(), label=label)
     else:
@@ -80,7 +80,7 @@ def _line(figure: Any, x: Float64, y: Float64, label: str, marker: str | None) -
 
 
 def draw_pair(axis: Any, labels: tuple[str, str], curves: tuple[Float64 | None, Float64 | None], title: str) -> None:
-    """The ROC curves of two detectors; what was not run has none."""
+    """The ROC curves of two detectors; one that was not run has no curve."""
     for label, curve, colour, dash in zip(labels, curves, COLOURS, ("-", (0, (4, 1.5))), strict=False):
         if curve is not None:
             axis.plot(GRID, curve, label=label, color=colour, linestyle=dash)

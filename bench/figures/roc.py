@@ -1,4 +1,4 @@
-"""ROC curves and score histograms, from the scores of single images that entries name."""
+"""ROC curves and score histograms, from the per-image scores that entries refer to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .style import ADVERSARIAL, CLEAN, COLOURS, COLUMN, PAGE, panels
 
 
 def _line_styles(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
-    """Proposals in colours, full lines before dash-dotted ones; controls grey, each with dashes of its own."""
+    """Proposals in colour, solid lines before dash-dotted ones; controls grey, each with its own dashes."""
     full = cycle([{"color": c, "linestyle": dash} for dash in ("-", (0, (5, 1, 1, 1))) for c in COLOURS])
     grey = cycle(
         [
@@ -28,7 +28,7 @@ def _line_styles(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
 
 
 def _roc_axes(axes: Any, title: str) -> None:
-    """A square over the root of the false-positive rate: detectors differ near 0, and 0 still has a place."""
+    """A square with a root scale for the false-positive rate: detectors differ near 0, and 0 can still be shown."""
     axes.plot(GRID, GRID, color="#dddddd", linewidth=0.8, zorder=0)
     axes.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
     axes.set(xlim=(0, 1), ylim=(0, 1.01), title=title, xlabel="false positives (root scale)", ylabel="true positives")
@@ -38,7 +38,7 @@ def _roc_axes(axes: Any, title: str) -> None:
 
 
 def roc_figure(folder: Path, entries: Sequence[Entry]) -> Any:
-    """All detectors of one protocol, a panel an attack (seen)."""
+    """All detectors of one protocol, one panel per (seen) attack."""
     attacks = list(dict.fromkeys(attack for entry in entries for attack in entry.attacks))
     columns = min(2, len(attacks))
     rows = -(-len(attacks) // columns)
@@ -116,9 +116,9 @@ def entry_figure(folder: Path, entry: Entry) -> Any:
 
 
 def _histogram(axis: Any, sides: Sides, title: str) -> None:
-    """All replicates together; what lies beyond the central 99% of scores stands in the outermost bins.
+    """All replicates together; scores beyond the central 99% fall into the outermost bins.
 
-    The height is the root of the share, so that tails are seen beside a peak.
+    The height is the root of the share, so that tails are visible beside a peak.
     """
     axis.set_title(title)
     if not sides:

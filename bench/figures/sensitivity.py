@@ -1,4 +1,4 @@
-"""What the choices of gate training change, as a picture."""
+"""A picture of the effect of the choices in gate training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .style import COLOURS, COLUMN, panels
 
 
 def read_points(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The sensitivity file's head and its points; UserError where it is none."""
+    """The head and the points of a sensitivity file; UserError if it is not one."""
     needed = ["l1", "gamma", "position", "active", "attack", "difference", "low", "high"]
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -30,9 +30,9 @@ def read_points(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
 
 def sensitivity_figure(path: Path) -> Any:
-    """What choices of gate training change: AUROC against the baseline's over the share of active channels.
+    """The effect of choices in gate training: AUROC minus the baseline's over the share of active channels.
 
-    A panel an attack; marker: where the gates sit; colour: how L1 is normalised; hollow and grey: random gates.
+    One panel per attack; marker: position of the gates; colour: normalisation of L1; hollow and grey: random gates.
     """
     head, points = read_points(path)
     attacks = list(dict.fromkeys(points["attack"]))

@@ -1,4 +1,4 @@
-"""What every figure shares: one style, colours that all can tell apart, and the same bytes again."""
+"""Code that all figures share: one style, colours that everybody can tell apart, and reproducible files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..core.files import write_bytes
 
 FORMATS = ("png", "svg")
 
-#: A column's and a page's width in inches, as journals have them.
+#: Width of a column and of a page in inches, as in journals.
 COLUMN, PAGE = 3.4, 7.0
 
-#: Okabe and Ito's (2008) palette without yellow, which is lost on white: told apart in all common colour blindness.
+#: Okabe and Ito's (2008) palette without yellow, which is lost on white: distinct in all common colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-#: Ten for ten classes: with a grey, a wine and an olive that differ from the others in lightness.
+#: Ten colours for ten classes: adds a grey, a wine and an olive that differ from the others in lightness.
 TEN = (*COLOURS, "#999999", "#882255", "#999933")
 CLEAN, ADVERSARIAL = COLOURS[0], COLOURS[1]
 
@@ -38,7 +38,7 @@ _STYLE = {
     "ytick.major.width": 0.6,
     "lines.linewidth": 1.2,
     "savefig.dpi": 200,
-    "svg.hashsalt": "subnetbench",  # else the ids in an SVG are random
+    "svg.hashsalt": "subnetbench",  # otherwise the ids in an SVG are random
     "svg.fonttype": "path",  # looks the same where the font is missing
 }
 
@@ -49,14 +49,14 @@ def _matplotlib() -> Any:
         import matplotlib.figure
     except ImportError:
         raise UserError(
-            "matplotlib is not installed; `pip install 'subnetbench[plots]'` brings what figures need."
+            "matplotlib is not installed; `pip install 'subnetbench[plots]'` installs the packages that figures need."
         ) from None
     return matplotlib
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Figures are made and saved inside: the house's style, whatever the user's own settings are."""
+    """Context in which figures are drawn and saved: the house style, whatever the user's own settings are."""
     matplotlib = _matplotlib()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -65,20 +65,20 @@ def style() -> Iterator[None]:
 
 
 def panels(rows: int, columns: int, width: float, height: float, **more: Any) -> tuple[Any, list[Any]]:
-    """A figure of ``width`` x ``height`` inches with a grid of axes, row by row; nothing of pyplot's global state."""
+    """A figure of ``width`` x ``height`` inches with a grid of axes, row by row, without pyplot's global state."""
     figure = _matplotlib().figure.Figure(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, **more).ravel())
 
 
 def bare(axes: Any) -> None:
-    """No ticks: the axes of a map have no unit."""
+    """Remove the ticks: the axes of a map have no unit."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(True)
     axes.spines[:].set_color("#bbbbbb")
 
 
 def outlined(axes: Any, place: tuple[float, float], text: str, colour: str) -> None:
-    """Bold text a little above a place, which stays readable on top of points."""
+    """Bold text slightly above a place, readable on top of points."""
     from matplotlib import patheffects
 
     effects = [patheffects.withStroke(linewidth=2, foreground="white")]
@@ -97,12 +97,12 @@ def outlined(axes: Any, place: tuple[float, float], text: str, colour: str) -> N
 
 
 def save(figure: Any, stem: Path, formats: Sequence[str]) -> list[Path]:
-    """Write ``<stem>.<format>`` of each format; no date and no version inside, so that a redraw changes no byte."""
+    """Write ``<stem>.<format>`` for each format, without date or version, so that a redraw changes no byte."""
     written = []
     for name in formats:
         buffer = io.BytesIO()
-        nothing = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[name]
-        figure.savefig(buffer, format=name, metadata=nothing)
+        metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[name]
+        figure.savefig(buffer, format=name, metadata=metadata)
         path = stem.with_name(f"{stem.name}.{name}")
         write_bytes(path, buffer.getvalue())
         written.append(path)

@@ -12,7 +12,7 @@ from ..analysis.semantics import class_map
 from ..core.files import write_text
 from .style import COLOURS, COLUMN, PAGE, bare, panels
 
-#: Figure 3 writes a name at every point up to so many classes, above it the number of the cluster.
+#: Number of classes up to which figure 3 names every point; beyond it, points have the number of their cluster.
 NAMED = 30
 
 
@@ -30,8 +30,8 @@ def figure3(folder: Path, figures: Path) -> Any:
     write_text(figures / "figure3.csv", _map_text(frame))
     named = len(frame) <= NAMED
     lines = [
-        textwrap.fill(f"{number}: {', '.join(own['name'])}", 58, subsequent_indent="    ")
-        for number, own in frame.groupby("cluster")
+        textwrap.fill(f"{number}: {', '.join(members['name'])}", 58, subsequent_indent="    ")
+        for number, members in frame.groupby("cluster")
     ]
     listed = "\n".join(["clusters and their members", *lines])
     height = COLUMN + 0.4
@@ -44,11 +44,11 @@ def figure3(folder: Path, figures: Path) -> Any:
         beside.axis("off")
         beside.text(0, 1, listed, va="top", linespacing=1.25, fontsize=7, transform=beside.transAxes)
     for number in sorted(set(frame["cluster"].tolist())):
-        own = frame[frame["cluster"] == number]
+        members = frame[frame["cluster"] == number]
         colour, marker = COLOURS[(number - 1) % len(COLOURS)], "osD^v"[(number - 1) // len(COLOURS) % 5]
-        # Where there are many, the number is the point: a dot beside each would leave no room.
-        axis.scatter(own["x"], own["y"], c=colour, marker=marker, s=18, linewidths=0, alpha=1 if named else 0)
-        for row in own.itertuples():
+        # With many classes, the number is the point: dots beside the numbers would leave no room.
+        axis.scatter(members["x"], members["y"], c=colour, marker=marker, s=18, linewidths=0, alpha=1 if named else 0)
+        for row in members.itertuples():
             axis.annotate(
                 row.name if named else str(number),
                 (row.x, row.y),
@@ -59,7 +59,7 @@ def figure3(folder: Path, figures: Path) -> Any:
                 color=colour,
                 fontsize=7,
             )
-    # Both axes have one scale, since distances are what is shown, and names need room at the rim.
+    # Both axes have the same scale, since the map shows distances, and names need room at the edge.
     low, high = frame[["x", "y"]].min(), frame[["x", "y"]].max()
     half = 0.5 * float((high - low).max()) * (1.25 if named else 1.1) or 1.0
     middle = (low + high) / 2

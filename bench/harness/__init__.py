@@ -1,1 +1,1 @@
-"""What both tracks share: suites, nets, training, entries, scores, tables, audits."""
+"""Shared by both tracks: suites, nets, training, entries, scores, tables, audits."""

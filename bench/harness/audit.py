@@ -1,4 +1,4 @@
-"""One entry under audit: lines with verdicts, and what holds for entries of any track."""
+"""The audit of one entry: lines with verdicts, and the checks that entries of every track share."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .scores import read_frame
 from .suite import AnySuite
 
 if TYPE_CHECKING:
-    from .track import Track  # which knows this module
+    from .track import Track  # which imports this module
 
 Verdict = Literal["match", "mismatch", "not checked"]
 
-#: The verdict on an entry that an earlier state of its folder has to the byte.
+#: The verdict on an entry that is byte-identical in an earlier state of its folder.
 AS_IT_WAS = "as it was"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     what: str
     verdict: Verdict
@@ -38,10 +38,10 @@ class Line:
 
 @dataclass
 class Audit:
-    """A file of a track (named relative to what was asked for), its lines, and the entry where it could be read.
+    """A file of a track (named relative to the requested path), its lines, and the entry if it could be read.
 
-    ``root`` is the folder that holds the track's home, below which the scores lie; ``suite`` the one beside it, where
-    the entry is of it.
+    ``root`` is the folder that holds the track's home and, below it, the scores; ``suite`` is the one beside the home,
+    if the entry belongs to it.
     """
 
     file: str
@@ -58,7 +58,7 @@ class Audit:
 
 
 def audited(track: Track, path: Path, file: str) -> Audit:
-    """Everything that an entry, its scores and its suite say, by the functions that a run measures with."""
+    """The audit of an entry, its scores and its suite, by the functions that a run measures with."""
     root = next(parent.parent for parent in path.absolute().parents if parent.name == track.home)
     audit = Audit(file, path, root)
     with without_traceback(audit):
@@ -82,38 +82,38 @@ def audited(track: Track, path: Path, file: str) -> Audit:
 
 
 def _suite_beside(form: type[AnySuite], root: Path) -> AnySuite | str:
-    """The suite that lies beside the entries, or why there is none."""
+    """The suite beside the entries, or the reason why there is none."""
     try:
         return form.model_validate(read_json(root / "suite.json"))
     except ValidationError:
-        return "suite.json beside the entries is no suite"
+        return "suite.json beside the entries is not a suite"
     except UserError:
         return "suite.json beside the entries cannot be read"
 
 
 def settings(suite: AnySuite, known: Mapping[str, tuple[Any, Any]]) -> Line:
-    """Whether the settings that an entry states are those of the suite beside it; ``known``: stated, the suite's."""
-    wrong = [name for name, (stated, expected) in known.items() if stated != expected]
-    if wrong:
-        return Line("suite", "mismatch", f"{', '.join(wrong)} differ from suite.json beside the entries")
+    """Compare the settings that an entry states with the suite's; ``known``: name -> (stated, expected)."""
+    differing = [name for name, (stated, expected) in known.items() if stated != expected]
+    if differing:
+        return Line("suite", "mismatch", f"{', '.join(differing)} differ from suite.json beside the entries")
     return Line("suite", "match", f"{suite.name}, {len(known)} settings as in suite.json")
 
 
 @contextmanager
 def without_traceback(audit: Audit) -> Iterator[None]:
-    """An error that an entry causes in its reader is a line of its audit."""
+    """Turn an error that an entry causes in its reader into a line of its audit."""
     try:
         yield
     except UserError as error:
         audit.lines.append(Line("entry", "mismatch", sentence(error, audit.path, audit.file)))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:  # no run writes that
-        what = " ".join(str(error).split())[:120]
-        message = f"it is not as a run writes it ({type(error).__name__}: {what}); run the suite again."
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:  # never from a run
+        reason = " ".join(str(error).split())[:120]
+        message = f"this is not how a run writes it ({type(error).__name__}: {reason}); run the suite again."
         audit.lines.append(Line("entry", "mismatch", message))
 
 
 def _place(entry: Entry, path: Path) -> Line:
-    """Whether an entry lies where a run writes it: under another name it would stand beside its successor."""
+    """Whether an entry lies where a run writes it: under another name, its successor would not replace it."""
     wanted = f"{entry.place}.json"
     actual = "/".join(path.parts[-2:])
     same = actual == wanted
@@ -121,23 +121,23 @@ def _place(entry: Entry, path: Path) -> Line:
 
 
 def own_words(entry: Entry) -> Iterator[Line]:
-    """Versions, and the entry that it takes the place of."""
-    here = versions(tuple(name for name in entry.versions if name != "python" and _installed(name)))
-    other = [
-        f"{name} {stated} there, {here.get(name, 'none')} here"
+    """Lines for the versions, and for the earlier entry that this one supersedes."""
+    installed = versions(tuple(name for name in entry.versions if name != "python" and _installed(name)))
+    differing = [
+        f"{name} {stated} there, {installed.get(name, 'none')} here"
         for name, stated in entry.versions.items()
-        if here.get(name) != stated
+        if installed.get(name) != stated
     ]
     yield Line(
         "versions",
-        "not checked" if other else "match",
-        f"run with others: {', '.join(other)}" if other else f"{len(here)} as installed here",
+        "not checked" if differing else "match",
+        f"run with others: {', '.join(differing)}" if differing else f"{len(installed)} as installed here",
     )
-    old = entry.supersedes
-    if old is not None:
-        fine = isinstance(old, str) and len(old) == 64 and set(old) <= set("0123456789abcdef")
-        detail = "an earlier entry; --base compares the two" if fine else "is no sha256 of an earlier entry's file"
-        yield Line("supersedes", "not checked" if fine else "mismatch", detail)
+    earlier = entry.supersedes
+    if earlier is not None:
+        is_sha256 = isinstance(earlier, str) and len(earlier) == 64 and set(earlier) <= set("0123456789abcdef")
+        detail = "an earlier entry; --base compares the two" if is_sha256 else "is no sha256 of an earlier entry's file"
+        yield Line("supersedes", "not checked" if is_sha256 else "mismatch", detail)
 
 
 def _installed(name: str) -> bool:

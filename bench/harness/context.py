@@ -1,4 +1,4 @@
-"""All that a run is given beside its suite."""
+"""Everything that a run is given besides its suite."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..core.progress import Reporter, Silent
 from ..core.store import Store
 
 if TYPE_CHECKING:
-    import torch  # for its name alone: tables and pages, which have no device, start without it
+    import torch  # only for annotations: tables and pages, which have no device, start without it
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where artifacts are kept, on which device things are computed, where data lies, and who hears of it.
+    """The store of artifacts, the device to compute on, the folder of data, and the reporter of progress.
 
     ``debug`` lets a third-party detector's error through instead of reporting it as a cell. The store's warnings go to
     ``report``.

@@ -21,11 +21,11 @@ from .toml import explain
 
 
 def _shown(text: str) -> str:
-    """A name may hold whatever can be shown; it becomes a file's name, so it must not lead anywhere."""
+    """A name of printable characters; it becomes a file name, so it must not be a path."""
     if not text.strip() or text.strip(".") == "" or any(c in "/\\" for c in text):
-        raise ValueError("this is no name: it is empty, or reads as a path")
+        raise ValueError("this is not a name: it is empty, or reads as a path")
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
-        raise ValueError("this is no name: it holds control characters")
+        raise ValueError("this is not a name: it holds control characters")
     return text
 
 
@@ -38,7 +38,7 @@ SCHEMA: Literal[1] = 1
 
 
 class Form(BaseModel):
-    """Strict types and finite numbers; keys of another version are passed over."""
+    """Strict types and finite numbers; keys of another version are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, frozen=True, populate_by_name=True)
 
@@ -56,16 +56,16 @@ class DatasetNote(Form):
 
 
 class ScoresNote(Form):
-    """The file with what every image got, relative to the results folder."""
+    """The file of per-image scores, relative to the results folder."""
 
     file: str
     sha256: str
 
 
 class Entry(Form):
-    """What every track's entries say: of which suite, data, seed and versions, and where the images' scores are.
+    """The fields that the entries of every track share: suite, seed, versions, and the file of the images' scores.
 
-    A track adds its own fields, the folder among results where its entries lie, and the file of each.
+    A track adds its own fields, its folder among the results, and the file of each entry.
     """
 
     #: The folder among a suite's results that holds a track's entries.
@@ -86,7 +86,7 @@ class Entry(Form):
 
     @property
     def place(self) -> str:
-        """The entry's file below `home`, without its ending."""
+        """The entry's file below `home`, without its suffix."""
         raise NotImplementedError
 
     @property
@@ -96,7 +96,7 @@ class Entry(Form):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What no two entries share."""
+        """The key that no two entries share."""
         raise NotImplementedError
 
     @property
@@ -106,12 +106,12 @@ class Entry(Form):
 
     @classmethod
     def packed(cls, scores: pd.DataFrame) -> bytes:
-        """Scores as the parquet file that is kept."""
+        """Scores as the bytes of the stored parquet file."""
         raise NotImplementedError
 
     @classmethod
     def unpacked(cls, scores: pd.DataFrame) -> pd.DataFrame:
-        """Scores as a run had them, from the file that is kept."""
+        """Scores as the run had them, from the stored file."""
         return scores
 
     @property
@@ -120,7 +120,7 @@ class Entry(Form):
         return f"{self.home}/{self.place}.json"
 
     def write(self, folder: Path, scores: pd.DataFrame | None) -> Self:
-        """Write scores and entry below a results folder, tied by a sha256; returns the entry that names its scores."""
+        """Write scores and entry below a results folder, linked by a sha256; return the entry that names its scores."""
         entry = self
         if scores is not None:
             blob = self.packed(scores)
@@ -131,7 +131,7 @@ class Entry(Form):
         return entry
 
     def written(self) -> dict[str, Any]:
-        """The entry as its JSON: its schema, and the fields that were filled."""
+        """The content of the entry's JSON: its schema, and the fields that were set."""
         content = {"schema": self.schema_, **self.model_dump(mode="json", by_alias=True, exclude_unset=True)}
         return {name: content[name] for name in ("schema", *self.written_order) if name in content}
 
@@ -140,10 +140,10 @@ E = TypeVar("E", bound=Entry)
 
 
 def read_entry(form: type[E], path: Path) -> E:
-    """The entry in a file. UserError where it is none, of another schema, or states what cannot be."""
+    """The entry in a file. UserError if it is not an entry, has another schema or states impossible values."""
     content = read_json(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path} is no entry; run its suite again.")
+        raise UserError(f"{path} is not an entry; run its suite again.")
     if content.get("schema") != SCHEMA:
         stated = f"has schema {content['schema']!r}" if "schema" in content else "states no schema"
         raise UserError(f"{path} {stated}, this version reads {SCHEMA}; run its suite again.")
@@ -154,7 +154,7 @@ def read_entry(form: type[E], path: Path) -> E:
 
 
 def read_entries(form: type[E], folder: Path) -> list[E]:
-    """All of a track's entries below a results folder, whatever depth, in a fixed order."""
+    """All of a track's entries below a results folder, at any depth, in a fixed order."""
     if not folder.is_dir():
         raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
     paths = entry_files(form, folder)
@@ -175,12 +175,12 @@ def entry_files(form: type[Entry], folder: Path) -> list[Path]:
 
 
 def root_of(form: type[Entry], path: Path) -> Path:
-    """The results folder that an entry's file lies in, below which its scores are named."""
+    """The results folder of an entry's file, to which the path of its scores is relative."""
     return next(parent.parent for parent in path.absolute().parents if parent.name == form.home)
 
 
 def remove_others(folder: Path, entries: Sequence[Entry], homes: Sequence[str]) -> None:
-    """Entries and scores that an earlier form of a suite left behind, which tables would take for this run's."""
+    """Remove entries and scores of an earlier form of the suite, which tables would take for this run's."""
     ours = {folder / entry.file for entry in entries} | {folder / entry.scores_file for entry in entries}
     for home in homes:
         for path in (folder / home).glob("*/*.*"):
@@ -193,7 +193,7 @@ def remove_others(folder: Path, entries: Sequence[Entry], homes: Sequence[str]) 
 
 @dataclass(frozen=True)
 class Checked(Generic[E]):
-    """An entry that passed, the results folder it is of, its file (relative to what was read), what its scores give."""
+    """An entry that passed, its results folder, its file (relative to the folder read) and what its scores give."""
 
     entry: E
     folder: Path
@@ -203,7 +203,7 @@ class Checked(Generic[E]):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that is not on the pages, and one sentence that says why."""
+    """A file that is left off the pages, and one sentence with the reason."""
 
     file: str
     reason: str
@@ -215,9 +215,9 @@ class LeftOut:
 def read_checked(
     form: type[E], folder: Path, examine: Callable[[Path, E], Any]
 ) -> tuple[list[Checked[E]], list[LeftOut]]:
-    """All of a track's entries below a folder that hold what they claim, and what was left out.
+    """All of a track's entries below a folder whose claims hold, and the files that were left out.
 
-    ``examine(root, entry)`` measures from the scores what the entry states, and raises UserError where it differs.
+    ``examine(root, entry)`` measures from the scores what the entry states, and raises UserError if they differ.
     """
     if not folder.is_dir():
         raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
@@ -249,6 +249,6 @@ R = TypeVar("R")
 
 
 def _in_threads(work: Callable[[Path], R], paths: Sequence[Path]) -> Iterator[R]:
-    """Reading and sorting leave Python's lock."""
+    """Results in order, from threads: reading and sorting release Python's lock."""
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         yield from pool.map(work, paths)

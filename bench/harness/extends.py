@@ -1,4 +1,4 @@
-"""A suite that extends another: its file shows what differs, and a mistake is named by the file that it stands in."""
+"""Suites that extend another: a file holds what differs, and a mistake is reported with the file that it is in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from ..core.errors import UserError
 from .toml import Place, file_and_line, read_toml, suite_path
 
-#: Not inherited: results lie in a folder of the suite's name, and a variant must not replace those of its base.
+#: Not inherited: results lie in a folder of the suite's name, and a variant must not overwrite those of its base.
 OWN = ("name", "title")
 
 
@@ -22,7 +22,7 @@ class Labelled(dict[str, Any]):
 
 @dataclass(frozen=True)
 class SuiteRead:
-    """A suite's content, whatever files it comes from, and the file and line of each place in it."""
+    """A suite's content, merged from its files, and the file and line of each place in it."""
 
     path: Path
     content: dict[str, Any]
@@ -31,24 +31,24 @@ class SuiteRead:
 
 @dataclass(frozen=True)
 class Layer:
-    """One file of a chain. A variant of it takes out of its tree what it leaves out."""
+    """One file of a chain. A variant of it removes from ``tree`` what it leaves out."""
 
     path: Path
     text: str
     tree: dict[str, Any]
-    labels: dict[str, list[str]]  # of each list of tables, as the file has them
+    labels: dict[str, list[str]]  # of each list of tables, in the file's order
     extends: str | None
     without: list[str]
     after: dict[tuple[str, str], str]  # (list, label): label of the entry that it comes after
 
     def where(self, *place: str | int) -> str:
-        """File and line of a place that names the entries of a list by label."""
+        """File and line of a place in which the entries of a list are named by label."""
         if len(place) > 1 and place[1] in (labels := self.labels.get(str(place[0]), [])):
             place = (place[0], labels.index(str(place[1])), *place[2:])
         return file_and_line(self.path, self.text, place)
 
     def reach(self, place: Place) -> tuple[int, bool]:
-        """So many parts of the place stand here; whether it, or what it lies in, has its value from here."""
+        """The number of the place's parts that are here, and whether its value, or that of a table around it, is."""
         value: Any = self.tree
         for depth, part in enumerate(place):
             if not isinstance(value, dict):
@@ -60,9 +60,9 @@ class Layer:
 
 
 def read_suite(source: str | Path, tracks: Mapping[str, str] | None = None) -> SuiteRead:
-    """The suite of that name or in that file, merged into what it extends. Raises UserError where there is none.
+    """The suite of this name or in this file, merged into what it extends. Raises UserError if there is none.
 
-    ``tracks`` names the track of each table that only its suites have: a suite extends one of its own track.
+    ``tracks`` maps each table that only one track's suites have to that track: a suite extends one of its own track.
     """
     path = suite_path(source)
     text, content = read_toml(path)
@@ -82,7 +82,7 @@ def _chain(path: Path) -> list[Layer]:
         path = suite_path(base, last.path.parent, f"{last.where('extends')}: extends")
         if path.resolve() in [layer.path.resolve() for layer in chain]:
             circle = " extends ".join([*(layer.path.name for layer in chain), path.name])
-            raise UserError(f"{last.where('extends')}: extends: {circle}; let one of them extend nothing.")
+            raise UserError(f"{last.where('extends')}: extends: {circle}; remove this key from one of them.")
         chain.append(_layer(path))
     return chain
 
@@ -99,13 +99,13 @@ def _layer(path: Path) -> Layer:
     extends, without = tree.pop("extends"), tree.pop("without", [])
     if not isinstance(extends, str):
         raise UserError(
-            f"{file_and_line(path, text, ('extends',))}: extends: {extends!r} is no suite; give the name of one that "
-            "ships, or a file, as text."
+            f"{file_and_line(path, text, ('extends',))}: extends: {extends!r} is not a suite; give the name of one "
+            "that ships, or a file, as text."
         )
     if not isinstance(without, list) or not all(isinstance(part, str) for part in without):
         raise UserError(
-            f"{file_and_line(path, text, ('without',))}: without: {without!r} is no list of texts; give one, such as "
-            '["model.weights", "detectors.lid"].'
+            f"{file_and_line(path, text, ('without',))}: without: {without!r} is not a list of texts; give one, such "
+            'as ["model.weights", "detectors.lid"].'
         )
     entries = [(key, label, tree[key][label]) for key in labels for label in labels[key]]
     after = {(key, label): entry.pop("after") for key, label, entry in entries if "after" in entry}
@@ -113,7 +113,7 @@ def _layer(path: Path) -> Layer:
 
 
 def _labelled(value: Any, where: Callable[..., str]) -> Any:
-    """A list of tables as tables by label; anything else as it is."""
+    """A list of tables as tables by label; anything else unchanged."""
     if not isinstance(value, list) or not value or not all(isinstance(entry, dict) for entry in value):
         return value
     tables = Labelled()
@@ -134,8 +134,8 @@ def _combined(chain: list[Layer], tracks: Mapping[str, str]) -> dict[str, Any]:
     for number, layer in reversed(list(enumerate(chain))):
         bases = chain[number + 1 :]
         _refuse_another_track(layer, tree, tracks)
-        gone = [_to_leave_out(layer, tree, part) for part in layer.without]
-        for place in [*gone, *((name,) for name in OWN)]:
+        removed = [_to_leave_out(layer, tree, part) for part in layer.without]
+        for place in [*removed, *((name,) for name in OWN)]:
             for parts in (tree, *(base.tree for base in bases)):
                 _remove(parts, place)
         tree = _merged(tree, deepcopy(layer.tree))
@@ -145,7 +145,7 @@ def _combined(chain: list[Layer], tracks: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Key by key where both have a table, or both a list of tables; all else is replaced."""
+    """Merge key by key where both have a table or both a list of tables; replace everything else."""
     whole = type(base)(base)
     for key, value in changes.items():
         old = base.get(key)
@@ -154,7 +154,7 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moved(layer: Layer, tables: Labelled, key: str, label: str, other: Any) -> Labelled:
-    """The list with one entry moved to behind another."""
+    """The list with one entry moved behind another."""
     others = [name for name in tables if name != label]
     if other not in others:
         raise UserError(
@@ -186,7 +186,7 @@ def _to_leave_out(layer: Layer, tree: dict[str, Any], dotted: str) -> tuple[str,
 
 
 def _place(table: dict[str, Any], dotted: str) -> tuple[str, ...] | None:
-    """The keys that the dots separate; a label may have dots of its own."""
+    """The keys separated by dots; a label may itself contain dots."""
     for key in sorted(table, key=len, reverse=True):
         if dotted == key:
             return (key,)
@@ -218,7 +218,7 @@ def _remove(tree: dict[str, Any], place: tuple[str, ...]) -> None:
 
 
 def _where(chain: list[Layer], tree: dict[str, Any], place: Place) -> str:
-    """File and line of a place in the merged suite: of the first file that gives its value, else most of its keys."""
+    """File and line of a place in the merged suite: in the first file that gives its value, else most of its keys."""
     if len(place) > 1 and isinstance(tables := tree.get(str(place[0])), Labelled):
         place = (place[0], list(tables)[int(place[1])], *place[2:])
     deepest, most = chain[0], 0

@@ -1,4 +1,4 @@
-"""A suite's sets of class gates: learned by seed, kept in the store, refused where they cannot mean anything."""
+"""A suite's sets of class gates: one per seed, kept in the store, refused where they would be meaningless."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class GateSet:
         return rows
 
     def record(self) -> Meta:
-        """All that is kept of a set beside the gates themselves."""
+        """Everything that is kept of a set besides the gates themselves."""
         return self.meta | {"seed": self.seed, "fingerprint": self.fingerprint}
 
 
 class GateSets:
-    """The sets of class gates of a suite, which differ in their seed; none where the suite has no subnets."""
+    """A suite's sets of class gates, which differ in their seed; none if the suite has no subnets."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -72,7 +72,7 @@ class GateSets:
         return [self._learned(options) for options in self.by_seed]
 
     def inputs(self, options: GateOptions) -> Meta:
-        """What determines a set of gates."""
+        """The inputs that determine a set of gates."""
         return {
             "model": self.setup.trained.sha256,
             "images": self.setup.split_key(self.setup.train_split),
@@ -81,7 +81,7 @@ class GateSets:
         }
 
     def _learned(self, options: GateOptions) -> GateSet:
-        """Class gates of one seed; kept also where they are refused, as collapsed."""
+        """Class gates of one seed; stored even if they are refused as collapsed."""
         setup = self.setup
 
         def compute() -> tuple[Arrays, Meta]:
@@ -103,9 +103,9 @@ class GateSets:
         return GateSet(gates, options.seed, fingerprint(gates), meta)
 
     def check(self) -> None:
-        """Refuse a training too short for a gate to fall from ``init`` to ``threshold``: subnets would be the full net.
+        """Refuse training too short for a gate to fall from ``init`` to ``threshold``: subnets would be the full net.
 
-        Adam moves a gate by about ``learning_rate`` a step at most (Kingma and Ba 2015, section 2.1).
+        Adam moves a gate by at most about ``learning_rate`` per step (Kingma and Ba 2015, section 2.1).
         """
         options = self.options
         if options is None:
@@ -113,7 +113,7 @@ class GateSets:
         smallest = int(np.bincount(self.setup.train_split.labels).min())
         images = min(options.images_per_class or smallest, smallest - max(1, round(smallest * options.holdout)))
         steps = options.epochs * math.ceil(2 * images / options.batch_size)
-        # Too few images of a class have a sentence of their own, where they are drawn.
+        # Too few images of a class have their own error message, where they are drawn.
         if smallest >= 2 and steps * options.learning_rate < options.init - options.threshold:
             raise UserError(
                 f"subnets: {steps} steps of {options.learning_rate:g} cannot take a gate from {options.init:g} to "

@@ -1,4 +1,4 @@
-"""A suite's data and its net: what every track begins with, each an artifact."""
+"""A suite's data and its net, with which every track begins; each is an artifact."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .train import Recipe, accuracy, train
 
 @dataclass(frozen=True)
 class Trained:
-    """A net on its device, in evaluation mode and frozen, with what is known of it.
+    """A net on its device, in evaluation mode and frozen, with its key facts.
 
     ``sha256`` is its content hash, ``accuracy`` the share of all test images that it classifies correctly, ``weights``
-    how its weights came about.
+    the origin of its weights.
     """
 
     net: Classifier
@@ -37,10 +37,10 @@ class Trained:
 
 
 class Setup:
-    """A suite's data and net, from the store or made; every property is computed once."""
+    """A suite's data and net, from the store or newly made; every property is computed once."""
 
     def __init__(self, suite: NetSuite, context: Context, dataset: Dataset | None = None) -> None:
-        """``dataset``: the suite's, where it is in memory already."""
+        """``dataset``: the suite's, if it is already in memory."""
         self.suite, self.context = suite, context
         self._dataset = dataset
 
@@ -67,11 +67,11 @@ class Setup:
         return recipe
 
     def split_key(self, split: Split) -> str:
-        """What identifies some of the data set's images."""
+        """The key that identifies some of the data set's images."""
         return key_of("images", {"dataset": self.dataset.content_hash, "ids": hash_arrays(split.ids)})
 
     def blank_net(self, *, pretrained: bool = True) -> Classifier:
-        """The model as its factory gives it; without ``pretrained`` a net of the same shape and nothing fetched."""
+        """The model from its factory; without ``pretrained``, a net of the same shape and no download."""
         part = self.suite.model
         parameters = part.parameters
         if not pretrained and part.name in SMALLEST:
@@ -85,13 +85,13 @@ class Setup:
         if net.classes < self.dataset.classes:
             raise UserError(
                 f"model.parameters: the model {part.name!r} has {net.classes} classes and "
-                f"{self.dataset.name} has {self.dataset.classes}; give it as many."
+                f"{self.dataset.name} has {self.dataset.classes}; give the model as many."
             )
         return net
 
     @cached_property
     def weights_inputs(self) -> Meta:
-        """What determines the net's weights."""
+        """The inputs that determine the net's weights."""
         part = self.suite.model
         inputs: Meta = {"model": part.name, "parameters": part.parameters}
         if part.weights is not None:
@@ -100,7 +100,7 @@ class Setup:
 
     @cached_property
     def trained(self) -> Trained:
-        """The net, trained or loaded, and above the suite's floor."""
+        """The net, trained or loaded, with an accuracy not below the suite's floor."""
         store = self.context.store
         net = self.blank_net(pretrained=not store.has("weights", self.weights_inputs))
         arrays, meta = store.get("weights", self.weights_inputs, lambda: self._weights(net))
@@ -120,9 +120,9 @@ class Setup:
         floor = self.suite.model.floor
         if share < floor:
             raise UserError(
-                f"The classifier {self.suite.model.name!r} names {share:.1%} of "
-                f"{len(self.dataset.test)} test images right, below the suite's floor of {floor:.1%}; train it longer "
-                "or lower model.floor."
+                f"The classifier {self.suite.model.name!r} classifies {share:.1%} of "
+                f"{len(self.dataset.test)} test images correctly, below the suite's floor of {floor:.1%}; train it "
+                "longer or lower model.floor."
             )
 
     def _weights(self, net: Classifier) -> tuple[Arrays, Meta]:
@@ -130,7 +130,7 @@ class Setup:
         if part.weights is not None:
             meta = load_weights(net, locate(part.weights))
         elif part.parameters.get("weights"):
-            meta = {"weights": part.parameters["weights"]}  # the factory brought them; training resets
+            meta = {"weights": part.parameters["weights"]}  # the factory loaded them; training would reset them
         else:
             scratch = context.store.scratch("weights", key_of("weights", self.weights_inputs))
             with context.report.stage(f"train {part.name}") as tick:
@@ -138,6 +138,6 @@ class Setup:
                     meta = train(
                         net, self.dataset, self.recipe, device=context.device, checkpoint=scratch, progress=tick
                     )
-                except OSError as error:  # of the checkpoint: nothing else is written there
+                except OSError as error:  # from the checkpoint: nothing else is written there
                     raise context.store.refused(error) from None
         return {n: t.detach().cpu().contiguous().numpy() for n, t in net.state_dict().items()}, dict(meta)

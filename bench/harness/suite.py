@@ -1,4 +1,4 @@
-"""A suite: TOML in, checked by pydantic, canonical JSON out. A mistake is named by file, line and key."""
+"""A suite: TOML in, checked by pydantic, canonical JSON out. A mistake is reported with file, line and key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Name = Annotated[str, Field(pattern=NAME, max_length=64)]
 
 
 class Part(BaseModel):
-    """Base of every part of a suite: unknown keys are mistakes, values do not change."""
+    """Base of every part of a suite: unknown keys are mistakes, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,7 +23,7 @@ Form = TypeVar("Form", bound=Part)
 
 
 class DatasetPart(Part):
-    """A registered data set, or the path of an ``.npz`` of one's own."""
+    """A registered data set, or the path of the user's own ``.npz``."""
 
     name: str
     parameters: dict[str, Any] = {}
@@ -35,9 +35,9 @@ class ModelPart(Part):
     floor: float = Field(0.0, ge=0, le=1, description="refuse a classifier below this accuracy on the test split")
     parameters: dict[str, Any] = {}
     weights: str | None = Field(
-        None, description="weights that ship, by name, or a safetensors file; without it the recipe below is trained"
+        None, description="name of weights that ship, or a safetensors file; without it, the recipe below is trained"
     )
-    train: dict[str, Any] = Field({}, description="fields of bench.train.Recipe")
+    train: dict[str, Any] = Field({}, description="fields of bench.harness.train.Recipe")
 
 
 class AnySuite(Part):
@@ -46,7 +46,7 @@ class AnySuite(Part):
     name: Name
     title: str = ""
     seed: int = Field(0, ge=0)
-    limit: int | None = Field(None, ge=20, description="test images that are used, even over the classes")
+    limit: int | None = Field(None, ge=20, description="number of test images used, spread evenly over the classes")
     dataset: DatasetPart
     subnets: dict[str, Any] | None = Field(None, description="fields of subnets.GateOptions; absent = no subnets")
 
@@ -58,14 +58,14 @@ class AnySuite(Part):
         classes: str | Sequence[str] | None = None,
         detectors: Sequence[str] = (),
     ) -> Self:
-        """The suite with what a command line changes; a track that has no classes or detectors to change says so."""
+        """The suite with a command line's changes. UserError where the track has no classes or detectors."""
         if classes is not None:
             raise UserError(
                 f"--classes goes with suites of detectors; the suite {self.name!r} lists its classes in "
                 "dataset.parameters.classes."
             )
         if detectors:
-            raise UserError(f"--detector goes with suites of detectors; {self.name} is none.")
+            raise UserError(f"--detector goes with suites of detectors; {self.name} is not one.")
         return self._limited(limit, seed)
 
     def _limited(self, limit: int | None, seed: int | None) -> Self:
@@ -76,11 +76,11 @@ class AnySuite(Part):
         return self.model_copy(update={k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None})
 
     def nets(self) -> dict[str, NetSuite]:
-        """The nets that the suite trains or loads, each by its label with data and subnets."""
+        """The nets that the suite trains or loads, by label, each with its data and subnets."""
         raise NotImplementedError
 
     def size(self) -> str:
-        """The suite's extent in words: how many of which make how many results."""
+        """The suite's size in words: the numbers of its parts and of its results."""
         raise NotImplementedError
 
 
@@ -91,7 +91,7 @@ class NetSuite(AnySuite):
 
 
 def differing_labels(parts: list[Any]) -> list[Any]:
-    """A validator: no two parts of a list have one label."""
+    """A validator: no two parts of a list have the same label."""
     titles = [getattr(part, "title", part.name) for part in parts]
     twice = sorted({title for title in titles if titles.count(title) > 1})
     if twice:

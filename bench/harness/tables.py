@@ -1,4 +1,4 @@
-"""Tables as CSV and Markdown: sections of a report, rendered, written, or compared with what is there."""
+"""Tables as CSV and Markdown: sections of a report, rendered, written, or compared with existing files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _nothing(frame: pd.DataFrame) -> Sequence[str]:
 class Section:
     """One table of a report, with the text around it; an empty frame is left out with its heading.
 
-    ``before`` and ``after`` are lines of Markdown around the table, made of its frame.
+    ``before`` and ``after`` are lines of Markdown around the table, made from its frame.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A page of tables: ``<name>.md``, a CSV and a Markdown file a section, and ``files`` beside them."""
+    """A page of tables: ``<name>.md``, a CSV and a Markdown file per section, and ``files`` beside them."""
 
     title: str
     preamble: Sequence[str]
@@ -64,9 +64,9 @@ def render(report: Report) -> dict[str, str]:
 
 
 def write_tables(folder: Path, report: Report, check: bool = False) -> list[Path]:
-    """Write every table below ``folder/tables``; with ``check``, only compare with what is there.
+    """Write every table below ``folder/tables``; with ``check``, only compare with existing files.
 
-    UserError at the first that differs.
+    Raises UserError at the first that differs.
     """
     paths = []
     for name, text in render(report).items():
@@ -84,5 +84,5 @@ def percent(value: Any, digits: int = 1) -> str:
 
 
 def published_table(name: str) -> pd.DataFrame:
-    """A CSV of the papers' own figures, by its file's name."""
+    """A CSV of the papers' own figures, by file name."""
     return pd.read_csv(StringIO((files("subnetbench.published") / name).read_text(encoding="utf-8")))

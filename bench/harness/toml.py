@@ -1,4 +1,4 @@
-"""Suites as TOML: read, checked, a mistake named by file, line and key."""
+"""Suites as TOML: read and checked, a mistake reported with file, line and key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Place = tuple[str | int, ...]
 
 
 def fill(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
-    """A part of the suite that another package defines, with the place of a mistake in its one sentence."""
+    """A part of the suite that another package defines; the error for a mistake names its place."""
     try:
         return model(**values)
     except ValidationError as error:
@@ -36,7 +36,7 @@ def builtin_suites() -> dict[str, Path]:
 
 
 def suite_path(source: str | Path, folder: Path = Path(), asker: str = "") -> Path:
-    """The file of a suite: one that ships, by name, else a path from the folder. Raises UserError if there is none."""
+    """The file of a suite: one that ships, by name, else a path below the folder. Raises UserError if there is none."""
     shipped = builtin_suites()
     path = shipped.get(str(source), folder / source)
     if not path.is_file():
@@ -50,18 +50,18 @@ def suite_path(source: str | Path, folder: Path = Path(), asker: str = "") -> Pa
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
-    """A file's text and what TOML makes of it."""
+    """A file's text, and its content parsed as TOML."""
     try:
         text = path.read_text(encoding="utf-8")
         return text, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is not TOML: {error}. Mend that line.") from None
+        raise UserError(f"{path} is not TOML: {error}. Correct that line.") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; save the suite as UTF-8.") from None
 
 
 def checked_suite(form: type[Form], content: dict[str, Any], where: Callable[[Place], str]) -> Form:
-    """The suite in that content; ``where`` names the file and line of a place, for a mistake there."""
+    """The suite in this content; ``where`` gives the file and line of a place, to report a mistake there."""
     for place, value in _leaves(content):
         if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
             raise UserError(
@@ -75,7 +75,7 @@ def checked_suite(form: type[Form], content: dict[str, Any], where: Callable[[Pl
 
 
 def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
-    """Whatever TOML holds that is neither a table nor a list, with its place."""
+    """Every value that is neither a table nor a list, with its place."""
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _leaves(item, (*place, key))
@@ -84,7 +84,7 @@ def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
 
 
 def explain(error: ValidationError, where: Callable[[Place], str]) -> str:
-    """The first mistake of a suite as one sentence, with the number of the others."""
+    """The first mistake of a suite as one sentence, with the number of further ones."""
     first = error.errors()[0]
     place = tuple(part for part in first["loc"] if part not in ("strict", "lee2018"))
     key = ".".join(str(part) for part in place) or "the suite"
@@ -94,9 +94,9 @@ def explain(error: ValidationError, where: Callable[[Place], str]) -> str:
     elif first["type"] == "missing":
         message = "this key is required and missing"
     else:
-        given = first["input"]
-        if isinstance(given, str | int | float | bool):
-            message = f"{message[:1].lower()}{message[1:]} (given: {given!r})"
+        value = first["input"]
+        if isinstance(value, str | int | float | bool):
+            message = f"{message[:1].lower()}{message[1:]} (given: {value!r})"
     more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
     return f"{where(place)}: {key}: {message}{more}."
 
@@ -107,7 +107,7 @@ def file_and_line(path: Path, text: str, place: Place) -> str:
 
 
 def line_of(text: str, place: Place) -> int | None:
-    """The line where a key stands; of a table that misses one, the line of its header."""
+    """The line of a key, or of its table's header if the key is missing."""
     table: list[str | int] = []
     counts: dict[str, int] = {}
     best: tuple[int, int] | None = None  # (depth of agreement, line)

@@ -1,4 +1,4 @@
-"""A track: a folder whose modules have known names, imported where they are needed and not before."""
+"""A track: a folder whose modules have known names, imported only when they are needed."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from .tables import Report
 
 
 class Running(Protocol):
-    """A suite on its way: the class ``Run`` of a track's module ``run``, made of a suite and a context."""
+    """A suite being run: the class ``Run`` of a track's module ``run``, made from a suite and a context."""
 
     failures: list[str]
 
     def __init__(self, suite: Any, context: Context) -> None: ...
 
     def check(self) -> None:
-        """Raise UserError for everything that can be wrong without computing; warn of what is merely unwise."""
+        """Raise UserError for every mistake that shows without computing; warn of merely unwise settings."""
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
-        """A title and rows that say what a run would do and about how long it takes."""
+        """A title, and rows that say what a run would do and roughly how long it would take."""
 
     def made(self) -> Iterator[tuple[Entry, pd.DataFrame | None]]:
-        """Entries one by one, each with the scores of its images; one that fails has none and says why."""
+        """Entries one by one, each with the scores of its images; one that failed has none and states the reason."""
 
     def finish(self, folder: Path) -> None:
-        """Write what lies beside the entries: comparisons, reports, arrays of figures."""
+        """Write the files beside the entries: comparisons, reports, arrays of figures."""
 
 
 class Tables(Protocol):
-    """The module ``tables``: made of entries and of nothing else."""
+    """The module ``tables``: made from entries and nothing else."""
 
     def report(self, folder: Path) -> Report: ...
 
     def frame(self, entries: Sequence[Any]) -> pd.DataFrame:
-        """One row a figure: what `run` and `load_results` return."""
+        """One row per figure, as `run` and `load_results` return them."""
 
 
 class Terminal(Protocol):
-    """The module ``terminal``: what a run shows at its end.
+    """The module ``terminal``: the output at the end of a run.
 
-    ``LEGEND`` stands beneath the tables, ``FILES`` are lines of name, path below the results folder and remark, and
-    ``FAILURES`` is the noun for what could not be run.
+    ``LEGEND`` stands below the tables, ``FILES`` lists names, paths below the results folder and remarks, and
+    ``FAILURES`` is the noun for the parts that could not be run.
     """
 
     LEGEND: str
@@ -62,22 +62,22 @@ class Terminal(Protocol):
 
 
 class Audits(Protocol):
-    """The module ``audit``: entries checked from what lies beside them."""
+    """The module ``audit``: entries checked against the files beside them."""
 
     def examine(self, root: Path, entry: Any) -> Any:
-        """Measure from the scores what an entry states. UserError where it differs."""
+        """Measure from the scores what an entry states. Raises UserError if they differ."""
 
     def look(self, entry: Any, scores: Any, root: Path, suite: Any) -> Iterator[Line]:
-        """A line for everything that an entry's scores and its suite can say of it.
+        """A line for every check of an entry against its scores and its suite.
 
-        ``scores`` are a frame, or None; ``suite`` is the one beside the entry, or the text that says why there is none.
+        ``scores`` is a frame or None; ``suite`` is the one beside the entry, or the reason why there is none.
         """
 
     def beside(self, folder: Path) -> list[Path]:
-        """Files that `verify` looks at too and that are no entries."""
+        """Files that are not entries but that `verify` checks too."""
 
     def look_beside(self, audit: Audit, suite: Any) -> Iterator[Line]:
-        """A line for everything that can be said of one of these."""
+        """A line for every check of one of these files."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Track:
     """One kind of benchmark: the package of its name, with the modules suite, entry, run, tables, terminal and audit.
 
     ``tables_of_suite`` are tables of a suite's TOML that only suites of this track have; ``home`` is the folder among a
-    suite's results that holds its entries, ``folders`` are all that its entries and their scores lie in.
+    suite's results that holds its entries, ``folders`` are all folders that hold entries or their scores.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Track:
 
     @property
     def form(self) -> type[AnySuite]:
-        """The class of its suites."""
+        """The class of the track's suites."""
         return cast(type[AnySuite], self._module("suite").Suite)
 
     @property

@@ -1,4 +1,4 @@
-"""The recipe that makes a classifier's weights: one-cycle SGD with flips and shifts, resumable by the epoch."""
+"""The recipe that makes a classifier's weights: one-cycle SGD with flips and shifts, resumable after every epoch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Progress = Callable[[int, int, str], None]
 
 
 class Recipe(BaseModel):
-    """How a classifier is trained. Everything that changes the weights is here."""
+    """How a classifier is trained. Everything that affects the weights is here."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -45,7 +45,7 @@ class Recipe(BaseModel):
 
 
 def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:
-    """Random horizontal flips and translations, one draw an image."""
+    """Random horizontal flips and translations, one draw per image."""
     count, _, height, width = images.shape
     if recipe.flip:
         flipped = torch.rand(count, generator=generator) < 0.5
@@ -57,7 +57,7 @@ def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) ->
         rows = offsets[0].view(-1, 1) + torch.arange(height, device=images.device)
         columns = offsets[1].view(-1, 1) + torch.arange(width, device=images.device)
         index = torch.arange(count, device=images.device).view(-1, 1, 1)
-        # Advanced indices around the channel slice put channels last: permute gives them back their place.
+        # Advanced indices around the channel slice put channels last: permute moves them back.
         images = padded[index, :, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
     return images
 
@@ -73,8 +73,8 @@ def train(
 ) -> dict[str, str]:
     """Train in place and return what to store with the weights: accuracy, minutes, precision.
 
-    With ``checkpoint``, an epoch that is done is never done again: a killed run goes on after it and ends with the
-    same weights, since every epoch draws from a generator of its own.
+    With ``checkpoint``, no finished epoch is repeated: a killed run continues after it and ends with the same weights,
+    since every epoch draws from a generator of its own.
     """
     _refuse_misfit(dataset, recipe)
     _begin(classifier, recipe, dataset.train)
@@ -103,12 +103,12 @@ def train(
 
 
 def _refuse_misfit(dataset: Dataset, recipe: Recipe) -> None:
-    """UserError where the images are too small or too few for the recipe."""
+    """Raise UserError if the images are too small or too few for the recipe."""
     side = min(dataset.shape[1:])
     if recipe.shift >= side:
         raise UserError(
             f"model.train.shift is {recipe.shift} and the images of {dataset.name} have {side} pixels; "
-            "give less than that."
+            "give a smaller shift."
         )
     if len(dataset.train) < recipe.batch_size:
         raise UserError(
@@ -118,7 +118,7 @@ def _refuse_misfit(dataset: Dataset, recipe: Recipe) -> None:
 
 
 def _optimizer(classifier: Classifier, recipe: Recipe) -> torch.optim.SGD:
-    """SGD that lets weights decay, but no bias and no scale."""
+    """SGD with decay of the weights, but not of biases and scales."""
     learned = [p for p in classifier.parameters() if p.requires_grad]
     decay, plain = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -126,9 +126,9 @@ def _optimizer(classifier: Classifier, recipe: Recipe) -> torch.optim.SGD:
 
 
 class _Epochs:
-    """Passes over the training images, each in an order of its own that the seed and its number determine.
+    """Passes over the training images, each in its own order, which the seed and the epoch's number determine.
 
-    Made after a checkpoint was read: the slow weights of `Lookahead` begin as what the fast ones are then.
+    Made after a checkpoint is read: the slow weights of `Lookahead` start as a copy of the fast ones.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ def whiten_first(classifier: Classifier, split: Split, count: int = 5000) -> Non
     """Fix the first convolution to the whitening of its own patches, each filter and its negative (Page 2019).
 
     The filters are the eigenvectors of the covariance of patches of the first ``count`` normalised images, each divided
-    by the root of its eigenvalue. Raises UserError where the convolution has not two filters for each of them.
+    by the root of its eigenvalue. Raises UserError unless the convolution has two filters for each of them.
     """
     conv = next(m for m in classifier.net.modules() if isinstance(m, nn.Conv2d))
     size, inputs = conv.kernel_size, conv.in_channels
@@ -205,7 +205,7 @@ def whiten_first(classifier: Classifier, split: Split, count: int = 5000) -> Non
 
 
 def pass_input_on(classifier: Classifier) -> None:
-    """Start the first filters of every convolution of odd size but the first as the identity (Jordan 2024)."""
+    """Start the first filters of every odd-sized convolution except the first as the identity (Jordan 2024)."""
     convolutions = [m for m in classifier.net.modules() if isinstance(m, nn.Conv2d)]
     for conv in convolutions[1:]:
         if conv.kernel_size[0] % 2 == 1:
@@ -238,19 +238,19 @@ def one_cycle(share: float, warmup: float) -> float:
 
 
 def accuracy(classifier: Classifier, split: Split, *, limit: int | None = None, batch_size: int = 500) -> float:
-    """Share of the (first ``limit``) images that the classifier names right."""
+    """Share of the (first ``limit``) images that the classifier classifies correctly."""
     device = next(classifier.parameters()).device
-    count, right = min(limit or len(split), len(split)), 0
+    count, correct = min(limit or len(split), len(split)), 0
     with torch.inference_mode(), evaluating(classifier):
         for begin in range(0, count, batch_size):
             index = slice(begin, min(begin + batch_size, count))
             predicted = classifier(split.tensor(index).to(device)).argmax(1).cpu().numpy()
-            right += int(np.sum(predicted == split.labels[index]))
-    return right / count
+            correct += int(np.sum(predicted == split.labels[index]))
+    return correct / count
 
 
 def _begin(classifier: Classifier, recipe: Recipe, split: Split) -> None:
-    """Draw the initial weights from the recipe's seed, whatever the global state was."""
+    """Draw the initial weights from the recipe's seed, whatever the global random state."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         for module in classifier.modules():
@@ -291,6 +291,6 @@ def _resume(
         optimizer.load_state_dict(state)
     except Exception:  # a checkpoint is only a convenience: a damaged one means starting over
         path.unlink(missing_ok=True)
-        restart()  # it may have been read in part
+        restart()  # it may have been partly loaded
         return 0, 0.0
     return int(epoch), float(seconds)

@@ -1,4 +1,4 @@
-"""What all saliency methods share."""
+"""Code that all saliency methods share."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ..core.errors import UserError
 from .contract import SaliencyInfo
 from .net import AttributionNet
 
-#: An inner batch is made smaller where what the net's leaves put out for it would take more memory than this.
+#: Bytes that the outputs of the net's leaf modules may take for an inner batch; beyond, the batch is made smaller.
 MEMORY = 2**30
 
 
 class Attribution:
-    """What all methods share. ``inner_batch``: images a pass, noisy copies and steps counted; large batches fall out of
-    a CPU's caches and want a GPU. ``bf16``: convolutions in bfloat16 where the device has it natively, else ignored."""
+    """Base of all methods. ``inner_batch``: images per pass, including noisy copies and steps; large batches overflow a
+    CPU's caches and need a GPU. ``bf16``: convolutions in bfloat16 if the device has it natively, else ignored."""
 
     info: ClassVar[SaliencyInfo]
 
@@ -43,21 +43,21 @@ class Attribution:
     def __call__(
         self, net: AttributionNet, images: torch.Tensor, targets: torch.Tensor, *, ids: torch.Tensor, seed: int
     ) -> torch.Tensor:
-        """Maps ``(N, H, W)``, float32, >= 0; raises UserError where this net cannot be given the method."""
+        """Maps ``(N, H, W)``, float32, >= 0; raises UserError if the method does not work on this net."""
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < net.classes:
             raise UserError(
-                f"A map is asked for class {int(targets.max())} and the net has {net.classes} classes, "
+                f"A map is requested for class {int(targets.max())} and the net has {net.classes} classes, "
                 "numbered from 0; correct the labels."
             )
         if not len(images):
             return images.new_zeros(0, *images.shape[2:])
-        found = self.attributions(net, images, targets, ids, seed)
-        return found.detach().float().abs().amax(1).contiguous()
+        attributions = self.attributions(net, images, targets, ids, seed)
+        return attributions.detach().float().abs().amax(1).contiguous()
 
     def attributions(
         self, net: AttributionNet, images: torch.Tensor, targets: torch.Tensor, ids: torch.Tensor, seed: int
     ) -> torch.Tensor:
-        """``(N, C, H, W)``: the method's own values, before absolute value and maximum; image by image independent."""
+        """Attributions ``(N, C, H, W)`` before absolute value and maximum, independent for each image."""
         parts = [
             self.of_batch(net, leaf(net, images[piece]), targets[piece])
             for piece in pieces(len(images), self.inner(net))
@@ -69,12 +69,12 @@ class Attribution:
         raise NotImplementedError
 
     def inner(self, net: AttributionNet) -> int:
-        """How many images a pass takes."""
+        """The number of images per pass."""
         return max(1, min(self.inner_batch, MEMORY // max(1, 4 * net.sketch.cells)))
 
     @contextmanager
     def captum(self, net: AttributionNet) -> Iterator[None]:
-        """captum without its warning about hooks, which it does remove, and in the wanted precision."""
+        """captum without its warning about hooks, which it does remove, and in the requested precision."""
         device = net.mean.device
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Setting backward hooks on ReLU", UserWarning)
@@ -83,25 +83,25 @@ class Attribution:
 
     def gradient(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with self.captum(net):
-            found: torch.Tensor = attr.Saliency(net).attribute(x, target=targets, abs=False)
-        return found
+            gradient: torch.Tensor = attr.Saliency(net).attribute(x, target=targets, abs=False)
+        return gradient
 
 
 def leaf(net: AttributionNet, images: torch.Tensor) -> torch.Tensor:
-    """Normalised images that take a gradient."""
+    """Normalised images that require a gradient."""
     with torch.no_grad():
         x = net.normalise(images)
     return x.requires_grad_()
 
 
 def pieces(count: int, size: int) -> Iterator[slice]:
-    """Even pieces of at most ``size``."""
+    """Slices of nearly equal length, at most ``size``."""
     number = -(-count // size)
     edges = [count * i // number for i in range(number + 1)]
     return (slice(a, b) for a, b in pairwise(edges))
 
 
 def drawn(seed: int, image: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal numbers that belong to a seed and an image's id."""
+    """Standard normal numbers determined by a seed and an image's id."""
     state = np.random.SeedSequence((seed % 2**64, image % 2**64)).generate_state(1, np.uint64)[0]
     return torch.randn(shape, generator=torch.Generator().manual_seed(int(state >> np.uint64(1))))

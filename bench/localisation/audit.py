@@ -1,4 +1,4 @@
-"""Checking localisation entries and claims from what happened to every image."""
+"""Checks of localisation entries and claims against the results of every image."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from .entry import Entry, claims_file, read_claims, read_entries
 from .metrics import METRICS, claims, drawn_counts, measured_metrics, samples
 from .suite import Localisation, Suite
 
-#: Hits are summed in float32, on another machine in another order.
+#: Hits are summed in float32, in an order that depends on the machine.
 TOLERANCE = 1e-5
 
 _COLUMNS = ("hit", "correct", "pointing")
 
 
 def examine(root: Path, entry: Entry) -> int | None:
-    """The number of images of an entry, None where it has no metrics. UserError where its images give other metrics."""
+    """The number of images of an entry, None if it has no metrics. UserError if its images give other metrics."""
     if not entry.metrics:
         return None
     images, measured = _measured(root, entry)
     for name, metric in entry.metrics.items():
         if name in METRICS and (name not in measured or abs(measured[name] - metric.value) > TOLERANCE):
-            given = f"{measured[name]:.6f}" if name in measured else "none"
+            computed = f"{measured[name]:.6f}" if name in measured else "none"
             raise UserError(
-                f"The entry {entry.file} states {METRICS[name]} {metric.value:.6f}, and its images give {given}; run "
-                "its suite again."
+                f"The entry {entry.file} states {METRICS[name]} {metric.value:.6f}, but its images give {computed}; "
+                "run its suite again."
             )
     return images
 
@@ -50,16 +50,16 @@ def _measured(root: Path, entry: Entry) -> tuple[int, dict[str, float]]:
     table = read_columns(file, names)
     try:
         values = {name: table[name].to_numpy().astype(np.float64).astype(bool) for name in names}
-        drawn = samples(values, np.ones((1, len(table)), np.float32))
+        metrics = samples(values, np.ones((1, len(table)), np.float32))
     except (pa.ArrowException, ValueError, TypeError):
         raise UserError(
-            f"The scores of the entry {entry.file} hold something else than hits; run its suite again."
+            f"The scores of the entry {entry.file} hold values other than hits; run its suite again."
         ) from None
-    return len(table), {name: float(value[0]) for name, value in drawn.items()}
+    return len(table), {name: float(value[0]) for name, value in metrics.items()}
 
 
 def look(entry: Entry, scores: pd.DataFrame | None, root: Path, suite: Suite | str) -> Iterator[Line]:
-    """Settings, images and figures of one entry. Neither maps nor nets are made again: that is a run of the suite."""
+    """Settings, images and figures of one entry. Maps and nets are not made again: that takes a run of the suite."""
     suite = _needed(suite, root)
     yield _settings(entry, suite)
     if entry.metrics is None:
@@ -73,13 +73,13 @@ def look(entry: Entry, scores: pd.DataFrame | None, root: Path, suite: Suite | s
 
 
 def beside(root: Path) -> list[Path]:
-    """The claims, which are checked from the images of all entries."""
+    """The claims, which are checked against the images of all entries."""
     path = claims_file(root).absolute()
     return [path] if path.is_file() else []
 
 
 def look_beside(audit: Audit, suite: Suite | str) -> Iterator[Line]:
-    """All paired differences again, from the images of the entries beside them."""
+    """All paired differences, computed again from the images of the entries beside them."""
     suite = _needed(suite, audit.root)
     content, _ = read_claims(audit.root)
     stated = content["claims"]
@@ -89,7 +89,7 @@ def look_beside(audit: Audit, suite: Suite | str) -> Iterator[Line]:
     frames = {entry.key: read_frame(audit.root, entry) for entry in entries}
     images = {len(frame) for frame in frames.values()}
     if len(images) != 1:
-        raise UserError(f"The entries beside it are of {sorted(images)} images, and pairs need the same ones.")
+        raise UserError(f"The entries beside it have {sorted(images)} images, but pairs need the same ones.")
     measured = claims(frames, _counts(images.pop(), options.resamples, suite.seed), options.level)
     yield _claims_line(stated, measured)
 
@@ -108,14 +108,14 @@ def _claims_line(stated: list[dict[str, Any]], measured: list[dict[str, Any]]) -
 
 
 def _needed(suite: Suite | str, root: Path) -> Suite:
-    """The suite beside the entries, without which their resamples cannot be drawn again."""
+    """The suite beside the entries, needed to draw their resamples again."""
     if isinstance(suite, str):
         raise UserError(f"In {root.name}, {suite}; bring the one that the run wrote.")
     return suite
 
 
 def _settings(entry: Entry, suite: Suite) -> Line:
-    """Whether what the entry says of its run is what the suite beside it says."""
+    """Whether the entry's statements about its run agree with the suite beside it."""
     options = suite.localisation
     known: dict[str, tuple[Any, Any]] = {
         "suite.name": (entry.suite.name, suite.name),
@@ -140,7 +140,7 @@ def _settings(entry: Entry, suite: Suite) -> Line:
 
 
 def _images(entry: Entry, frame: pd.DataFrame, options: Localisation) -> Line:
-    """Hits follow from the overlaps, alpha from the held-out errors, and no image counts twice."""
+    """Whether hits follow from the overlaps and alpha from the held-out errors, and no image counts twice."""
     if frame["image"].duplicated().any():
         return Line("images", "mismatch", "an image is counted twice")
     if entry.images != len(frame) or entry.unusable_maps != int((~frame["usable"]).sum()):

@@ -1,4 +1,4 @@
-"""What a saliency method declares and does."""
+"""The contract of a saliency method: its description and its call."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .net import AttributionNet
 
 @dataclass(frozen=True)
 class SaliencyInfo:
-    """Where a method comes from, and in ``notes`` where it is done otherwise than there.
+    """A method's origin and, in ``notes``, the differences from it.
 
-    ``takes_layer``: its constructor has the keyword ``layer``, the path of the module that it explains, and is given
+    ``takes_layer``: the constructor has the keyword ``layer``, the path of the module that it explains, and receives
     the one that the suite names for its net (`gradcam_layer`).
     """
 
@@ -28,7 +28,7 @@ class SaliencyInfo:
 
 
 class SaliencyMethod(Protocol):
-    """The contract of a registered class; a stranger's need not derive from `Attribution`."""
+    """The contract of a registered class; a third-party class need not derive from `Attribution`."""
 
     info: ClassVar[SaliencyInfo]
 

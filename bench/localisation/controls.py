@@ -1,4 +1,4 @@
-"""Controls that no net has a part in: the image's edges as a map, and one box for every image."""
+"""Controls without a net: the image's edges as a map, and one box for all images."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .images import Images
 from .statistics import alphas_of, box_statistics
 from .suite import Localisation
 
-#: The label under which controls stand that no net has a part in.
+#: The label of controls without a net.
 NO_NET = "no-net"
 
 
 @dataclass(frozen=True)
 class Control:
-    """A control with the box statistics of held-out and of test images, at each of its alphas."""
+    """A control with the box statistics of held-out and test images at each of its alphas."""
 
     method: MethodNote
     heldout: Arrays
@@ -47,9 +47,9 @@ def controls(images: Images, options: Localisation) -> Iterator[Control]:
 
 
 def edges(split: Split) -> Floats:
-    """Length of Sobel's gradient of the grey image, ``(N, H, W)``."""
+    """Magnitude of Sobel's gradient of the grey image, ``(N, H, W)``."""
     grey = split.images.astype(np.float32).mean(3) / 255
-    # Image by image: over the whole array Sobel's filter would smooth from one image into the next.
+    # Image by image: on the whole array, Sobel's filter would smooth across images.
     return np.stack([np.hypot(ndimage.sobel(image, axis=0), ndimage.sobel(image, axis=1)) for image in grey])
 
 

@@ -1,4 +1,4 @@
-"""An entry of a localisation run: everything that the figures of one net, method and variant rest on."""
+"""Entries of a localisation run, each with everything behind the figures of one net, method and variant."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .suite import SaliencyPart, Suite
 
 
 class Describer:
-    """Entries of one suite, whose resamples are the same for all of them."""
+    """Makes the entries of one suite, which all share the same resamples."""
 
     def __init__(self, suite: Suite, images: Images) -> None:
         self.suite, self.images = suite, images
 
     @cached_property
     def counts(self) -> npt.NDArray[np.float32]:
-        """How often each test image stands in each resample."""
+        """How often each test image occurs in each resample."""
         return drawn_counts(len(self.images.test.split), self.suite.localisation.resamples, self.suite.seed)
 
     def head(self, model: NetNote, method: MethodNote, variant: str) -> Entry:
@@ -60,7 +60,7 @@ class Describer:
     def entry(
         self, head: Entry, heldout: Arrays, tested: Arrays, correct: Bools, alphas: Floats, seconds: float | None
     ) -> tuple[Entry, pd.DataFrame]:
-        """The entry with its figures at the alpha of least held-out error, and its images one a row."""
+        """The entry with its figures at the alpha of least held-out error, and its images, one per row."""
         options, split = self.suite.localisation, self.images.test.split
         index, errors = choose_alpha(heldout["iou"], alphas, options.iou)
         frame = scores_frame(split.ids, split.labels, correct, tested, index, options.iou)

@@ -1,4 +1,4 @@
-"""The localisation track's entry: one net, method and variant, and what happened to every image beside it."""
+"""The localisation track's entry: one net, method and variant, with the results of every image beside it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .suite import Suite
 
 FOLDER = "localisation"
 
-#: The variant of controls that no net has a part in.
+#: The variant of controls without a net.
 CONTROL = "control"
 
 
@@ -32,7 +32,7 @@ class BoxedNote(DatasetNote):
 
 
 class NetNote(Form):
-    """A net; of controls that no net has a part in only the label."""
+    """A net; for controls without a net, only the label."""
 
     label: Shown
     name: str = ""
@@ -85,7 +85,7 @@ class Claim(Form):
 
 
 class Entry(entries_of.Entry):
-    """One net, method and variant; without metrics, and with the reason, where the net cannot be given the method."""
+    """One net, method and variant; if the method does not work on the net, a reason in place of metrics."""
 
     home: ClassVar[str] = FOLDER
     beside: ClassVar[frozenset[str]] = frozenset({"claims.json", "subnets.json"})
@@ -138,11 +138,11 @@ class Entry(entries_of.Entry):
 
     @property
     def has_net(self) -> bool:
-        """Controls such as edges have none, and nothing classifies an image correctly or not."""
+        """Whether there is a net: controls such as edges have none, so no image is classified, correctly or not."""
         return bool(self.model.name)
 
     def metric(self, name: str) -> Metric | None:
-        """A metric that means something here: top-1 error needs a net."""
+        """A metric, if it is meaningful here: top-1 error needs a net."""
         if name == "top1_error" and not self.has_net:
             return None
         return (self.metrics or {}).get(name)
@@ -154,14 +154,14 @@ class Entry(entries_of.Entry):
 
 
 def read_entries(folder: Path) -> list[Entry]:
-    """All entries of a localisation suite's results, in the order in which the suite names things."""
+    """All entries of a localisation suite's results, in the order of the names in the suite."""
     entries = entries_of.read_entries(Entry, folder)
     order = _order(folder)
     return sorted(entries, key=lambda entry: tuple(order.get(name, len(order)) for name in entry.key))
 
 
 def _order(folder: Path) -> dict[str, int]:
-    """Names in the order in which the suite beside the entries gives them; none where there is no suite."""
+    """Names and their positions in the suite beside the entries; empty if there is no suite."""
     path = folder / "suite.json"
     if not path.is_file():
         return {}
@@ -181,7 +181,7 @@ def claims_file(folder: Path) -> Path:
 
 
 def read_claims(folder: Path) -> tuple[dict[str, Any], list[Claim]]:
-    """The claims of a suite, as they are written and checked."""
+    """The claims of a suite, as written and as validated."""
     path = claims_file(folder)
     content = read_json(path)
     try:

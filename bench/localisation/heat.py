@@ -1,4 +1,4 @@
-"""A saliency method called for a batch: its maps, or the sentence that says why there are none."""
+"""A call of a saliency method on a batch: its maps, or a sentence with the reason why there are none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .suite import SaliencyPart
 
 @dataclass(frozen=True)
 class Batch:
-    """Images ``(N, C, H, W)`` with the classes that are explained, on the device, and their ids."""
+    """Images ``(N, C, H, W)`` and the classes to explain, on the device, and the images' ids."""
 
     images: torch.Tensor
     targets: torch.Tensor
@@ -33,7 +33,7 @@ class Batch:
 
 
 def heat_of(part: SaliencyPart, method: Any, net: AttributionNet, batch: Batch, seed: int) -> Floats | str:
-    """Maps ``(N, H, W)``, or why there are none. A third-party method, as ``part`` names it, may raise anything."""
+    """Maps ``(N, H, W)``, or the reason why there are none. A third-party method in ``part`` may raise anything."""
     try:
         heat: Floats = method(net, batch.images, batch.targets, ids=batch.ids, seed=seed).cpu().numpy()
     except UserError as error:

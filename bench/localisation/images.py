@@ -1,4 +1,4 @@
-"""The images of a localisation suite: those with boxes, for tests and for the choice of alpha."""
+"""The images with boxes of a localisation suite, for tests and for the choice of alpha."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Images:
 
     @cached_property
     def root(self) -> Path:
-        """The data root. UserError where none was given: images with boxes are read from disk alone."""
+        """The data root. UserError if it is missing: images with boxes are only read from disk."""
         root = self.context.data_root
         if root is None or not root.is_dir():
             where = "was not given" if root is None else f"{root} does not exist"
@@ -40,7 +40,7 @@ class Images:
 
     @cached_property
     def test(self) -> Boxed:
-        """The test images that are evaluated: those with a box, evenly over the classes."""
+        """The test images to evaluate: those with a box, spread evenly over the classes."""
         boxed = self._boxed(self.dataset.test, "test")
         left_out = boxed.annotations.left_out
         for sentence in left_out[:5]:
@@ -53,7 +53,7 @@ class Images:
 
     @cached_property
     def heldout(self) -> Boxed:
-        """Training images on which alpha is chosen; where test images are limited, half as many at most."""
+        """Training images on which alpha is chosen; if test images are limited, at most half as many."""
         boxed = self._boxed(self.dataset.train, "train")
         count = self.suite.boxes.heldout_per_class * self.dataset.classes
         limit = self.suite.limit
@@ -73,8 +73,10 @@ class Images:
         )
         boxed = Boxed.of(split, annotations)
         if not len(boxed.split):
-            why = annotations.left_out[0] if annotations.left_out else "the boxes name none of its images"
-            raise UserError(f"No {name} image of {root} has a usable box ({why}); correct {self.suite.boxes.source}.")
+            reason = annotations.left_out[0] if annotations.left_out else "the boxes name none of its images"
+            raise UserError(
+                f"No {name} image of {root} has a usable box ({reason}); correct {self.suite.boxes.source}."
+            )
         return boxed
 
     def _limited(self, boxed: Boxed, limit: int | None) -> Boxed:

@@ -13,12 +13,12 @@ from ..core.files import write_bytes
 from ..core.store import Arrays
 from .entry import FOLDER
 
-#: Maps of the pictured images. They hold copies of the data's images: never to be committed.
+#: Maps of the pictured images. The file contains images of the data set: never commit it.
 MAPS = Path(FOLDER) / "maps.safetensors"
 
 
 def write_maps(path: Path, arrays: Arrays) -> None:
-    """The arrays that figure 4 is drawn from, or no file where the suite wants no pictures."""
+    """Write the arrays that figure 4 is drawn from, or remove the file if the suite has no pictures."""
     if arrays:
         write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
     else:

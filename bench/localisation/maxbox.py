@@ -1,21 +1,21 @@
-"""MaxBoxAcc (Choe et al. 2020, CVPR) and MaxBoxAccV2 (its extension, 2020), quirks and all.
+"""MaxBoxAcc (Choe et al. 2020, CVPR) and MaxBoxAccV2 (its extension, 2020), quirks included.
 
-A variant beside the paper's metric, for comparison with figures from https://github.com/clovaai/wsolevaluation. A hit
-is decided as that code decides it:
+An addition to the paper's metric, for comparison with figures from https://github.com/clovaai/wsolevaluation. A hit is
+decided as in that code:
 
-- a map is shifted and divided to [0, 1], one that is constant or not finite becomes zeros, and ``map * 255`` is
-  truncated to a byte;
+- a map is shifted and scaled to [0, 1], a constant or non-finite map becomes zeros, and ``map * 255`` is truncated to a
+  byte;
 - at threshold t the foreground is ``byte > int(t * largest byte)``, so that t = 0 leaves out the lowest 1/255;
-- V1 takes the contour of largest polygon area, in which an object one pixel wide has area 0; V2 takes whichever
-  contour fits best, outlines of holes among them;
+- V1 takes the contour with the largest polygon area, where an object one pixel wide has area 0; V2 takes the contour
+  that fits best, outlines of holes included;
 - a contour's box is ``x, y, x + width, y + height`` clipped to the last pixel, and IoU counts the last pixel as
   included: except at the border, a box is one pixel too wide and too high;
 - without any contour the box is (0, 0, 0, 0), one pixel;
-- the threshold is chosen on the evaluated images themselves, and t runs over [0, 1) by .001.
+- the threshold is chosen on the evaluated images themselves, and t runs over [0, 1) in steps of .001.
 
-The step is an argument; .05, the default here, is a coarser grid, which can only lower the maximum. Contours are not
-traced: components and holes are labelled by scipy.ndimage for all thresholds of many maps at once, and the area of an
-outline through pixel centres is the number of 2 x 2 windows with four pixels set plus half of those with three.
+The step is an argument; the default .05 is a coarser grid, which can only lower the maximum. Contours are not traced:
+scipy.ndimage labels components and holes for all thresholds of many maps at once, and the area of an outline through
+pixel centres is the number of 2 x 2 windows with four pixels set plus half of those with three.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .suite import V2_IOUS
 #: IoU thresholds of V2; V1 uses the second.
 IOUS = np.array(V2_IOUS)
 
-#: Largest number of pixels that are labelled at once, thresholds included: a chunk's label arrays stay in cache.
+#: Largest number of pixels labelled at once, over all thresholds, so that a chunk's label arrays stay in cache.
 CHUNK = 1 << 18
 
 Bytes = npt.NDArray[np.uint8]
@@ -51,8 +51,8 @@ class MaxBoxHits(NamedTuple):
 class Contours(NamedTuple):
     """Boxes of the contours of P masks, in the reference's convention (module docstring).
 
-    ``largest`` ``(P, 4)`` is the box of the contour of largest area, four zeros where a mask has none; ``boxes``
-    ``(M, 4)`` are those of all contours and ``owner`` ``(M,)`` says of which mask.
+    ``largest`` ``(P, 4)`` is the box of the contour with the largest area, four zeros if a mask has none; ``boxes``
+    ``(M, 4)`` are those of all contours, and ``owner`` ``(M,)`` are the indices of their masks.
     """
 
     largest: Ints
@@ -63,7 +63,7 @@ class Contours(NamedTuple):
 def maxbox_hits(heat: Floats, truth: Truth, interval: float = 0.05) -> MaxBoxHits:
     """``(N, H, W)`` maps and true boxes by edges, as everywhere in the suite (`boxes`) -> hits at each threshold.
 
-    True boxes are cut to whole pixels here.
+    True boxes are truncated to whole pixels here.
     """
     if not 0 < interval <= 1:
         raise UserError(f"The threshold interval of MaxBoxAcc is {interval:g}; give a number above 0 and at most 1.")
@@ -76,24 +76,24 @@ def maxbox_hits(heat: Floats, truth: Truth, interval: float = 0.05) -> MaxBoxHit
     step = max(1, CHUNK // max(1, scores[:1].size))
     for begin in range(0, planes, step):
         image, level = np.divmod(np.arange(begin, min(begin + step, planes)), len(levels))
-        found = contours(scores[image] > levels[level, None, None])
-        first[begin : begin + step] = _best_iou(found.largest, known[image])
+        outlines = contours(scores[image] > levels[level, None, None])
+        first[begin : begin + step] = _best_iou(outlines.largest, known[image])
         best = np.zeros(len(image))
-        np.maximum.at(best, found.owner, _best_iou(found.boxes, known[image[found.owner]]))
-        empty = np.bincount(found.owner, minlength=len(image)) == 0
+        np.maximum.at(best, outlines.owner, _best_iou(outlines.boxes, known[image[outlines.owner]]))
+        empty = np.bincount(outlines.owner, minlength=len(image)) == 0
         second[begin : begin + step] = np.where(empty, first[begin : begin + step], best)
     shape = (len(scores), len(levels))
     return MaxBoxHits(first.reshape(shape)[:, back] >= IOUS[1], second.reshape(shape)[:, back, None] >= IOUS)
 
 
 def contours(masks: Bools) -> Contours:
-    """The `Contours` of ``(P, H, W)`` masks: outlines of 8-connected objects, and of the holes in them.
+    """The `Contours` of ``(P, H, W)`` masks: outlines of 8-connected objects and of the holes in them.
 
-    Among equal areas the contour that begins in the lowest row, then in the rightmost column, is the largest: OpenCV
-    lists contours in that order, and the reference takes the first.
+    Among equal areas, the contour that begins in the lowest row, then in the rightmost column, counts as the largest:
+    OpenCV lists contours in that order, and the reference takes the first.
     """
     count, height, width = masks.shape
-    # Planes stand above one another with background around each, so that everything outside is one component.
+    # Planes are stacked with background around each, so that everything outside is one component.
     across, down = width + 2, height + 1
     field = np.zeros((count * down + 1, across), np.uint8)
     field[1:].reshape(count, down, across)[:, :height, 1:-1] = masks
@@ -106,13 +106,13 @@ def contours(masks: Bools) -> Contours:
     change = np.flatnonzero(flat[1:] != flat[:-1])  # the pixels before a run of foreground and those that end one
     starts, ends = change[::2] + 1, change[1::2]
     first, inside = _runs(code[starts], starts, ends, across, many)
-    # In its row a hole reaches from the end of one run to the start of the next.
+    # Within a row, a hole reaches from the end of one run to the start of the next.
     left, right = ends[:-1] + 1, starts[1:] - 1
     inner = code[left] != -outside
     begin, around = _runs(-code[left[inner]], left[inner], right[inner], across, int(-code.min()))
     holes = np.flatnonzero(begin)
 
-    # Above the first pixel of a hole lies the object that bounds it; left of an object's first lies what surrounds it.
+    # Above a hole's first pixel lies the object that bounds it; left of an object's first pixel, its surroundings.
     bound = np.zeros(len(begin), np.int64)
     bound[holes] = code[begin[holes] - across]
     outer = bound[-code[first - 1]]
@@ -134,10 +134,10 @@ def contours(masks: Bools) -> Contours:
 
 
 def _runs(labels: Ints, starts: Ints, ends: Ints, across: int, most: int) -> tuple[Ints, Ints]:
-    """From the runs of labels 0 to ``most`` (flat positions of first and last pixel) the first pixel of each label, 0
-    where it has no run, and its box by first and last pixel, ``(most + 1, 4)``."""
+    """From runs of the labels 0 to ``most`` (flat positions of first and last pixel): the first pixel of each label, 0
+    if it has no run, and its box by first and last pixel, ``(most + 1, 4)``."""
     first = np.zeros(most + 1, np.int64)
-    first[labels[::-1]] = starts[::-1]  # runs come row by row: what is written last stands
+    first[labels[::-1]] = starts[::-1]  # runs come row by row: the last value written remains
     boxes = np.zeros((4, most + 1), np.int64)
     rows, left = np.divmod(starts, across)
     boxes[0] = across
@@ -152,42 +152,42 @@ def _areas(filled: Bytes, code: Ints, outline: Ints, across: int) -> Float64:
     """Twice the area of the polygon through the outer pixel centres of each filled object, by ``outline[code]``."""
     windows = filled[: -across - 1] + filled[1:-across] + filled[across:-1] + filled[across + 1 :]
     weights = np.maximum(windows, 2) - 2
-    # Neighbours that both weigh share a pixel, hence an object: one sum a stretch. The first window is background.
+    # Neighbours with weight share a pixel, hence an object: one sum per stretch. The first window is background.
     starts = np.flatnonzero((weights[1:] > 0) & (weights[:-1] == 0)) + 1
     if not starts.size:
         return np.zeros(len(outline))
     sums = np.add.reduceat(weights, starts, dtype=np.int64)
-    pixel = starts + (1 - filled[starts]) * np.int64(across + 1)  # of three one at least lies on the falling diagonal
+    pixel = starts + (1 - filled[starts]) * np.int64(across + 1)  # of three, at least one is on the falling diagonal
     return np.asarray(np.bincount(outline[code[pixel]], sums, len(outline)), np.float64)
 
 
 def _reference(boxes: Ints, height: int, width: int) -> tuple[Ints, Ints]:
-    """Boxes by first and last pixel in the field -> their plane, and there the boxes that the reference makes."""
+    """Boxes by first and last pixel in the field -> their planes, and the reference's boxes within them."""
     owner = (boxes[:, 1] - 1) // (height + 1)
     offset = 1 + owner * (height + 1)
-    own = boxes - np.stack([np.ones_like(offset), offset, np.zeros_like(offset), offset - 1], 1)
-    return owner, np.minimum(own, (width, height, width - 1, height - 1))
+    local = boxes - np.stack([np.ones_like(offset), offset, np.zeros_like(offset), offset - 1], 1)
+    return owner, np.minimum(local, (width, height, width - 1, height - 1))
 
 
 def _bytes(heat: Floats) -> Bytes:
-    """Maps in [0, 255], truncated; zeros where a map is not usable."""
+    """Maps in [0, 255], truncated; zeros if a map is not usable."""
     scores = np.zeros(heat.shape, np.uint8)
     for image in np.flatnonzero(usable(heat)):
-        own = heat[image].astype(np.float64)
-        own -= own.min()
-        own /= own.max()
-        scores[image] = (own * 255).astype(np.uint8)
+        scaled = heat[image].astype(np.float64)
+        scaled -= scaled.min()
+        scaled /= scaled.max()
+        scores[image] = (scaled * 255).astype(np.uint8)
     return scores
 
 
 def _padded(truth: list[Float64]) -> Ints:
-    """True boxes by first and last whole pixel, ``(N, K, 4)``: the first of an image repeated where it has fewer."""
-    known = np.zeros((len(truth), max((len(own) for own in truth), default=0), 4), np.int64)
-    for image, own in enumerate(truth):
-        pixels = np.floor(own - LAST_PIXEL).astype(np.int64)
+    """True boxes by first and last whole pixel, ``(N, K, 4)``; an image with fewer repeats its first."""
+    known = np.zeros((len(truth), max((len(boxes) for boxes in truth), default=0), 4), np.int64)
+    for image, boxes in enumerate(truth):
+        pixels = np.floor(boxes - LAST_PIXEL).astype(np.int64)
         pixels[:, 2:] = np.maximum(pixels[:, 2:], pixels[:, :2])
         known[image] = pixels[0]
-        known[image, : len(own)] = pixels
+        known[image, : len(boxes)] = pixels
     return known
 
 

@@ -1,4 +1,4 @@
-"""From a net and a saliency method to box statistics of every image, out of the store or made for it."""
+"""From a net and a saliency method to box statistics of every image, from the store or computed for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .walk import Asked, Result, Walk
 
 
 def build(part: SaliencyPart, defaults: Mapping[str, Any] | None = None) -> Any:
-    """The method that a suite names, with its parameters; ``defaults`` for those that it leaves out."""
+    """The method that a suite names, with its parameters, and ``defaults`` for those that it omits."""
     try:
         return registry.saliency.get(part.name)(**{**(defaults or {}), **part.parameters})
     except (TypeError, ValueError) as error:
@@ -38,7 +38,7 @@ class Measured:
         self.variants = Variants(gates, suite.seed)
 
     def method(self, part: SaliencyPart) -> Any:
-        """The suite's, on the layer that its net names where the method takes one."""
+        """The suite's method, on the layer named for its net if the method takes one."""
         layer = self._layer(part)
         return build(part, {} if layer is None else {"layer": layer})
 
@@ -64,7 +64,7 @@ class Measured:
     def statistics(
         self, parts: Sequence[SaliencyPart], variant: Variant, images: Boxed, *, full: bool
     ) -> dict[str, Result]:
-        """For each method's title its `box_statistics`; a method that this net cannot be given has its sentence."""
+        """`box_statistics` by method title; a sentence for each method that does not work on this net."""
         store = self.gates.setup.context.store
         asked = {part.title: self.inputs(part, variant, images, full) for part in parts}
         missing = [p for p in parts if store.when == "always" or not store.has("localisation", asked[p.title])]
@@ -83,7 +83,7 @@ class Measured:
     def _made_or_again(
         self, made: tuple[Arrays, Meta] | None, part: SaliencyPart, variant: Variant, images: Boxed, full: bool
     ) -> Callable[[], tuple[Arrays, Meta]]:
-        """What the store asks for when it lacks an artifact: what the walk made, or (it was damaged since) made now."""
+        """A function that computes a missing artifact: the walk's result, or a new one if that was damaged."""
 
         def compute() -> tuple[Arrays, Meta]:
             if made is not None:
@@ -101,7 +101,7 @@ class Measured:
         return walk.results(asked, f"{self.part.title}, {variant}: maps of {len(images.split)} images")
 
     def maps(self, part: SaliencyPart, variant: Variant, images: Boxed) -> Floats | str:
-        """The maps themselves ``(N, H, W)`` of a few images, float16 and at most 1 each, for pictures; or why not."""
+        """The maps ``(N, H, W)`` of a few images for pictures, float16 and scaled to at most 1; or a reason."""
 
         def compute() -> tuple[Arrays, Meta]:
             split, method = images.split, self.method(part)
@@ -122,7 +122,7 @@ class Measured:
                 "maps", self.inputs(part, variant, images, False), compute
             )[0]["heat"]
         except StoreError:
-            raise  # a full disk is no method's fault
+            raise  # a full disk is not the method's fault
         except UserError as error:
             return str(error)
         return heat

@@ -24,14 +24,14 @@ METRICS = {
     "pointing": "pointing game",
 }
 
-#: What happened to every image, column by column.
+#: Results of every image, column by column.
 Columns = pd.DataFrame | Mapping[str, npt.NDArray[Any]]
 
 
 def scores_frame(
     ids: Ints, labels: Ints, correct: Bools, arrays: Arrays, alpha_index: int, threshold: float
 ) -> pd.DataFrame:
-    """One row an image: ``iou`` is the best over its true boxes at the entry's alpha; ``hit`` is it enough.
+    """One row per image: ``iou`` is the best over its true boxes at the entry's alpha; ``hit``: whether it is enough.
 
     ``v1_<k>``, ``v2_<iou>_<k>``: hits of MaxBoxAcc at its k-th threshold.
     """
@@ -57,22 +57,22 @@ def scores_frame(
 def samples(columns: Columns, counts: npt.NDArray[np.float32]) -> dict[str, Floats]:
     """Every metric in each bootstrap resample of the images, ``(B,)``, in [0, 1]; errors are shares of misses.
 
-    ``columns`` are those of `scores_frame` that there are, as a frame or by name.
+    ``columns`` are the available columns of `scores_frame`, as a frame or by name.
     """
     images = counts.sum(1)
 
     def share(values: Any) -> Floats:
-        found: Floats = counts @ np.asarray(values, np.float32) / images
-        return found
+        shares: Floats = counts @ np.asarray(values, np.float32) / images
+        return shares
 
     hit, correct = (np.asarray(columns[name], bool) for name in ("hit", "correct"))
-    made = {"error": share(~hit), "top1_error": share(~(hit & correct))}
+    metrics = {"error": share(~hit), "top1_error": share(~(hit & correct))}
     if "pointing" in columns:
-        made["pointing"] = share(columns["pointing"])
+        metrics["pointing"] = share(columns["pointing"])
     if "v1_0" in columns:
         second = np.stack([_hits(columns, f"v2_{least:g}_") for least in V2_IOUS], 2)
-        made["maxbox_v1"], made["maxbox_v2"] = maxbox_acc(_hits(columns, "v1_"), second, counts)
-    return made
+        metrics["maxbox_v1"], metrics["maxbox_v2"] = maxbox_acc(_hits(columns, "v1_"), second, counts)
+    return metrics
 
 
 def _hits(columns: Columns, prefix: str) -> Bools:
@@ -84,7 +84,7 @@ def _hits(columns: Columns, prefix: str) -> Bools:
 def maxbox_acc(v1: Bools, v2: Bools, counts: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
     """MaxBoxAcc and MaxBoxAccV2 of hits ``(N, T)`` and ``(N, T, 3)`` in each resample ``counts (B, N)``: ``(B,)`` each.
 
-    Hits at the threshold that is best for these very images; V2 averages over IoUs.
+    Both use the best threshold on these same images; V2 averages over IoUs.
     """
     if not len(v1):
         raise UserError("There are no maps, so no MaxBoxAcc exists; give at least one image with a true box.")
@@ -94,17 +94,17 @@ def maxbox_acc(v1: Bools, v2: Bools, counts: npt.NDArray[np.float32]) -> tuple[F
 
 
 def measured_metrics(frame: pd.DataFrame, counts: npt.NDArray[np.float32], level: float) -> dict[str, dict[str, float]]:
-    """Metric -> value and percentile interval over images; alpha is taken as given."""
+    """Metric -> value and percentile interval over images; alpha is treated as fixed."""
     whole = samples(frame, np.ones((1, len(frame)), np.float32))
-    found = {}
+    metrics = {}
     for name, drawn in samples(frame, counts).items():
         low, high = interval(drawn, level)
-        found[name] = {"value": float(whole[name][0]), "low": low, "high": high}
-    return found
+        metrics[name] = {"value": float(whole[name][0]), "low": low, "high": high}
+    return metrics
 
 
 def drawn_counts(images: int, resamples: int, seed: int) -> npt.NDArray[np.float32]:
-    """The resamples that all entries of a suite share, so that they are compared on the same ones."""
+    """The resamples that all entries of a suite share for their comparisons."""
     return resample_counts(images, resamples, np.random.default_rng((seed, 23)))
 
 
@@ -123,22 +123,22 @@ def claims(
             if (net, method, first) not in frames or (net, method, second) not in frames:
                 continue
             a, b = (~frames[net, method, variant]["hit"].to_numpy(bool) for variant in (first, second))
-            each = a.astype(np.float32) - b.astype(np.float32)
-            found: Floats = counts @ each / images
-            low, high = interval(found, level)
+            by_image = a.astype(np.float32) - b.astype(np.float32)
+            differences: Floats = counts @ by_image / images
+            low, high = interval(differences, level)
             rows.append(
                 {
                     "model": net,
                     "method": method,
                     "first": first,
                     "second": second,
-                    "difference": float(each.mean()),
+                    "difference": float(by_image.mean()),
                     "low": low,
                     "high": high,
-                    "p": paired_p(found),
+                    "p": paired_p(differences),
                 }
             )
-            drawn.append(-found)  # less error is better
+            drawn.append(-differences)  # less error is better
     for row, p, better in zip(rows, holm([row["p"] for row in rows]), drawn, strict=True):
         row["p_holm"] = float(p)
         row["verdict"] = verdict(better, float(p))

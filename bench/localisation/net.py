@@ -1,4 +1,4 @@
-"""A classifier as rules of attribution need it: a copy for normalised images whose ReLUs and gates are modules."""
+"""A classifier as attribution rules need it: a copy for normalised images, with ReLUs and gates as modules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Key = tuple[Any, ...]
 
 
 class ChannelScale(nn.Module):
-    """Multiplies channels by a gate ``(channels,)``: a module of its own, so that no rule for ReLUs meets it."""
+    """Multiplies channels by a gate ``(channels,)``: a separate module, so that rules for ReLUs do not affect it."""
 
     def __init__(self, gate: torch.Tensor) -> None:
         super().__init__()
@@ -31,30 +31,30 @@ class ChannelScale(nn.Module):
 
 
 class Rectifier(nn.Module):
-    """A ReLU, out of place, that has a module of its own for each of its ``calls`` in a forward pass.
+    """A ReLU, out of place, with a separate module for each of its ``calls`` in a forward pass.
 
-    captum keeps one gradient a module and puts a rule's result in place of the whole gradient of the module's input.
-    So a module that is called twice mixes its calls up where they lie in parallel branches, and an input that somebody
-    else reads too loses that reader's gradient. A fresh view for each call has one reader.
+    captum keeps one gradient per module and replaces the whole gradient of the module's input by a rule's result. So a
+    module that is called twice mixes up its calls if they lie in parallel branches, and an input with a second reader
+    loses that reader's gradient. A fresh view for each call has one reader.
     """
 
     def __init__(self, calls: int) -> None:
         super().__init__()
-        self.each = nn.ModuleList(nn.ReLU() for _ in range(calls))
+        self.relus = nn.ModuleList(nn.ReLU() for _ in range(calls))
         self.next = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        relu = self.each[self.next % len(self.each)]
+        relu = self.relus[self.next % len(self.relus)]
         self.next += 1
         out: torch.Tensor = relu(x.view_as(x))
         return out
 
 
 class AttributionNet(nn.Module):
-    """Logits of *normalised* images; a classifier's or, with gates, one of its subnets'.
+    """Logits of *normalised* images by a classifier or, with gates, by one of its subnets.
 
-    ``sketch`` is what one pass through the classifier showed; ``folded`` names convolutions whose BatchNorm was folded
-    into them, so that their outputs are no longer the classifier's (`unfolded` gives a net in which they are).
+    ``sketch`` records one pass through the classifier; ``folded`` names convolutions whose BatchNorm was folded into
+    them, so that their outputs differ from the classifier's (`unfolded` gives a net in which they do not).
     """
 
     def __init__(
@@ -82,19 +82,19 @@ class AttributionNet(nn.Module):
         return out
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Images in ``[0, 1]`` as `forward` takes them."""
+        """Images in ``[0, 1]``, normalised for `forward`."""
         return (images - self.mean) / self.std
 
     def at(self, path: str) -> nn.Module:
-        """What gives the (gated) output of the classifier's module ``path``."""
+        """The module with the (gated) output of the classifier's module ``path``."""
         return self._modules_at[path]
 
     def unfolded(self) -> AttributionNet:
         return self._unfold()
 
     def remembered(self, kind: Key, tensors: tuple[torch.Tensor, ...], compute: Callable[[], torch.Tensor]) -> Any:
-        """What ``compute`` gave last, where it was asked for by the same ``kind`` with the very same tensors."""
-        if any(tensor.is_inference() for tensor in tensors):  # these do not tell whether they were changed since
+        """The last result of ``compute`` if it was for the same ``kind`` and the same, unchanged tensors."""
+        if any(tensor.is_inference() for tensor in tensors):  # these do not record changes
             return compute()
         key = (*kind, *((tensor, tensor._version) for tensor in tensors))
         if self._memory is None or not _same(self._memory[0], key):
@@ -114,12 +114,12 @@ def attribution_net(
 ) -> AttributionNet:
     """A copy of the classifier in evaluation mode, with ``gates_row`` (path -> ``(channels,)``) of one class's subnet.
 
-    It computes what ``classifier.observe(images, (), gates)`` does, up to rounding. Nothing in it works in place, its
-    parameters take no gradient, each call of an `nn.ReLU` has a module of its own and each gate is a module behind what
-    it gates. Where convolutions follow each other directly, channels that a gate takes away are not computed: zeros
-    forward and backward change no map. ``fold`` also folds BatchNorm into convolutions, a third faster on CPUs.
+    It computes the same as ``classifier.observe(images, (), gates)``, up to rounding. Nothing in it works in place, its
+    parameters take no gradient, each call of an `nn.ReLU` has its own module and each gate is a module behind the one
+    it gates. If convolutions follow each other directly, channels that a gate removes are not computed: zeros forward
+    and backward change no map. ``fold`` also folds BatchNorm into convolutions, a third faster on CPUs.
 
-    Raises UserError for a gate on a module that the net lacks, or of another number of channels.
+    Raises UserError for a gate on a module that the net lacks, or with the wrong number of channels.
     """
     gates = {path: gate.detach().to(classifier.mean) for path, gate in (gates_row or {}).items()}
     copied = copy.deepcopy(classifier).eval().requires_grad_(False)
@@ -156,7 +156,7 @@ def attribution_net(
 
 
 def _replace(old: nn.Module, new: nn.Module, modules: dict[str, nn.Module], parents: Mapping[str, nn.Module]) -> None:
-    """Put ``new`` wherever ``old`` stands, and note it in ``modules``; ``parents`` are modules as they were."""
+    """Replace ``old`` by ``new`` everywhere, also in ``modules``; ``parents`` are the original modules."""
     for path in [path for path, module in modules.items() if module is old]:
         parent, _, name = path.rpartition(".")
         setattr(parents[parent], name, new)
@@ -164,25 +164,25 @@ def _replace(old: nn.Module, new: nn.Module, modules: dict[str, nn.Module], pare
 
 
 def gradcam_layer(net: AttributionNet, given: str | None = None) -> str:
-    """The layer whose map Grad-CAM takes: ``given``, or the last one from the last convolution on that has a map.
+    """The layer whose map Grad-CAM uses: ``given``, or the last layer with a map from the last convolution on.
 
     That is the last module with an output ``(N, C, H, W)`` of more than one pixel, before the pool to a fixed size:
-    pool5 in VGG-16 and AlexNet (relu5 where pool5 leaves one pixel) and layer4, the input of avgpool, in ResNet-50.
-    Modules that are called twice in a pass have no map of their own.
+    pool5 in VGG-16 and AlexNet (relu5 if pool5 leaves one pixel) and layer4, the input of avgpool, in ResNet-50.
+    Modules that are called twice in a pass do not count.
 
-    Raises UserError where there is no such layer.
+    Raises UserError if there is no such layer.
     """
     outputs, calls = net.sketch.outputs, net.sketch.calls
     if given is not None:
-        found = next((output for output in outputs if output.path == given), None)
+        layer_output = next((output for output in outputs if output.path == given), None)
         stages = ", ".join(name for name, _ in net.net.named_children())
-        if found is None or calls[given] > 1 or len(found.shape) != 4:
+        if layer_output is None or calls[given] > 1 or len(layer_output.shape) != 4:
             reason = (
                 "is no module that runs"
-                if found is None
+                if layer_output is None
                 else f"runs {calls[given]} times"
                 if calls[given] > 1
-                else f"gives no map but {found.shape[1:]} an image"
+                else f"gives no map but {layer_output.shape[1:]} an image"
             )
             raise UserError(f"Grad-CAM's layer {given!r} {reason} in this net; name another one (stages: {stages}).")
         return given

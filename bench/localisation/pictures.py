@@ -1,4 +1,4 @@
-"""Maps of a few images, from which figure 4 is drawn: made while a net is at hand."""
+"""Maps of a few images for figure 4, made while the net is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .suite import Variant
 
 
 def pictured_maps(measured: Measured, images: Boxed) -> Arrays:
-    """Maps of a few test images, drawn from the suite's seed among all of them, by the whole net and the subnet."""
+    """Maps of a few test images, drawn at random with the suite's seed, by the whole net and the subnet."""
     suite = measured.suite
     count = suite.localisation.pictures
     if not count:

@@ -37,7 +37,7 @@ Made = Iterator[tuple[Entry, pd.DataFrame | None]]
 
 
 class Run:
-    """One suite on its way: everything is checked, entries are made net by net, then claims and pictures."""
+    """A run of one suite: it checks everything, makes entries net by net, then claims and pictures."""
 
     def __init__(self, suite: Suite, context: Context) -> None:
         self.suite, self.context = suite, context
@@ -49,7 +49,7 @@ class Run:
         self._maps: Arrays = {}
 
     def check(self) -> None:
-        """Everything that can be wrong without computing: names, parameters, recipes and gate options."""
+        """Check everything that needs no computation: names, parameters, recipes and gate options."""
         suite = self.suite
         for part in suite.models:
             registry.models.get(part.name)
@@ -63,7 +63,7 @@ class Run:
         registry.datasets.get(suite.dataset.name)
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
-        """The nets with their methods and variants; how long it takes is not known beforehand."""
+        """The nets with their methods and variants; the time that they take is not known in advance."""
         suite = self.suite
         rows = [
             {
@@ -80,7 +80,7 @@ class Run:
         """Every method on every variant of every net, then the controls without a net."""
         suite, report = self.suite, self.context.report
         variants = suite.localisation.variants
-        _ = self.images.root  # where there is none, nothing is computed
+        _ = self.images.root  # without a data root, nothing is computed
         report.overall(len(suite.models) * len(variants) + 1)
         for part in suite.models:
             report.step(f"{suite.name}: {part.title}")
@@ -93,7 +93,7 @@ class Run:
         yield from self._controls()
 
     def finish(self, folder: Path) -> None:
-        """Claims, reports on gates, maps for pictures."""
+        """Write claims, reports on gates and maps for pictures."""
         options = self.suite.localisation
         head = {"suite": self.suite.name, "resamples": options.resamples, "level": options.level}
         content = head | {
@@ -107,7 +107,7 @@ class Run:
         write_maps(folder / MAPS, self._maps)
 
     def _measured(self, part: NetPart) -> Measured:
-        """A net, trained or loaded, with its gates where a variant needs them."""
+        """A net, trained or loaded, with its gates if a variant needs them."""
         gates = GateSets(Setup(self.suite.of(part), self.context, self.images.dataset))
         _ = gates.setup.trained
         if any(variant in GATED for variant in self.suite.localisation.variants):
@@ -116,7 +116,7 @@ class Run:
         return Measured(gates, self.suite, part)
 
     def _entries(self, measured: Measured, variant: Variant) -> Made:
-        """Every method on one variant of one net; one that the net cannot be given is an entry with the reason."""
+        """Every method on one variant of one net; one that does not work on it becomes an entry with the reason."""
         suite, part, describer = self.suite, measured.part, self.describer
         heldout = measured.statistics(suite.saliency, variant, self.images.heldout, full=False)
         tested = measured.statistics(suite.saliency, variant, self.images.test, full=True)
@@ -137,11 +137,11 @@ class Run:
             yield entry, frame
 
     def _controls(self) -> Made:
-        nobody = np.zeros(len(self.images.test.split), bool)
+        none_correct = np.zeros(len(self.images.test.split), bool)
         model = NetNote(label=NO_NET, name="", accuracy=None)
         for control in controls(self.images, self.suite.localisation):
             head = self.describer.head(model, control.method, CONTROL)
-            yield self.describer.entry(head, control.heldout, control.tested, nobody, control.alphas, None)
+            yield self.describer.entry(head, control.heldout, control.tested, none_correct, control.alphas, None)
 
     def _correct(self, setup: Setup) -> Bools:
         """Whether the whole net classifies each test image correctly."""

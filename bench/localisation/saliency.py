@@ -1,14 +1,14 @@
-"""Saliency methods, all captum's: from a net, images and a class each to one map an image.
+"""Saliency methods, all from captum: given a net, images and a class for each, one map per image.
 
-A method's constructor takes its parameters, the call is the problem:
+A method's constructor takes its parameters; the call takes the problem:
 
     method(net, images, targets, ids=ids, seed=seed) -> (N, H, W) float32, >= 0
 
 ``net`` is an `AttributionNet`; ``images`` are ``(N, C, H, W)`` in ``[0, 1]``; ``targets`` are the classes ``(N,)``
-whose logits are explained; ``ids`` ``(N,)`` name the images, so that a random draw belongs to an image and a seed and
-to no place in a batch: a map does not depend on its neighbours. Attributions are those to the *normalised* image, and a
-map is the largest absolute value over channels: heat = max_c |A_c|. Parameters default to those of the code that the
-paper probably used (yulongwang12/visual-attribution). NaN is passed on. No global generator is drawn from.
+whose logits are explained; ``ids`` ``(N,)`` identify the images, so that a random draw depends on the image and a seed
+and not on the position in a batch: a map does not depend on its neighbours. Attributions are to the *normalised* image,
+and a map is the largest absolute value over channels: heat = max_c |A_c|. Parameters default to those of the code that
+the paper probably used (yulongwang12/visual-attribution). NaN is passed on. Global generators are not used.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Saliency(Attribution):
     def attributions(
         self, net: AttributionNet, images: torch.Tensor, targets: torch.Tensor, ids: torch.Tensor, seed: int
     ) -> torch.Tensor:
-        # Input x Gradient asks for the same of the same batch.
+        # Input x Gradient needs the same gradient for the same batch.
         kind = ("gradient", self.bf16, self.inner(net))
-        found: torch.Tensor = net.remembered(
+        gradient: torch.Tensor = net.remembered(
             kind, (images, targets), lambda: super(Saliency, self).attributions(net, images, targets, ids, seed)
         )
-        return found
+        return gradient
 
     def of_batch(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return self.gradient(net, x, targets)
@@ -74,9 +74,9 @@ class InputXGradient(Saliency):
 
 
 class ReluRule(Attribution):
-    """Methods that change what a ReLU passes back. They speak of `nn.ReLU`: a net that rectifies in any other way, or
-    not at all, is refused, since its maps would be plain gradients in part. Sigmoid, tanh and softmax are left as they
-    are."""
+    """Methods that change the gradient that a ReLU passes back. They apply to `nn.ReLU`: a net that rectifies in any
+    other way, or not at all, is refused, since its maps would partly be plain gradients. Sigmoid, tanh and softmax are
+    left unchanged."""
 
     method: ClassVar[Any]
 
@@ -90,22 +90,22 @@ class ReluRule(Attribution):
         rule = self.method.__name__
         for path in net.sketch.functional:
             raise UserError(
-                f"{rule} changes the gradient of nn.ReLU modules alone and {_named(path)} of this net "
+                f"{rule} only changes the gradient of nn.ReLU modules, but {_named(path)} of this net "
                 "computes a ReLU without one; call nn.ReLU() there or leave the method out."
             )
         for path, name in net.sketch.others.items():
-            mend = "write it as nn.ReLU() and clamp(max=6)" if name == "ReLU6" else "leave the method out"
-            raise UserError(f"{rule} is a rule for ReLUs and {_named(path)} of this net is {name}; {mend}.")
+            remedy = "write it as nn.ReLU() and clamp(max=6)" if name == "ReLU6" else "leave the method out"
+            raise UserError(f"{rule} is a rule for ReLUs, but {_named(path)} of this net is {name}; {remedy}.")
         if not any(isinstance(module, nn.ReLU) for module in net.modules()):
             raise UserError(
-                f"{rule} is a rule for ReLUs and this net has none, so that its map would be the plain "
+                f"{rule} is a rule for ReLUs, but this net has none, so that its map would be the plain "
                 "gradient's; leave the method out."
             )
 
     def of_batch(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with self.captum(net):
-            found: torch.Tensor = self.method(net).attribute(x, target=targets)
-        return found
+            attributions: torch.Tensor = self.method(net).attribute(x, target=targets)
+        return attributions
 
 
 def _named(path: str) -> str:
@@ -114,7 +114,7 @@ def _named(path: str) -> str:
 
 @register_saliency("deconv")
 class Deconvolution(ReluRule):
-    """The gradient, where a ReLU passes back relu(g) of what reaches it, whatever its input was."""
+    """The gradient, with each ReLU passing back relu(g) of the incoming g, whatever its input was."""
 
     method: ClassVar[Any] = attr.Deconvolution
     info: ClassVar[SaliencyInfo] = SaliencyInfo(
@@ -128,7 +128,7 @@ class Deconvolution(ReluRule):
 
 @register_saliency("guided-bp")
 class GuidedBackprop(ReluRule):
-    """The gradient, where a ReLU passes back only what is positive, at places where its input was."""
+    """The gradient, with each ReLU passing back positive values alone, and only for positive inputs."""
 
     method: ClassVar[Any] = attr.GuidedBackprop
     info: ClassVar[SaliencyInfo] = SaliencyInfo(
@@ -142,7 +142,7 @@ class GuidedBackprop(ReluRule):
 
 @register_saliency("grad-cam")
 class GradCam(Attribution):
-    """relu(sum_k w_k A_k), w_k the mean gradient of channel k; ``layer``: a module path, else `gradcam_layer`'s."""
+    """relu(sum_k w_k A_k), w_k the mean gradient of channel k; ``layer``: a module path, else from `gradcam_layer`."""
 
     info: ClassVar[SaliencyInfo] = SaliencyInfo(
         title="Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
@@ -163,15 +163,15 @@ class GradCam(Attribution):
     def attributions(
         self, net: AttributionNet, images: torch.Tensor, targets: torch.Tensor, ids: torch.Tensor, seed: int
     ) -> torch.Tensor:
-        if gradcam_layer(net, self.layer) in net.folded:  # its output is that of the BatchNorm behind it
+        if gradcam_layer(net, self.layer) in net.folded:  # it outputs the result of the BatchNorm behind it
             net = net.unfolded()
         return super().attributions(net, images, targets, ids, seed)
 
     def of_batch(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         layer = net.at(gradcam_layer(net, self.layer))
-        with self.captum(net):  # x takes no gradient: what lies below the layer needs none
-            found = attr.LayerGradCam(net, layer).attribute(x.detach(), target=targets, relu_attributions=True)
-        return F.interpolate(found.detach().float(), x.shape[2:], mode="bilinear", align_corners=False)
+        with self.captum(net):  # x takes no gradient: modules below the layer need none
+            maps = attr.LayerGradCam(net, layer).attribute(x.detach(), target=targets, relu_attributions=True)
+        return F.interpolate(maps.detach().float(), x.shape[2:], mode="bilinear", align_corners=False)
 
 
 @register_saliency("int-grad")
@@ -194,23 +194,23 @@ class IntegratedGradients(Attribution):
 
     def of_batch(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         with self.captum(net):
-            found: torch.Tensor = attr.IntegratedGradients(net).attribute(
+            attributions: torch.Tensor = attr.IntegratedGradients(net).attribute(
                 x.detach(),
                 target=targets,
                 n_steps=self.steps,
                 method="riemann_right",
                 internal_batch_size=max(len(x), self.inner(net)),
             )
-        return found
+        return attributions
 
 
 @register_saliency("smooth-grad")
 class SmoothGrad(Attribution):
     """mean_k g(x + e_k)^2, or with ``magnitude`` off mean_k g(x + e_k); g the gradient, ``samples`` draws of e.
 
-    e is normal with a deviation of ``sigma`` times (max - min) of the normalised image, drawn for each image from a
-    generator of its own, seeded by the seed and the image's id. captum's NoiseTunnel draws for a whole batch from the
-    global generator: with that a map would depend on its neighbours.
+    e is normal with a deviation of ``sigma`` times (max - min) of the normalised image, drawn for each image from its
+    own generator, seeded by the seed and the image's id. captum's NoiseTunnel draws for a whole batch from the global
+    generator, so that a map would depend on its neighbours.
     """
 
     info: ClassVar[SaliencyInfo] = SaliencyInfo(
@@ -259,6 +259,6 @@ class SmoothGrad(Attribution):
         for piece in pieces(self.samples, max(1, self.inner(net) // len(x))):
             part = noisy[:, piece].flatten(0, 1).requires_grad_()
             repeated = targets.repeat_interleave(piece.stop - piece.start)
-            found = self.gradient(net, part, repeated).reshape(len(x), -1, *x.shape[1:])
-            total += (found.square() if self.magnitude else found).sum(1)
+            gradients = self.gradient(net, part, repeated).reshape(len(x), -1, *x.shape[1:])
+            total += (gradients.square() if self.magnitude else gradients).sum(1)
         return total / self.samples

@@ -1,4 +1,4 @@
-"""From saliency maps to what is kept of them: their boxes' overlap with the true ones, image by image."""
+"""From saliency maps to the statistics kept of them: the overlap of their boxes with the true ones, per image."""
 
 from __future__ import annotations
 

@@ -8,11 +8,11 @@ from pydantic import Field, field_validator, model_validator
 
 from ..harness.suite import AnySuite, ModelPart, Name, NetSuite, Part, differing_labels
 
-#: Which net a map is taken of. ``subnet``: the image's class's; ``random-gates``: as sparse, other channels;
-#: ``wrong-class``: another class's subnet; ``random-weights``: the whole net as it was drawn, untrained.
+#: The net that a map explains. ``subnet``: that of the image's class; ``random-gates``: as sparse, other channels;
+#: ``wrong-class``: another class's subnet; ``random-weights``: the whole net with random weights, untrained.
 Variant = Literal["normal", "subnet", "random-gates", "wrong-class", "random-weights"]
 
-#: Claims that are tested: does the first localise better than the second?
+#: The claims to test: does the first localise better than the second?
 CLAIMS: tuple[tuple[Variant, Variant], ...] = (
     ("subnet", "normal"),
     ("subnet", "random-gates"),
@@ -21,13 +21,13 @@ CLAIMS: tuple[tuple[Variant, Variant], ...] = (
 )
 
 
-#: IoU at which MaxBoxAcc V2 counts a hit; V1 counts at the second.
+#: IoUs at which MaxBoxAcc V2 counts a hit; V1 uses the second.
 V2_IOUS = (0.3, 0.5, 0.7)
 
 
 class BoxesPart(Part):
     source: str = Field("boxes.csv", description="a CSV or a folder of XML, relative to the data set's folder")
-    heldout_per_class: int = Field(20, ge=1, description="training images a class on which alpha is chosen")
+    heldout_per_class: int = Field(20, ge=1, description="training images per class on which alpha is chosen")
 
 
 class NetPart(ModelPart):
@@ -50,15 +50,15 @@ class SaliencyPart(Part):
 
 
 class Localisation(Part):
-    iou: float = Field(0.5, gt=0, le=1, description="a box is right where it overlaps a true one by as much")
-    alphas: int = Field(21, ge=1, le=101, description="so many alphas, from 0 in steps of .5")
+    iou: float = Field(0.5, gt=0, le=1, description="a box is correct if its IoU with a true one is at least this")
+    alphas: int = Field(21, ge=1, le=101, description="number of alphas, from 0 in steps of .5")
     tolerance: float = Field(0.0, ge=0, description="pixels that the pointing game forgives")
     maxbox_interval: float = Field(0.05, gt=0, lt=1, description="step of MaxBoxAcc's thresholds; the reference: .001")
     variants: list[Variant] = Field(default_factory=lambda: list(get_args(Variant)), min_length=1)
     batch_size: int = Field(50, ge=1)
     resamples: int = Field(10_000, ge=100, le=100_000)
     level: float = Field(0.95, gt=0.5, lt=1)
-    pictures: int = Field(4, ge=0, description="images in the grid of maps, drawn from the suite's seed")
+    pictures: int = Field(4, ge=0, description="images in the grid of maps, drawn with the suite's seed")
 
 
 class Suite(AnySuite):
@@ -75,11 +75,11 @@ class Suite(AnySuite):
     def _gates_given(self) -> Suite:
         gated = [name for name in self.localisation.variants if name in ("subnet", "random-gates", "wrong-class")]
         if gated and self.subnets is None:
-            raise ValueError(f"localisation.variants has {gated[0]!r} and the suite no [subnets] table; add one")
+            raise ValueError(f"localisation.variants has {gated[0]!r}, but the suite has no [subnets] table; add one")
         return self
 
     def of(self, net: NetPart) -> NetSuite:
-        """The suite of one net alone, as data, weights and gates need it."""
+        """The suite of one net alone, for its data, weights and gates."""
         model = ModelPart.model_validate(net.model_dump(exclude={"label", "gradcam_layer"}))
         shared = {name: getattr(self, name) for name in AnySuite.model_fields}
         return NetSuite(model=model, **shared)

@@ -1,4 +1,4 @@
-"""Tables of the localisation track, made of its entries and of nothing else: Table 1's shape, controls, claims."""
+"""Tables of the localisation track, made from its entries alone: Table 1's shape, controls, claims."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABLE1 = "table1_wsol_error.csv"
 
 
 def report(folder: Path) -> Report:
-    """Every table of a localisation suite's results."""
+    """All tables of a localisation suite's results."""
     entries = read_entries(folder)
     content, claimed = read_claims(folder)
     sections = [
@@ -46,7 +46,7 @@ def report(folder: Path) -> Report:
 
 
 def frame(entries: Sequence[Entry]) -> pd.DataFrame:
-    """One row an entry and metric, in [0, 1]; errors are shares of misses."""
+    """One row per entry and metric, in [0, 1]; errors are shares of misses."""
     rows = [
         {
             "suite": entry.suite.name,
@@ -73,9 +73,9 @@ def _failures(entries: Sequence[Entry]) -> list[str]:
 
 
 def recomputed(folder: Path, entry: Entry) -> dict[str, dict[str, float]]:
-    """An entry's metrics again, from what happened to every image."""
+    """An entry's metrics, computed again from the results of every image."""
     options = entry.statistics
-    assert options is not None  # an entry with metrics says how they were drawn
+    assert options is not None  # an entry with metrics states how they were drawn
     images = read_frame(folder, entry)
     return measured_metrics(images, drawn_counts(len(images), options.resamples, entry.seed), options.level)
 
@@ -209,7 +209,7 @@ def claims(claimed: Sequence[Claim]) -> pd.DataFrame:
 
 
 def _verdicts(claimed: Sequence[Claim]) -> Lines:
-    """The claims in a sentence each: counts, so that nobody has to count."""
+    """One line per pair of variants, with the number of cells for each verdict."""
     lines = []
     for first, second in dict.fromkeys((claim.first, claim.second) for claim in claimed):
         verdicts = [claim.verdict for claim in claimed if (claim.first, claim.second) == (first, second)]

@@ -1,4 +1,4 @@
-"""The terminal's form of Table 1: errors of methods by variants, one table a net."""
+"""Table 1 for the terminal: errors of methods by variants, one table per net."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ LEGEND = (
     "* has constant or undefined maps, which count as misses. Lower is better."
 )
 
-#: Where the run's files are, line by line: a name, a path below the results folder, a remark.
+#: The run's files, one line each: a name, a path below the results folder, a remark.
 FILES = (("Entries", "localisation", " (with one row an image, parquet)"),)
 
 FAILURES = "maps"
 
 
 def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table]:
-    """One table a net; the last one holds the controls without a net."""
+    """One table per net; the last one holds the controls without a net."""
     for net in dict.fromkeys(entry.model.label for entry in entries):
         of_net = [entry for entry in entries if entry.model.label == net]
         head = of_net[0]
         share = head.model.accuracy
         about = f"{head.suite.name}: {head.dataset.name}, {net}"
-        table = Table(title=net if share is None else f"{about} ({share:.1%} right)")
+        table = Table(title=net if share is None else f"{about} ({share:.1%} correctly classified)")
         table.add_column("method", no_wrap=True)
         variants = list(dict.fromkeys(entry.variant for entry in of_net))
         for variant in variants:

@@ -1,4 +1,4 @@
-"""The nets that saliency maps are taken of: whole, as the subnets of their classes, and as controls."""
+"""The nets that saliency maps explain: whole nets, the subnets of their classes, and controls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GATED: tuple[Variant, ...] = ("subnet", "random-gates", "wrong-class")
 
 
 class Variants:
-    """The nets that maps are taken of: a classifier whole, as its classes' subnets, and as controls."""
+    """The nets that maps explain: a whole classifier, its classes' subnets, and controls."""
 
     def __init__(self, gates: GateSets, seed: int) -> None:
         self._sets, self._seed = gates, seed
@@ -34,7 +34,7 @@ class Variants:
         self._last: tuple[Variant, int | None, AttributionNet] | None = None
 
     def gates(self, variant: Variant) -> ClassGates | None:
-        """Rows by the image's own class; None for a whole net."""
+        """Rows of gates by the image's own class; None for a whole net."""
         if variant not in GATED:
             return None
         if variant not in self._gates:
@@ -48,7 +48,7 @@ class Variants:
         return self._gates[variant]
 
     def identity(self, variant: Variant) -> Meta:
-        """What a variant's maps depend on, beside the images."""
+        """The inputs, besides the images, that a variant's maps depend on."""
         gates = self._sets.sets[0].fingerprint if variant in GATED else ""
         return {
             "model": self._sets.setup.trained.sha256,
@@ -59,7 +59,7 @@ class Variants:
         }
 
     def batches(self, variant: Variant, labels: Ints, size: int) -> list[tuple[int | None, Ints]]:
-        """Places of images that go through one net together, with its class: a subnet meets that class alone."""
+        """Positions of images that share one net, with its class: a subnet only gets images of its class."""
         if variant not in GATED:
             return [(None, index) for index in _pieces(np.arange(len(labels)), size)]
         return [
@@ -69,9 +69,9 @@ class Variants:
         ]
 
     def net(self, variant: Variant, label: int | None) -> AttributionNet:
-        """The net of a batch. One is kept, since the batches of a class follow one another."""
+        """The net of a batch. The last one is kept, since the batches of a class follow one another."""
         if self._last is None or self._last[:2] != (variant, label):
-            self._last = None  # let go of one before the next is made
+            self._last = None  # release one before the next is made
             self._last = (variant, label, self._built(variant, label))
         return self._last[2]
 
@@ -87,7 +87,7 @@ def _pieces(index: Ints, size: int) -> Iterator[Ints]:
 
 
 def wrong_classes(classes: int, seed: int) -> Ints:
-    """For each class another one, no two the same: a cyclic step through a random order."""
+    """For each class a different one, no two the same: a cyclic step through a random order."""
     order = np.random.default_rng((seed, 11)).permutation(classes)
     wrong = np.empty(classes, np.int64)
     wrong[order] = np.roll(order, 1)
@@ -95,7 +95,7 @@ def wrong_classes(classes: int, seed: int) -> Ints:
 
 
 def redrawn(classifier: Classifier, seed: int) -> Classifier:
-    """The same net with all its weights drawn anew and untrained (the sanity check of Adebayo et al. 2018)."""
+    """The same net with all its weights drawn again, untrained (the sanity check of Adebayo et al. 2018)."""
     net = copy.deepcopy(classifier)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""One walk over images for several saliency methods: each map is made, measured and let go."""
+"""One walk over images for several saliency methods: each map is made, measured and discarded."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .statistics import box_statistics
 from .suite import SaliencyPart, Suite, Variant
 from .variants import Variants
 
-#: Images whose statistics are put into the store together: as many can be lost when a run is stopped.
+#: Images whose statistics are stored together: about this many can be lost when a run is stopped.
 PORTION = 250
 
-#: Batches: the class of the net (None: a whole one) and the places of images.
+#: Batches: the class of the net (None: a whole net) and the positions of images.
 Portion = list[tuple[int | None, Ints]]
 
-#: Statistics of images with the seconds that their maps took, or why this net cannot be given the method.
+#: Statistics of images with the seconds that their maps took, or why the method does not work on this net.
 Result = tuple[Arrays, Meta] | str
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A method of the suite, built, and what determines the statistics of its maps."""
+    """A method of the suite, built, and the inputs that determine the statistics of its maps."""
 
     part: SaliencyPart
     method: Any
@@ -43,7 +43,7 @@ class Asked:
 
 
 def _portions(batches: Sequence[tuple[int | None, Ints]]) -> Iterator[Portion]:
-    """Batches one after the other, `PORTION` images or the last of them together."""
+    """Batches in order, in portions of at least `PORTION` images (the last may have fewer)."""
     portion: Portion = []
     for batch in batches:
         portion.append(batch)
@@ -55,7 +55,7 @@ def _portions(batches: Sequence[tuple[int | None, Ints]]) -> Iterator[Portion]:
 
 
 class Walk:
-    """One variant of a net and the images that its maps are measured on; ``full``: every statistic, not only IoU."""
+    """One variant of a net and the images on which its maps are measured; ``full``: all statistics, not only IoU."""
 
     def __init__(
         self, gates: GateSets, suite: Suite, variants: Variants, variant: Variant, images: Boxed, *, full: bool
@@ -64,9 +64,9 @@ class Walk:
         self._variant, self._images, self._full = variant, images, full
 
     def results(self, asked: Sequence[Asked], text: str) -> dict[str, Result]:
-        """By title; ``text`` is shown meanwhile.
+        """Results by method title; ``text`` is shown meanwhile.
 
-        All methods go batch by batch, so that they share one copy of each net and what it remembers of a batch.
+        All methods run batch by batch, so that they share one copy of each net and its memory of a batch.
         """
         split, options = self._images.split, self._suite.localisation
         batches = self._variants.batches(self._variant, split.labels, options.batch_size)
@@ -87,7 +87,7 @@ class Walk:
         return {title: refused[title] if title in refused else _assembled(rows[title], len(split)) for title in rows}
 
     def _kept_or_made(self, asked: Sequence[Asked], portion: Portion, index: Ints) -> dict[str, Result]:
-        """A portion's results: from the store, or made and put there at once, so that a stopped run goes on behind."""
+        """A portion's results, from the store or made and stored at once, so that a stopped run can resume after it."""
         store, of = self._context.store, hash_arrays(self._images.split.ids[index])
         keys = {one.title: key_of("portion", one.inputs | {"of": of}) for one in asked}
         results: dict[str, Result] = {}
@@ -100,7 +100,7 @@ class Walk:
         return results | made
 
     def _made(self, asked: Sequence[Asked], portion: Portion) -> dict[str, Result]:
-        """A portion's results, computed one batch after the other."""
+        """A portion's results, computed batch by batch."""
         rows: dict[str, list[Arrays]] = {one.title: [] for one in asked}
         seconds = dict.fromkeys(rows, 0.0)
         refused: dict[str, str] = {}
@@ -125,7 +125,7 @@ class Walk:
 
 
 def _assembled(rows: Sequence[tuple[Ints, Arrays, Meta]], count: int) -> tuple[Arrays, Meta]:
-    """Portions as one, in the order of the images."""
+    """All portions joined, in the order of the images."""
     order = np.argsort(np.concatenate([index for index, _, _ in rows]))
     arrays = {name: values[order] for name, values in _joined([arrays for _, arrays, _ in rows]).items()}
     return arrays, {"seconds": sum(meta["seconds"] for _, _, meta in rows), "images": count}

@@ -1,1 +1,1 @@
-"""Classifiers with taps and places for gates, the nets that ship and their weights."""
+"""Classifiers with taps and gate positions, the nets that ship and their weights."""

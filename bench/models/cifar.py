@@ -12,7 +12,7 @@ from .classifier import Classifier
 
 
 def conv_unit(inputs: int, outputs: int, *, downsample: bool = False) -> nn.Sequential:
-    """3x3 convolution, optional 2x2 max-pool, BatchNorm, ReLU: the unit a gate sits behind."""
+    """3x3 convolution, optional 2x2 max-pool, BatchNorm, ReLU: the unit that a gate follows."""
     layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)]
     if downsample:
         layers.append(nn.MaxPool2d(2))
@@ -62,7 +62,7 @@ def wide7(
 ) -> Classifier:
     """A fast wide net for CPUs: 2x2 stem and three blocks of two 3x3 convolutions (after Jordan 2024, "airbench").
 
-    Wide enough to keep a class when a third of its channels is gated away, and 65 M multiply-adds an image.
+    Wide enough to keep a class when a third of its channels is gated away, and 65 M multiply-adds per image.
     """
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     stages["stem"] = nn.Sequential(nn.Conv2d(shape[0], 24, 2), nn.BatchNorm2d(24), nn.ReLU())

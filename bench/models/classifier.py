@@ -1,4 +1,4 @@
-"""Classifiers: a sequential net with its normalisation inside, named taps and places for channel gates."""
+"""Classifiers: a sequential net with its normalisation inside, named taps and positions for channel gates."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Classifier(nn.Module):
         return self.advance(images)
 
     def advance(self, x: torch.Tensor, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        """Run stages ``start`` up to ``stop``; ``x`` are images where ``start`` is 0, else what ``start - 1`` gave."""
+        """Run stages ``start`` up to ``stop``; ``x`` is images if ``start`` is 0, else the output of ``start - 1``."""
         if start == 0:
             x = (x - self.mean) / self.std
         for stage in list(self.net)[start:stop]:
@@ -89,7 +89,7 @@ class Classifier(nn.Module):
         stop: int | None = None,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Run like `advance`, multiply channels by ``gates`` (path -> ``(N or 1, channels)``), and return the last
-        output with the (gated) outputs of the modules ``paths``, among which may be `PENULTIMATE`, ``(N, features)``.
+        output with the (gated) outputs of the modules ``paths``, which may include `PENULTIMATE`, ``(N, features)``.
         Differentiable in ``x`` and ``gates``."""
         seen: dict[str, torch.Tensor] = {}
         with self._hooks(paths, gates or {}, seen):
@@ -159,7 +159,7 @@ class Classifier(nn.Module):
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode (fixed BatchNorm, no dropout) inside, the earlier mode again after."""
+    """Evaluation mode (fixed BatchNorm, no dropout) inside the block, the earlier mode again after it."""
     training = model.training
     model.eval()
     try:
@@ -169,10 +169,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def pool(activation: torch.Tensor) -> torch.Tensor:
-    """Spatial mean of ``(N, C, ...)`` as ``(N, C)``; a matrix stays as it is (Lee et al. 2018, section 2.1)."""
+    """Spatial mean of ``(N, C, ...)`` as ``(N, C)``; a matrix is unchanged (Lee et al. 2018, section 2.1)."""
     return activation.flatten(2).mean(2) if activation.ndim > 2 else activation
 
 
 def per_channel(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """``(channels,)`` or ``(N or 1, channels)`` in the shape in which it multiplies ``x`` ``(N, channels, ...)``."""
+    """``(channels,)`` or ``(N or 1, channels)`` reshaped to multiply ``x`` ``(N, channels, ...)``."""
     return values.view(*values.shape, *(1,) * (x.ndim - 2))

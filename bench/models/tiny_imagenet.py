@@ -1,7 +1,7 @@
-"""AlexNet-, VGG- and ResNet-50-shaped nets for images of 64 pixels: what a CPU trains in minutes.
+"""AlexNet-, VGG- and ResNet-50-shaped nets for images of 64 pixels, which a CPU trains in minutes.
 
 Each keeps its family's plan (the order of convolutions, pools and fully connected layers, the shortcut of the
-bottleneck) and none of its sizes: fewer and narrower layers, smaller strides, BatchNorm in all. A result on one of them
+bottleneck) but none of its sizes: fewer and narrower layers, smaller strides, BatchNorm in all. A result on one of them
 is a result on a net of that shape, not on the net of that name.
 """
 

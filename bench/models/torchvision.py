@@ -1,4 +1,4 @@
-"""AlexNet, VGG-16 and ResNet-50 as torchvision builds them, with its weights, cut to some of ImageNet's classes."""
+"""AlexNet, VGG-16 and ResNet-50 as torchvision builds them, with its weights, for some of ImageNet's classes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .classifier import Classifier
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Shape = tuple[int, int, int]
 
-#: The smallest side of an image that survives the net's pools.
+#: The smallest image side that survives the net's pools.
 SMALLEST = {"alexnet": 63, "vgg16": 32, "resnet50": 1}
 
 
 def _net(name: str, weights: str | None, classes: int, rows: Sequence[int | str] | None, shape: Shape) -> Any:
-    """torchvision's net; ``rows``, places or wnids, keeps some of the thousand logits of a pretrained one."""
+    """torchvision's net; ``rows`` (positions or wnids) keeps some of the thousand logits of a pretrained one."""
     import torchvision.models as zoo
 
     if shape[0] != 3:
@@ -40,8 +40,8 @@ def _net(name: str, weights: str | None, classes: int, rows: Sequence[int | str]
     chosen = list(range(1000)) if rows is None else _places_or_wnids(rows)
     if len(chosen) != classes or not all(0 <= row < 1000 for row in chosen):
         raise UserError(
-            f"{name} with weights has 1000 logits and the data set {classes} classes; name these classes with "
-            "--classes, or list in model.parameters.rows their wnids or their places among ImageNet's sorted thousand "
+            f"{name} with weights has 1000 logits and the data set has {classes} classes; name these classes with "
+            "--classes, or list in model.parameters.rows their wnids or positions among ImageNet's sorted thousand "
             "(0 to 999)."
         )
     net = zoo.get_model(name, weights=None)
@@ -53,8 +53,8 @@ def _net(name: str, weights: str | None, classes: int, rows: Sequence[int | str]
 
 def _places_or_wnids(rows: Sequence[int | str]) -> list[int]:
     wnids = [row for row in rows if isinstance(row, str)]
-    found = dict(zip(wnids, places(wnids), strict=True))
-    return [found[row] if isinstance(row, str) else row for row in rows]
+    positions = dict(zip(wnids, places(wnids), strict=True))
+    return [positions[row] if isinstance(row, str) else row for row in rows]
 
 
 def _fetched(weights: Any) -> Any:
@@ -80,7 +80,7 @@ def _keep_rows(net: nn.Module, rows: list[int]) -> None:
 
 
 def _out_of_place(net: nn.Module) -> nn.Module:
-    # An in-place ReLU would overwrite the outputs that taps before it have been given.
+    # An in-place ReLU would overwrite the outputs of the taps before it.
     for module in net.modules():
         if isinstance(module, nn.ReLU | nn.Dropout):
             module.inplace = False
@@ -120,7 +120,7 @@ def alexnet(
     weights: str | None = None,
     rows: Sequence[int | str] | None = None,
 ) -> Classifier:
-    """torchvision's AlexNet (Krizhevsky 2014); ``weights`` names one of torchvision's, "IMAGENET1K_V1", say."""
+    """torchvision's AlexNet (Krizhevsky 2014); ``weights`` names a set of torchvision's, such as "IMAGENET1K_V1"."""
     return _plain(_net("alexnet", weights, classes, rows, shape), numbered=False, classes=classes, shape=shape)
 
 
@@ -144,7 +144,7 @@ def resnet50(
     weights: str | None = None,
     rows: Sequence[int | str] | None = None,
 ) -> Classifier:
-    """torchvision's ResNet-50 (He et al. 2016); gates sit behind each bottleneck's last ReLU."""
+    """torchvision's ResNet-50 (He et al. 2016); gates follow each bottleneck's last ReLU."""
     net = _net("resnet50", weights, classes, rows, shape)
     stages: OrderedDict[str, nn.Module] = OrderedDict(net.named_children())
     head = stages.popitem()

@@ -1,4 +1,4 @@
-"""One watched pass through a net: which modules call which, and what they give."""
+"""One traced pass through a net: the calls and outputs of its modules, and the activations that they compute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from .classifier import evaluating
 
-# -- what one pass shows ----------------------------------------------------------------------------------------------
+# -- the record of one pass --------------------------------------------------------------------------------------------
 
 
 class Output(NamedTuple):
@@ -24,10 +24,10 @@ class Output(NamedTuple):
 
 @dataclass
 class Sketch:
-    """``outputs`` in the order in which modules end, ``calls`` of each; ``functional``: modules that compute a ReLU
-    (torch.relu, F.relu, Tensor.relu, in place or not; ``clamp(min=0)`` is not known for one) and are no `nn.ReLU`, the
-    net itself being ``""``; ``others``: modules that compute another activation with a linear part, and which;
-    ``cells``: numbers that all leaves put out for one image."""
+    """``outputs``: in the order in which modules end; ``calls``: their number per module; ``functional``: modules that
+    compute a ReLU (torch.relu, F.relu, Tensor.relu, in place or not; ``clamp(min=0)`` is not recognised) but are not an
+    `nn.ReLU`, the net itself being ``""``; ``others``: modules that compute another activation with a linear part, and
+    its name; ``cells``: the count of numbers that all leaves output for one image."""
 
     outputs: list[Output] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)

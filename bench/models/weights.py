@@ -1,4 +1,4 @@
-"""Weights that ship: found by name, checked by sha256, each with the card of how it was made."""
+"""Weights that ship: located by name, checked by sha256, each with a card that says how it was made."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def folder() -> Path:
 def cards(where: Path | None = None) -> dict[str, Card]:
     """Name -> card of every set of weights that ships."""
     path = (where or folder()) / INDEX
-    found: dict[str, Card] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found
+    index: dict[str, Card] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return index
 
 
 def locate(weights: str, where: Path | None = None) -> Path:
-    """The file of weights that ship under this name, its sha256 checked; else ``weights`` as a path.
+    """The file of the weights that ship under this name, checked by sha256; else ``weights`` as a path.
 
-    Raises UserError where neither exists or the file is not the one that was published.
+    Raises UserError if neither exists or the file is not the published one.
     """
     place = where or folder()
     known = cards(place)
@@ -46,18 +46,18 @@ def locate(weights: str, where: Path | None = None) -> Path:
         near = difflib.get_close_matches(weights, known, n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(
-            f"There is no weights file {weights} and no weights that ship have this name.{hint} "
-            "`subnetbench ls weights` lists those; mend model.weights or leave it out to train."
+            f"There is no weights file {weights} and no weights of this name ship.{hint} "
+            "`subnetbench ls weights` lists those; correct model.weights, or leave it out to train."
         )
     path = place / str(known[weights]["file"])
     if not path.is_file() or digest(path) != known[weights]["sha256"]:
-        state = "not those that were published (sha256 differs)" if path.is_file() else "missing"
+        state = "not the published ones (sha256 differs)" if path.is_file() else "missing"
         raise UserError(f"The weights {weights} at {path} are {state}; install subnetbench again.")
     return path
 
 
 def to_half(classifier: Classifier) -> None:
-    """Round parameters and buffers to what float16 holds, in place; they stay float32."""
+    """Round parameters and buffers to float16 precision, in place; they stay float32."""
     with torch.no_grad():
         for tensor in classifier.state_dict().values():
             if tensor.is_floating_point():
@@ -97,7 +97,7 @@ def save_weights(classifier: Classifier, path: Path, metadata: Mapping[str, str]
 def load_weights(classifier: Classifier, path: Path) -> dict[str, str]:
     """Fill the classifier from a safetensors file and return the file's metadata.
 
-    Raises UserError where the file is missing, is no safetensors (a pickle, say) or does not fit the net.
+    Raises UserError if the file is missing, is not safetensors (a pickle, say) or does not fit the net.
     """
     if not path.is_file():
         raise UserError(f"There is no weights file {path}; give the path of a .safetensors file.")
@@ -110,12 +110,12 @@ def load_weights(classifier: Classifier, path: Path) -> dict[str, str]:
             f"{path} is not a safetensors file ({error}); pickled weights are never loaded: "
             "convert them with safetensors.torch.save_file(state_dict, path)."
         ) from None
-    own = classifier.state_dict()
-    wrong = [n for n in {*own, *tensors} if n not in own or n not in tensors or own[n].shape != tensors[n].shape]
+    state = classifier.state_dict()
+    wrong = [n for n in {*state, *tensors} if n not in state or n not in tensors or state[n].shape != tensors[n].shape]
     if wrong:
         raise UserError(
-            f"The weights in {path} do not fit the net: {len(wrong)} of {len(own)} tensors differ in name or shape "
+            f"The weights in {path} do not fit the net: {len(wrong)} of {len(state)} tensors differ in name or shape "
             f"(first: {sorted(wrong)[0]!r}). Give the model that these weights were trained for."
         )
-    classifier.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in tensors.items()})
+    classifier.load_state_dict({name: tensor.to(state[name].dtype) for name, tensor in tensors.items()})
     return metadata

@@ -1,1 +1,1 @@
-"""A third-party detector: a package to start from, the contract's checks, a trial on digits."""
+"""Support for third-party detectors: a package to start from, the contract's checks, a trial on digits."""

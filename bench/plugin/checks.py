@@ -1,4 +1,4 @@
-"""What any detector must keep to, as one function that a plug-in's own tests can call too."""
+"""The contract of a detector, checked by one function that a plug-in's own tests can call too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .material import Broken, Material, copied, fresh, raised
 
 __all__ = ["Check", "Outcome", "check_contract", "copied", "fresh", "raised"]
 
-#: ``measured`` is information and ``warning`` a hint: neither is a fault.
+#: ``measured`` is information and ``warning`` a hint; neither is a failure.
 Outcome = Literal["passes", "fails", "warning", "measured"]
 
 
@@ -32,11 +32,11 @@ class Check:
 def check_contract(
     factory: Callable[..., Any], train: View, test: View, *, coupled: bool = False, tolerance: float = 1e-4
 ) -> list[Check]:
-    """Every claim of the contract with what was found; nothing is raised.
+    """Check every claim of the contract; nothing is raised.
 
-    ``factory`` makes a detector and carries ``info`` and ``candidates``; ``train`` has labels (and gates where the
-    detector needs subnets); ``coupled`` leaves out the checks that an image's score is its own business. Scores agree
-    where they differ by at most ``tolerance`` of their column's largest: a batch of another size rounds otherwise.
+    ``factory`` makes a detector and has ``info`` and ``candidates``; ``train`` has labels (and gates where the
+    detector needs subnets); ``coupled`` skips the checks that an image's score is independent of others. Scores agree
+    where they differ by at most ``tolerance`` of their column's largest, since rounding depends on the batch size.
     """
     material = Material(factory, train, test, tolerance)
     first = _check("the views are left as they were", views, material)
@@ -50,5 +50,5 @@ def _check(name: str, claim: Claim, material: Material) -> Check:
         return Check(name, "passes", claim(material))
     except Broken as broken:
         return Check(name, "fails", str(broken))
-    except Exception as error:  # a detector under test may fail in any way; all of them are findings
+    except Exception as error:  # a detector under test may fail in any way; each is a result
         return Check(name, "fails", raised(error))

@@ -1,4 +1,4 @@
-"""What a detector must keep to, each claim a function that says what it measured or raises `Broken`."""
+"""The claims of the detector contract, each a function that returns what it measured or raises `Broken`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def views(material: Material) -> str:
         new = contents(view)
         for part, digest in old.items():
             if new[part] != digest:
-                raise Broken(f"{part} of {name} changed; work on a copy, all detectors share these arrays")
+                raise Broken(f"{part} of {name} changed; work on a copy, since all detectors share these arrays")
     return f"{sum(map(len, before))} arrays unchanged"
 
 
 def info(material: Material) -> str:
     stated = getattr(material.factory, "info", None)
     if not isinstance(stated, DetectorInfo):
-        raise Broken("info is no DetectorInfo")
+        raise Broken("info is not a DetectorInfo")
     for field in ("title", "formula", "year"):
         if not getattr(stated, field):
             raise Broken(f"info.{field} is empty")
@@ -48,11 +48,11 @@ def info(material: Material) -> str:
 
 
 def _takes(material: Material, parameters: Mapping[str, Any], field: str) -> None:
-    """Whether the constructor takes the parameters that a field of the info speaks of."""
+    """Check that the constructor takes the parameters that a field of the info names."""
     try:
         material.factory(**parameters)
     except TypeError as error:
-        raise Broken(f"info.{field} speaks of parameters that the constructor does not take ({error})") from None
+        raise Broken(f"info.{field} names parameters that the constructor does not take ({error})") from None
 
 
 def candidates(material: Material) -> str:
@@ -112,10 +112,10 @@ def any_mode(material: Material) -> str:
     try:
         scores = material.scores()
         if not material.net.training:
-            raise Broken("training mode was not given back")
+            raise Broken("training mode was not restored")
     finally:
         material.before.restore()
-    return agree(expected, scores, 0, "a classifier left in training mode scores otherwise")
+    return agree(expected, scores, 0, "a classifier left in training mode scores differently")
 
 
 def fit_again(material: Material) -> str:
@@ -123,7 +123,7 @@ def fit_again(material: Material) -> str:
     detector.fit(copied(material.train).subset(np.arange(len(material.train)) % 2 == 0))
     detector.fit(material.training())
     scores = detector.characteristics(fresh(material.test))
-    return agree(material.scores(), scores, 0, "what an earlier fit saw matters")
+    return agree(material.scores(), scores, 0, "the data of an earlier fit matter")
 
 
 def pickled(material: Material) -> str:
@@ -135,7 +135,7 @@ def pickled(material: Material) -> str:
         copy = pickle.loads(buffer.getvalue())
     except Exception as error:
         raise Broken(f"a fitted detector cannot be handed to a worker process: {raised(error)}") from None
-    difference = agree(expected, copy.characteristics(fresh(material.test)), 0, "the copy scores otherwise")
+    difference = agree(expected, copy.characteristics(fresh(material.test)), 0, "the copy scores differently")
     return f"{difference}; {buffer.tell() / 1e6:.2f} MB"
 
 
@@ -157,17 +157,17 @@ def alone(material: Material) -> str:
 
 
 def memory(material: Material) -> str:
-    """No image that it scored may have a say in what it gives another, or the same image later."""
+    """Scores must not depend on images scored before, other ones or the same."""
     detector = material.fitted()
     some = slice(len(material.test) // 2, None)
     detector.characteristics(fresh(material.test, slice(0, len(material.test) // 2)))
     scores = detector.characteristics(fresh(material.test, some))
     agree(material.scores(fresh(material.test, some)), scores, material.tolerance, "images scored before matter")
     again = detector.characteristics(fresh(material.test, some))
-    return agree(scores, again, material.tolerance, "the same images score otherwise the second time")
+    return agree(scores, again, material.tolerance, "the same images score differently the second time")
 
 
-#: By their names, in the order in which they are reported; `views` comes before them, since it decides on the material.
+#: By name, in reporting order; `views` comes before them, since it decides how the training view is handed out.
 CLAIMS: Mapping[str, Claim] = {
     "info says where it comes from": info,
     "every candidate can be built": candidates,
@@ -182,7 +182,7 @@ CLAIMS: Mapping[str, Claim] = {
     "a pickled copy scores the same": pickled,
 }
 
-#: Claims that an image's score is its own business.
+#: Claims that an image's score depends on nothing but the image.
 INDEPENDENCE: Mapping[str, Claim] = {
     "the batch size does not matter": batches,
     "the order of images does not matter": order,

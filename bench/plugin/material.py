@@ -1,4 +1,4 @@
-"""What a detector's checks are made with: views that share nothing, fitted detectors, scores and their agreement."""
+"""Material of a detector's checks: views that share nothing, fitted detectors, scores and their agreement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..models.classifier import Classifier
 from ..views import PENULTIMATE, View
 
 
-class Broken(Exception):  # noqa: N818 (not an error of ours: a finding)
+class Broken(Exception):  # noqa: N818 (a result, not an error of ours)
     """A claim that does not hold."""
 
 
@@ -29,16 +29,16 @@ class Material:
         self.meddles = False
 
     def training(self) -> View:
-        """The training view; a copy for a detector that meddles with it, so that one fault is not many."""
+        """The training view; a copy for a detector that changes it, so that one fault does not cause others."""
         return copied(self.train) if self.meddles else self.train
 
     def fitted(self) -> Any:
         detector = self.factory()
-        detector.fit(self.training())  # that fit returns the detector is a check of its own
+        detector.fit(self.training())  # whether fit returns the detector is a separate check
         return detector
 
     def scores(self, view: View | None = None) -> Floats:
-        """A new detector's scores of a view, of all test images where none is named."""
+        """A new detector's scores of a view, by default of all test images."""
         scores: Floats = self.fitted().characteristics(fresh(self.test) if view is None else view)
         return scores
 
@@ -53,7 +53,7 @@ class NetState:
         self._modes = [module.training for module in net.modules()]
 
     def refuse_changes(self) -> None:
-        """Raise `Broken` where the classifier is no longer as it was, or has hooks."""
+        """Raise `Broken` where the classifier has changed or has hooks."""
         weights = self._net.state_dict()
         if not all(torch.equal(tensor, weights[name]) for name, tensor in self.weights.items()):
             raise Broken("the classifier's weights changed")
@@ -68,7 +68,7 @@ class NetState:
             raise Broken(f"hooks were left on {len(hooks)} modules")
 
     def restore(self) -> None:
-        """Give the classifier its modes and weights back."""
+        """Restore the classifier's modes and weights."""
         for module, mode in zip(self._net.modules(), self._modes, strict=True):
             module.training = mode
         self._net.load_state_dict(self.weights)
@@ -103,7 +103,7 @@ def copied(view: View) -> View:
 
 
 def contents(view: View) -> dict[str, str]:
-    """A hash of each array that a view hands out."""
+    """A hash of each array of a view."""
     arrays: dict[str, Any] = {"images": view.images.numpy(), "logits": view.logits}
     arrays |= {f"features({name!r})": view.features(name) for name in (*view.classifier.taps, PENULTIMATE)}
     if view.labels is not None:
@@ -117,7 +117,7 @@ def agree(one: Floats, other: Floats, tolerance: float, message: str) -> str:
     if one.shape != other.shape:
         raise Broken(f"{message}: shapes {one.shape} and {other.shape}")
     scale = np.abs(one).max(0) if len(one) else 1.0
-    with np.errstate(invalid="ignore"):  # infinity less infinity: NaN agrees with nothing
+    with np.errstate(invalid="ignore"):  # infinity minus infinity: NaN agrees with nothing
         largest = float((np.abs(one - other) / np.maximum(scale, 1e-300)).max(initial=0))
     if not largest <= tolerance:
         raise Broken(f"{message}: by {largest:.2g} of the column's scale")

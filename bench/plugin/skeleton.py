@@ -1,4 +1,4 @@
-"""A package for a detector of one's own, as it is written for somebody who starts: it works before it is edited."""
+"""A starter package for a third-party detector, which works before it is edited."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ subnetbench leaderboard subnetbench-results
 def write_detector(name: str, into: Path, year: int) -> Path:
     """Write the package of a detector called ``name`` to ``into/name``; returns that folder.
 
-    UserError where the name is none, is taken, or the folder exists or cannot be written.
+    Raises UserError where the name is invalid or taken, or the folder exists or cannot be written.
     """
     module = _checked(name)
     folder = into / name
@@ -145,7 +145,7 @@ def write_detector(name: str, into: Path, year: int) -> Path:
 
 
 def _canonical(name: str) -> str:
-    """As package indexes compare names (PEP 503)."""
+    """The name as package indexes compare it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -157,10 +157,10 @@ def _checked(name: str) -> str:
         or len(name) > 64
     ):
         raise UserError(
-            f"{name!r} is no name for a detector; take up to 64 letters, digits, hyphens and underscores that begin "
+            f"{name!r} is not a name for a detector; use up to 64 letters, digits, hyphens and underscores that begin "
             "and end with a letter or digit, such as my-score."
         )
-    taken = {_canonical(each): each for each in registry.detectors}.get(_canonical(name))
+    taken = {_canonical(label): label for label in registry.detectors}.get(_canonical(name))
     if taken is not None:
         raise UserError(f"There is a detector named {taken!r} already; give yours another name.")
     module = f"subnetbench_{re.sub('[-.]+', '_', name.lower())}"

@@ -1,4 +1,4 @@
-"""Trying a detector out: the contract, and what its scores are worth on digits under two plain attacks and noise."""
+"""Trial of a detector: the contract, and its scores on digits under two plain attacks and noise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ..stats.metrics import auroc
 from ..views import View
 from .checks import Check, check_contract, copied, fresh, raised
 
-#: As strong as the suite `digits` has them.
+#: As strong as in the suite `digits`.
 ATTACKS: Mapping[str, Mapping[str, Any]] = {
     "fgsm": {"parameters": {"epsilon": 0.2}},
     "deepfool": {"preset": "quick"},
@@ -48,12 +48,12 @@ class Sides:
 
 
 class Ground:
-    """A small net on scikit-learn's digits, trained on the spot in seconds, and what it is attacked with."""
+    """A small net on scikit-learn's digits, trained on the spot in seconds, with attacked images."""
 
     @cached_property
     def data(self) -> Dataset:
-        found: Dataset = digits()
-        return found
+        dataset: Dataset = digits()
+        return dataset
 
     @cached_property
     def net(self) -> Classifier:
@@ -65,7 +65,7 @@ class Ground:
 
     @cached_property
     def gates(self) -> ClassGates:
-        """Four of five channels of each class, at random: what a detector needs to run, not to be good."""
+        """Four of five channels of each class, at random: enough for a detector to run, not to be good."""
         generator = torch.Generator().manual_seed(3)
         channels = self.net.channels(self.net.gated_paths("stages"))
         return {
@@ -78,7 +78,7 @@ class Ground:
 
     @cached_property
     def test(self) -> View:
-        """60 test images and as many noisy ones: material for the contract."""
+        """60 test images and as many noisy ones, for the contract."""
         clean = self.data.test.tensor(slice(0, 60))
         noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
         return self._view(torch.cat([clean, (clean + 0.15 * noise).clamp(0, 1)]))
@@ -86,7 +86,7 @@ class Ground:
     @cached_property
     def sides(self) -> dict[str, Sides]:
         images, labels = self.data.test.tensor(slice(0, IMAGES)), self.data.test.labels[:IMAGES]
-        found = {}
+        sides = {}
         for name, choice in ATTACKS.items():
             attack = build(name, "foolbox", choice.get("preset", "standard"), dict(choice.get("parameters", {})))
             moved = craft(attack, self.net, images, labels, seed=0, name=name)
@@ -94,8 +94,8 @@ class Ground:
             fooled = torch.from_numpy(facts["success"] & facts["clean_correct"])
             norms = torch.from_numpy(facts["l2"])[fooled]
             noise = noise_of_norm(images[fooled], norms, torch.Generator().manual_seed(2))
-            found[name] = Sides(*(self._view(x) for x in (images[fooled], moved[fooled], noise)))
-        return found
+            sides[name] = Sides(*(self._view(x) for x in (images[fooled], moved[fooled], noise)))
+        return sides
 
     def _view(self, images: torch.Tensor, labels: Ints | None = None) -> View:
         return View(self.net, images, key="trial", labels=labels, gates={"learned": self.gates})
@@ -103,7 +103,7 @@ class Ground:
 
 @cache
 def ground() -> Ground:
-    """One for the process, with its net trained and attacked."""
+    """The process's one `Ground`, with its net trained and attacked."""
     place = Ground()
     with one_thread():
         _ = place.sides
@@ -112,7 +112,7 @@ def ground() -> Ground:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Many small computations: threads cost more than they give, and their sums may differ by a bit."""
+    """Run on one thread: for many small computations threads cost more than they gain, and sums may differ by a bit."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -122,11 +122,11 @@ def one_thread() -> Iterator[None]:
 
 
 def check_detector(detector: str | Any, *, debug: bool = False) -> list[Check]:
-    """Every check of the contract and of the scores, for a registered detector's name or for a class.
+    """Run every check of the contract and of the scores, for a registered detector's name or for a class.
 
-    They run on a small net that is trained on digits on the spot, once a process. Each `Check` has a ``name``, an
-    ``outcome`` and a ``message``; ``passed`` is false only where the contract is broken. A detector that does not even
-    run has a single check that says where it raised; with ``debug`` the error goes through.
+    They run on a small net that is trained on digits on the spot, once per process. Each `Check` has a ``name``, an
+    ``outcome`` and a ``message``; ``passed`` is false only where the contract is broken. A detector that does not
+    run has a single check that states where it raised; with ``debug`` the error is raised.
     """
     factory = registry.detectors.get(detector) if isinstance(detector, str) else detector
     with one_thread():
@@ -153,16 +153,16 @@ def _examined(factory: Any, place: Ground, debug: bool) -> list[Check]:
 
 
 def failures(checks: list[Check]) -> list[str]:
-    """One line a check that fails: what a test of a detector asserts to be empty."""
+    """One line per failed check, for a detector's test to assert that there are none."""
     return [f"{check.name}: {check.message}" for check in checks if not check.passed]
 
 
-# -- what the scores are worth --------------------------------------------------------------------------------------
+# -- quality of the scores ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Worth:
-    """AUROC of an attack and of noise of its norm, each with its interval, and that of each column by itself."""
+    """AUROC of an attack and of noise of its norm, each with its interval, and the AUROC of each column by itself."""
 
     attack: tuple[float, float, float]
     noise: tuple[float, float, float]
@@ -170,13 +170,13 @@ class _Worth:
 
 
 def _worth(detector: Any, sides: Mapping[str, Sides]) -> list[Check]:
-    found = {name: _measured(detector, side) for name, side in sides.items()}
-    width = len(next(iter(found.values())).columns)
-    return [_direction(found, width), _against_noise(found)]
+    worths = {name: _measured(detector, side) for name, side in sides.items()}
+    width = len(next(iter(worths.values())).columns)
+    return [_direction(worths, width), _against_noise(worths)]
 
 
 def _measured(detector: Any, sides: Sides) -> _Worth:
-    """One column is the score; of several, half the images fit a logistic regression and the other half are scored."""
+    """One column is the score; with several, half the images fit a logistic regression that scores the other half."""
     clean, moved, noise = (
         np.asarray(detector.characteristics(fresh(view)), np.float64)
         for view in (sides.clean, sides.adversarial, sides.noise)
@@ -206,50 +206,50 @@ def _percent(value: tuple[float, float, float]) -> str:
     return "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * v for v in value))
 
 
-def _direction(found: Mapping[str, _Worth], width: int) -> Check:
+def _direction(worths: Mapping[str, _Worth], width: int) -> Check:
     name = "adversarial images score higher"
-    said = ", ".join(f"{_percent(worth.attack)} on {attack}" for attack, worth in found.items())
+    values = ", ".join(f"{_percent(worth.attack)} on {attack}" for attack, worth in worths.items())
     if width == 1:
-        if all(worth.attack[2] < 0.5 for worth in found.values()):
-            return Check(name, "fails", f"AUROC {said}: clean images score higher; turn the sign")
-        doubt = any(worth.attack[1] <= 0.5 for worth in found.values())
-        return Check(name, "warning" if doubt else "passes", f"AUROC {said}" + (": near chance" if doubt else ""))
-    below = {k for worth in found.values() for k, value in enumerate(worth.columns) if value < 0.5}
+        if all(worth.attack[2] < 0.5 for worth in worths.values()):
+            return Check(name, "fails", f"AUROC {values}: clean images score higher; turn the sign")
+        doubt = any(worth.attack[1] <= 0.5 for worth in worths.values())
+        return Check(name, "warning" if doubt else "passes", f"AUROC {values}" + (": near chance" if doubt else ""))
+    below = {k for worth in worths.values() for k, value in enumerate(worth.columns) if value < 0.5}
     alone = "; ".join(
         f"columns alone on {attack}: {', '.join(f'{100 * v:.0f}' for v in worth.columns[:12])}"
         + (" ..." if width > 12 else "")
-        for attack, worth in found.items()
+        for attack, worth in worths.items()
     )
-    said = f"AUROC {said} ({width} columns, combined by logistic regression); {alone}"
-    if below or any(worth.attack[1] <= 0.5 for worth in found.values()):
-        return Check(name, "warning", f"{said}; below 50 a column points the other way, which the combiner can mend")
-    return Check(name, "passes", said)
+    values = f"AUROC {values} ({width} columns, combined by logistic regression); {alone}"
+    if below or any(worth.attack[1] <= 0.5 for worth in worths.values()):
+        return Check(name, "warning", f"{values}; columns below 50 point the other way, which the combiner corrects")
+    return Check(name, "passes", values)
 
 
-def _against_noise(found: Mapping[str, _Worth]) -> Check:
-    """Where mere noise of the attack's norm is found as well, it is not adversarial images that are found."""
-    said = ", ".join(
-        f"{_percent(w.noise)} at {attack}'s norm ({_percent(w.attack)} on {attack})" for attack, w in found.items()
+def _against_noise(worths: Mapping[str, _Worth]) -> Check:
+    """Check that noise of the attack's norm scores lower: otherwise it is not adversarial images that are detected."""
+    values = ", ".join(
+        f"{_percent(w.noise)} at {attack}'s norm ({_percent(w.attack)} on {attack})" for attack, w in worths.items()
     )
-    as_high = [attack for attack, worth in found.items() if worth.noise[0] >= worth.attack[1]]
+    as_high = [attack for attack, worth in worths.items() if worth.noise[0] >= worth.attack[1]]
     more = f": noise is found as well as {' and '.join(as_high)}" if as_high else ""
-    return Check("mere noise is found less", "warning" if as_high else "passes", f"AUROC on noise {said}{more}")
+    return Check("mere noise is found less", "warning" if as_high else "passes", f"AUROC on noise {values}{more}")
 
 
 def _cost(factory: Any, place: Ground) -> Check:
-    """Fitting and scoring once more, on views whose shared pass is made but nothing else."""
+    """Cost of fitting and scoring once more, on views with the shared pass made but nothing else."""
     images, train = fresh(place.test), copied(place.train)
     with spent() as whole:
         with spent() as fitting:
             detector = factory().fit(train)
         with metered(images) as cost:
             detector.characteristics(images)
-    each = {name: cost[name] / len(images) for name in ("seconds", "forward", "backward")}
-    said = "" if whole.rise is None else f", {whole.rise:.0f} MB of memory at the peak"
+    per_image = {name: cost[name] / len(images) for name in ("seconds", "forward", "backward")}
+    memory = "" if whole.rise is None else f", {whole.rise:.0f} MB of memory at the peak"
     return Check(
         "time and memory",
         "measured",
-        f"fit {fitting.seconds:.2f} s on {len(place.train)} images, {1000 * each['seconds']:.3f} ms, "
-        f"{each['forward']:g} forward and {each['backward']:g} backward passes an image beside the shared one"
-        f"{said}",
+        f"fit {fitting.seconds:.2f} s on {len(place.train)} images, {1000 * per_image['seconds']:.3f} ms, "
+        f"{per_image['forward']:g} forward and {per_image['backward']:g} backward passes an image beside the shared one"
+        f"{memory}",
     )

@@ -1,1 +1,1 @@
-"""Metrics from scores, and what a difference between two of them is worth."""
+"""Metrics of scores, and the significance of their differences."""

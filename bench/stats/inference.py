@@ -1,4 +1,4 @@
-"""Intervals, paired differences and Holm's correction: what a difference between two detectors is worth."""
+"""Intervals, paired differences and Holm's correction: the significance of a difference between two detectors."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def bootstrap_auroc(
 ) -> Float64:
     """AUROC in every resample, ``(B,)``; NaN where a resample has no image of one side.
 
-    ``*_unit`` gives for each score the column of ``counts`` that it is drawn with: the clean and the adversarial
+    ``*_unit`` maps each score to the column of ``counts`` that it is drawn with: the clean and the adversarial
     versions of an image share a column, so that they enter a resample together. Exact: equal to `metrics.auroc` of the
-    scores repeated as often as ``counts`` says.
+    scores repeated ``counts`` times.
     """
     positive, negative = checked(positive, negative)
     order = np.argsort(negative, kind="stable")
@@ -56,7 +56,7 @@ def bootstrap_auroc(
     result = np.empty(len(counts))
     step = max(1, CHUNK // (2 * positive.size + 2 * negative.size))
     for begin in range(0, len(counts), step):
-        # One row a unit: picking rows and summing down columns touch memory in order, six times as fast as across.
+        # One row per unit: picking rows and summing down columns touch memory in order, six times as fast as across.
         part = np.ascontiguousarray(counts[begin : begin + step].T, dtype=np.float64)
         below = np.zeros((negative.size + 1, part.shape[1]))
         np.cumsum(part[negative_unit[order]], axis=0, out=below[1:])
@@ -70,7 +70,7 @@ def bootstrap_auroc(
 
 
 def interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap samples; NaN samples do not count, and nothing but NaN gives (NaN, NaN)."""
+    """Percentile interval of bootstrap samples; NaN samples are ignored, and all NaN gives (NaN, NaN)."""
     kept = samples[~np.isnan(samples)]
     if kept.size == 0:
         return float("nan"), float("nan")
@@ -82,7 +82,7 @@ def paired_p(differences: Floats) -> float:
     """Two-sided bootstrap p of "no difference" from paired differences.
 
     Twice the smaller share of resamples on either side of 0 (0 itself counts on both), each with one resample added
-    (Davison and Hinkley 1997, 4.2), so that B resamples never claim less than 2 / (B + 1). 1 where there are none.
+    (Davison and Hinkley 1997, 4.2), so that B resamples never claim less than 2 / (B + 1). 1 if there are none.
     """
     kept = differences[~np.isnan(differences)]
     side = min(int(np.sum(kept <= 0)), int(np.sum(kept >= 0)))
@@ -90,12 +90,12 @@ def paired_p(differences: Floats) -> float:
 
 
 def smallest_p(resamples: int, claims: int) -> float:
-    """The least adjusted p that any of so many claims can have: where it is above `ALPHA`, no verdict is possible."""
+    """The smallest adjusted p that any of these claims can have: if it is above `ALPHA`, no verdict is possible."""
     return claims * 2 / (resamples + 1)
 
 
 def holm(p_values: Sequence[float] | Floats) -> Float64:
-    """Holm's (1979) step-down adjusted p-values, in the order given: all claims at once at the level of one."""
+    """Holm's (1979) step-down adjusted p-values, in input order: all claims together at the level of one."""
     p = np.asarray(p_values, np.float64)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
@@ -104,7 +104,7 @@ def holm(p_values: Sequence[float] | Floats) -> Float64:
 
 
 def verdict(difference_samples: Floats, adjusted_p: float, alpha: float = ALPHA) -> Verdict:
-    """What may be said of a difference: its sign where the adjusted p is at most ``alpha``, else nothing."""
+    """The verdict on a difference: its sign if the adjusted p is at most ``alpha``, else "not separable"."""
     kept = difference_samples[~np.isnan(difference_samples)]
     centre = float(np.median(kept)) if kept.size else 0.0
     if not adjusted_p <= alpha or centre == 0:
@@ -115,8 +115,8 @@ def verdict(difference_samples: Floats, adjusted_p: float, alpha: float = ALPHA)
 def pool_splits(samples: Sequence[Floats], rng: np.random.Generator) -> Float64:
     """The mixture of the bootstrap samples of several split seeds, ``(B,)``: its interval covers images and splits.
 
-    Every split gives an equal share of the B resamples, so that more splits do not look like more images.
-    ``samples[s][b]`` must come from row b of the same counts; the result keeps that place.
+    Every split contributes an equal share of the B resamples, so that more splits do not look like more images.
+    ``samples[s][b]`` must come from row b of the same counts; the result keeps that order.
     """
     stacked = np.stack([np.asarray(array, np.float64) for array in samples])
     chosen = rng.permutation(np.arange(stacked.shape[1]) % len(stacked))

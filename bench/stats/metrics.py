@@ -1,4 +1,4 @@
-"""AUROC and its kin from scores: positive = adversarial, higher = more adversarial, float64 throughout."""
+"""AUROC and related metrics of scores: positive = adversarial, higher = more adversarial, float64 throughout."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Ties = Literal["half", "pessimistic"]
 
 
 def checked(positive: Floats, negative: Floats) -> tuple[Float64, Float64]:
-    """Both sides as flat float64, or a UserError: no side may be empty and no score NaN (infinite ones have a rank)."""
+    """Both sides as flat float64. UserError if a side is empty or a score is NaN (infinite ones have a rank)."""
     sides = []
     for name, scores in (("adversarial", positive), ("clean", negative)):
         flat = np.asarray(scores, np.float64).ravel()
         if flat.size == 0:
-            raise UserError(f"There are no {name} scores, so no metric exists; give at least one {name} image.")
+            raise UserError(f"There are no {name} scores, so there is no metric; give at least one {name} image.")
         missing = int(np.isnan(flat).sum())
         if missing:
             raise UserError(f"{missing} of {flat.size} {name} scores are NaN; every image needs a number.")
@@ -41,7 +41,7 @@ def auroc(positive: Floats, negative: Floats, *, ties: Ties = "half") -> float:
 
 
 def _operating_points(positive: Float64, negative: Float64) -> tuple[Float64, Float64]:
-    """True and false positives when "adversarial" is said of scores >= t, for every t from infinity down."""
+    """True and false positives when scores >= t count as "adversarial", for every t from infinity down."""
     scores = np.concatenate([positive, negative])
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.r_[scores[order][1:] != scores[order][:-1], True])
@@ -57,7 +57,7 @@ def aupr(positive: Floats, negative: Floats) -> float:
 
 
 def fpr_at_tpr(positive: Floats, negative: Floats, tpr: float = 0.95) -> float:
-    """The smallest false-positive rate among thresholds that find at least ``tpr`` of the adversarial images."""
+    """The smallest false-positive rate among thresholds that detect at least ``tpr`` of the adversarial images."""
     positive, negative = checked(positive, negative)
     enough = max(1, int(np.ceil(tpr * positive.size * (1 - 1e-12))))  # .95 * 60 is not 57 in floating point
     threshold = np.partition(positive, positive.size - enough)[positive.size - enough]
@@ -85,7 +85,7 @@ def lee_metrics(positive: Floats, negative: Floats) -> dict[str, float]:
     true = (known.size - dropped).astype(np.float64)
     false = novel.size - (np.arange(len(dropped)) - dropped).astype(np.float64)
     tpr, fpr = true / known.size, false / novel.size
-    # The end points have no precision (0/0): the anchors stand there.
+    # The end points have no precision (0/0): the anchors take their place.
     inside = true[:-1] / (true + false)[:-1]
     outside = (novel.size - false[1:]) / (known.size - true[1:] + novel.size - false[1:])
     return {
@@ -98,7 +98,7 @@ def lee_metrics(positive: Floats, negative: Floats) -> dict[str, float]:
 
 
 def summary(positive: Floats, negative: Floats, ties: Ties = "half") -> dict[str, float]:
-    """The metrics that a result carries, by their column names."""
+    """The metrics of a result, by column name."""
     return {
         "auroc": auroc(positive, negative, ties=ties),
         "aupr": aupr(positive, negative),

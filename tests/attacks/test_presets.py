@@ -35,8 +35,8 @@ def test_explicit_parameters_go_before_the_preset() -> None:
         (("fgsm", "folbox", "standard", {}), "Did you mean 'foolbox/fgsm'?"),
         (("fgsm", "foolbox", "standart", {}), "no preset named 'standart'. Did you mean 'standard'?"),
         (("fgsm", "foolbox", "standard", {"epsilom": 1}), "no parameter 'epsilom'. Did you mean 'epsilon'? It takes"),
-        (("fgsm", "lee2018", "standard", {}), "take the preset 'lee2018'."),
-        (("fgsm", "foolbox", "lee2018", {}), "take the preset 'standard' or 'quick'."),
+        (("fgsm", "lee2018", "standard", {}), "use the preset 'lee2018'."),
+        (("fgsm", "foolbox", "lee2018", {}), "use the preset 'standard' or 'quick'."),
         (("fgsm", "foolbox", "standard", {"epsilon": 2}), "foolbox/fgsm: epsilon of FGSM is 2"),
     ],
 )

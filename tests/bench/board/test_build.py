@@ -248,7 +248,7 @@ DAMAGE = {
     "truncated": (truncate, "cannot be read"),
     "empty": (lambda path: path.write_bytes(b""), "cannot be read"),
     "not UTF-8": (lambda path: path.write_bytes(b"\xff\xfe{}"), "cannot be read"),
-    "a list": (lambda path: path.write_text("[1]"), "is no entry"),
+    "a list": (lambda path: path.write_text("[1]"), "is not an entry"),
     "nested": (lambda path: path.write_text("[" * 100_000), "nested deeper"),
     "another schema": (lambda path: edit(path, lambda e: e.update(schema=99)), "has schema 99"),
     "NaN": (first_cell(auroc=float("nan")), "NaN"),
@@ -256,14 +256,14 @@ DAMAGE = {
     "above one": (first_cell(auroc=1.2), "cells.0.auroc: input should be less than or equal to 1 (given: 1.2)"),
     "below zero": (first_cell(fpr95=-0.1), "cells.0.fpr95"),
     "text for a number": (first_cell(auroc="0.9"), "cells.0.auroc"),
-    "half a cell": (first_cell(low=None), "stand or lack together"),
+    "half a cell": (first_cell(low=None), "must be all present or all missing"),
     "interval upside down": (first_cell(low=0.9, high=0.8), "upside down"),
     "seen that is not": (first_cell(seen=False), "seen cannot be false"),
     "an unknown attack": (first_cell(test_on="nowhere", seen=False), "does not describe"),
-    "a cell twice": (lambda path: edit(path, lambda e: e["cells"].append(e["cells"][0])), "stands there twice"),
+    "a cell twice": (lambda path: edit(path, lambda e: e["cells"].append(e["cells"][0])), "appears twice"),
     "more successes than images": (
         lambda path: edit(path, lambda e: e["attacks"]["cw"].update(successes=41)),
-        "cannot be",
+        "images are impossible",
     ),
     "negative cost": (lambda path: edit(path, lambda e: e["cost"].update(seconds_per_image=-1.0)), "cost"),
     "a path for a label": (detector(label="../../../evil"), "reads as a path"),
@@ -271,8 +271,8 @@ DAMAGE = {
     "dots": (detector(label=".."), "reads as a path"),
     "no name": (detector(label=" "), "it is empty"),
     "control characters": (detector(label="a\nb"), "control characters"),
-    "half a surrogate": (detector(title="\ud800"), "no text"),
-    "another figure": (first_cell(auroc=0.5, low=0.4, high=0.6), "states AUROC 0.500000, and its scores give"),
+    "half a surrogate": (detector(title="\ud800"), "not valid text"),
+    "another figure": (first_cell(auroc=0.5, low=0.4, high=0.6), "states AUROC 0.500000, but its scores give"),
     "another FPR": (first_cell(fpr95=0.987), "states FPR at 95% TPR 0.987000"),
     "another noise": (first_cell(noise_auroc=0.001), "states AUROC on noise"),
     "a cell without scores": (
@@ -281,10 +281,10 @@ DAMAGE = {
     ),
     "scores that changed": (other_scores, "sha256 differs"),
     "scores of another": (swapped_scores, "its scores give"),
-    "scores that are none": (not_parquet, "no parquet table"),
+    "scores that are none": (not_parquet, "not a parquet table"),
     "NaN among scores": (nan_scores, "are NaN"),
     "scores that are a bomb": (bomb, "are larger, unpacked,"),
-    "scores outside": (outside, "outside of their results folder"),
+    "scores outside": (outside, "outside their results folder"),
     "scores missing": (
         lambda path: (path.parents[2] / "scores" / "strict" / "good.parquet").unlink(),
         "cannot be read",
@@ -506,10 +506,10 @@ def test_a_second_build_removes_what_is_gone_and_nothing_else(results, tmp_path)
 def test_a_folder_of_something_else_is_not_written_into(results, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "index.html").write_text("mine")
-    with pytest.raises(UserError, match="is no site of this command and not empty"):
+    with pytest.raises(UserError, match="is not empty and not a site of this command"):
         write_site(results, tmp_path / "thesis")
     assert (tmp_path / "thesis" / "index.html").read_text() == "mine"
-    with pytest.raises(UserError, match="is no site"):
+    with pytest.raises(UserError, match="not a site of this command"):
         write_site(results, entry_file(results))
 
 
@@ -674,7 +674,7 @@ def test_localisation_entries_have_a_page_of_their_own(results, tmp_path):
     ({"metrics": {"error": {"value": 0.9, "low": 0.8, "high": 0.95}}}, "its images give"),
     ({"metrics": {"error": {"value": 2.0, "low": 0.8, "high": 0.95}}}, "less than or equal to 1"),
     ({"variant": "../x"}, "reads as a path"),
-    ({"scores": {"file": "../../x.parquet", "sha256": ""}}, "outside of"),
+    ({"scores": {"file": "../../x.parquet", "sha256": ""}}, "outside"),
     ({"scores": {"file": "localisation/none.parquet", "sha256": ""}}, "cannot be read"),
     ({"scores": None}, "names no scores"),
 ])  # fmt: skip

@@ -149,7 +149,11 @@ def test_validate_counts_the_cells_of_a_good_suite(tmp_path: Path) -> None:
         ("epochs = 3", "epochs = 0", "model.train.epochs"),
         ('name = "digits-cnn"', 'name = "digits-cmm"', "Did you mean 'digits-cnn'?"),
         ("{ magnitude = 0.0 }", "{ magnet = 0.0 }", "magnet"),
-        ("[statistics]", '[statistics]\ncomparisons = [["lid", "max-softmax"]]', "'lid', which is no detector label"),
+        (
+            "[statistics]",
+            '[statistics]\ncomparisons = [["lid", "max-softmax"]]',
+            "'lid', which is not a detector label",
+        ),
     ],
 )
 def test_validate_names_the_mistake_of_a_bad_suite(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -211,8 +215,8 @@ def test_a_dry_run_prints_the_grid_and_writes_no_results(ran: Small, tmp_path: P
     [
         (("--limit", "5"), "--limit 5 is too few images to fit and evaluate on; give at least 20."),
         (("--seed", "-1"), "--seed -1 is negative; give 0 or more."),
-        (("--device", "cuda:9"), "The device 'cuda:9' is not here"),
-        (("--device", "toaster"), "The device 'toaster' is not here"),
+        (("--device", "cuda:9"), "The device 'cuda:9' is not available"),
+        (("--device", "toaster"), "The device 'toaster' is not available"),
         (("--data-root", "nowhere"), "The data root nowhere does not exist; create it or give another"),
     ],
 )

@@ -100,7 +100,7 @@ def test_images_that_are_not_lossless_are_left_out(tmp_path):
         ({"test_labels": LABELS - 1}, "must be 0 or greater"),
         ({"test_images": IMAGES[:0], "test_labels": LABELS[:0]}, "not empty"),
         ({"test_images": IMAGES[:, :4]}, "differ in size"),
-        ({"train_labels": LABELS * 2}, "name 19 classes and class 1 has no training image"),
+        ({"train_labels": LABELS * 2}, "span 19 classes but class 1 has no training image"),
         ({"test_labels": np.where(LABELS == 9, 10**12, LABELS)}, "class 10 has no training image"),
         ({"train_lossless": np.zeros(20, bool)}, "one boolean for each"),
         ({"train_lossless": np.ones(19, bool)}, "one boolean for each"),
@@ -132,13 +132,13 @@ def test_cifar100_given_as_cifar10_is_refused(tmp_path):
     images = np.zeros((100, 4, 4, 3), np.uint8)
     hundred = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
     written(tmp_path / "cifar10.npz", **hundred)
-    with pytest.raises(UserError, match="has labels of 100 classes and cifar10 has 10: this is another data set"):
+    with pytest.raises(UserError, match="has labels of 100 classes but cifar10 has 10: this is another data set"):
         load("cifar10", tmp_path)
     assert load("cifar100", written(tmp_path / "cifar100.npz", **hundred)).classes == 100
 
 
 def test_cifar10_given_as_cifar100_is_refused(tmp_path):
-    with pytest.raises(UserError, match="has labels of 10 classes and cifar100 has 100: this is another data set"):
+    with pytest.raises(UserError, match="has labels of 10 classes but cifar100 has 100: this is another data set"):
         load("cifar100", written(tmp_path / "mine.npz"))
 
 
@@ -168,7 +168,7 @@ def test_images_of_another_official_data_set_are_refused(tmp_path, name, given):
         return
     (tmp_path / f"{given}.npz").write_bytes(path.read_bytes())
     for root in (path, tmp_path):
-        with pytest.raises(UserError, match=f"holds the images of {name} and was given as {given}: .*--data-root"):
+        with pytest.raises(UserError, match=f"holds the images of {name} but was given as {given}: .*--data-root"):
             load(given, root)
 
 
@@ -180,7 +180,7 @@ def test_the_counts_of_svhn_give_it_away(tmp_path, given):
         "test_images": np.zeros((26_032, 1, 1, 3), np.uint8),
     }
     path = written(tmp_path / "file.npz", **labels, **images)
-    with pytest.raises(UserError, match=f"holds the images of svhn and was given as {given}"):
+    with pytest.raises(UserError, match=f"holds the images of svhn but was given as {given}"):
         load(given, path)
     assert load("svhn", path).classes == 10
 
@@ -200,7 +200,7 @@ def test_parameters_that_a_data_set_does_not_take_are_one_sentence(tmp_path):
         load("digits", size=3)
     with pytest.raises(UserError, match=r"the data set an \.npz does not take them .*'size'"):
         load("imagenet", written(tmp_path / "imagenet.npz"), size=224)
-    with pytest.raises(UserError, match=r"imagenet\.npz is an \.npz, whose classes have numbers and no names"):
+    with pytest.raises(UserError, match=r"imagenet\.npz is an \.npz, whose classes have numbers but no names"):
         load("imagenet", tmp_path, classes=["n01440764", "n01443537"])
 
 

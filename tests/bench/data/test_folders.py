@@ -120,7 +120,7 @@ def test_images_without_class_folders_are_refused(tmp_path):
 def test_a_thousand_other_classes_are_not_imagenet(tmp_path):
     for wnid in [*list(synsets())[1:], "n00000001"]:
         (tmp_path / "train" / wnid).mkdir(parents=True)
-    with pytest.raises(UserError, match="has a thousand classes and 'n00000001' is none of ImageNet's"):
+    with pytest.raises(UserError, match="has a thousand classes and 'n00000001' is not one of ImageNet's"):
         load("imagenet", tmp_path)
 
 
@@ -222,7 +222,7 @@ def test_the_parameters_are_checked():
     with pytest.raises(UserError, match=r"--classes, or list in model\.parameters\.rows"):
         models.get("alexnet")(weights="IMAGENET1K_V1", classes=10)
 
-    with pytest.raises(UserError, match="'cat' is none of ImageNet's thousand wnids"):
+    with pytest.raises(UserError, match="'cat' is not one of ImageNet's thousand wnids"):
         models.get("alexnet")(weights="IMAGENET1K_V1", classes=1, rows=["cat"])
 
 

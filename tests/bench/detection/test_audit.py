@@ -158,18 +158,18 @@ EDITS: list[tuple[str, Callable[[Entry], Any], str]] = [
     ("out of range", lambda e: first(e).update(auroc=1.5), "auroc"),
     ("another schema", lambda e: e.update(schema=99), "has schema 99, this version reads 1"),
     ("a missing key", lambda e: e.pop("cells"), "cells: this key is required and missing"),
-    ("a cell twice", lambda e: e["cells"].append(first(e)), "stands there twice"),
+    ("a cell twice", lambda e: e["cells"].append(first(e)), "appears twice"),
     ("a cell less", lambda e: e["cells"].pop(), "is missing"),
-    ("scores elsewhere", lambda e: e["scores"].update(file="../../../etc/passwd"), "outside of their results folder"),
-    ("scores elsewhere, absolute", lambda e: e["scores"].update(file="/etc/passwd"), "outside of their results folder"),
+    ("scores elsewhere", lambda e: e["scores"].update(file="../../../etc/passwd"), "outside their results folder"),
+    ("scores elsewhere, absolute", lambda e: e["scores"].update(file="/etc/passwd"), "outside their results folder"),
     ("a path as label", lambda e: e["detector"].update(label="../../x"), "reads as a path"),
     ("other sha256", lambda e: e["scores"].update(sha256="0" * 64), "sha256 differs"),
-    ("more splits than scores", lambda e: e["protocol"].update(splits=3), "and its protocol and scores of 3"),
-    ("fewer attacked images", lambda e: e["dataset"].update(attacked_images=50), "none of the 50 attacked"),
+    ("more splits than scores", lambda e: e["protocol"].update(splits=3), "but its protocol and scores give 3"),
+    ("fewer attacked images", lambda e: e["dataset"].update(attacked_images=50), "outside the 50 attacked"),
     ("another seed", lambda e: e.update(seed=5), "states"),
     ("text for a number", lambda e: first(e).update(auroc="high"), "auroc"),
     ("no sha256 to supersede", lambda e: e.update(supersedes="the old one"), "is no sha256"),
-    ("statistics that are none", lambda e: e["statistics"].update(resamples=1), "not as a run writes it"),
+    ("statistics that are none", lambda e: e["statistics"].update(resamples=1), "not how a run writes it"),
 ]
 
 
@@ -206,7 +206,9 @@ def swapped(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(score=frame["score"].where(frame.index != index, frame["score"].max()))
 
 
-@pytest.mark.parametrize(("edit", "words"), [(doubled, "second time"), (blank, "are NaN"), (swapped, "states AUROC")])
+@pytest.mark.parametrize(
+    ("edit", "words"), [(doubled, "score an image twice"), (blank, "are NaN"), (swapped, "states AUROC")]
+)
 def test_edited_scores_are_found_though_their_sha256_was_edited_too(
     folder: Path, edit: Callable[[pd.DataFrame], pd.DataFrame], words: str
 ) -> None:
@@ -284,7 +286,7 @@ def test_the_command_tells_of_the_base(tiny: Tiny, folder: Path) -> None:
     entry_of(folder, "max-softmax").unlink()
     said = call("verify", folder, "--base", tiny.folder)
     assert said.code == 1
-    assert "history: was edited; a new version says" in said.out
+    assert "history: was edited; a new version must state" in said.out
     assert "was removed; an entry is superseded, never removed" in said.out
     assert "--base goes with one results folder" in call("verify", entry_of(folder), "--base", tiny.folder).mistake
     assert "There is no folder" in call("verify", folder, "--base", folder / "no").mistake

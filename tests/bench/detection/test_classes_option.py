@@ -161,11 +161,11 @@ def test_all_thousand_names_on_a_command_line_are_no_path():
     [
         ("digits", "1,2", "data set 'digits' has no class folders to choose from; --classes goes with"),
         ("cifar10-table2", "cat,dog", "data set 'cifar10' has no class folders"),
-        ("imagenet-resnet50", "n02056570", "--classes names only 'n02056570', and a classifier needs two"),
+        ("imagenet-resnet50", "n02056570", "--classes names only 'n02056570', but a classifier needs two"),
         ("imagenet-resnet50", " , ", "--classes names no class,"),
         ("imagenet-resnet50", "nowhere.csv", "There is no file nowhere.csv for --classes"),
-        ("imagenet-resnet50", "n02056570,n00000001", "'n00000001' is none of ImageNet's thousand wnids"),
-        ("imagenet-resnet50", "cat,dog", r"'cat' is none of .*\(2 of 2 classes are not\)"),
+        ("imagenet-resnet50", "n02056570,n00000001", "'n00000001' is not one of ImageNet's thousand wnids"),
+        ("imagenet-resnet50", "cat,dog", r"'cat' is not one of .*\(2 of 2 classes are not\)"),
     ],
 )
 def test_a_wrong_choice_is_one_sentence(suite, classes, fix):
@@ -187,14 +187,14 @@ def test_a_wnid_that_the_root_lacks_is_named(images):
 
 def test_a_root_of_other_classes_than_the_thousand_says_to_use_classes(images):
     said = sentence("run", "imagenet-alexnet", "--data-root", images)
-    assert "has 1000 logits and the data set 3 classes; name these classes with --classes" in said
+    assert "has 1000 logits and the data set has 3 classes; name these classes with --classes" in said
 
 
 def test_classes_of_an_npz_is_one_sentence(tmp_path):
     pixels, labels = np.zeros((4, 8, 8, 3), np.uint8), np.arange(4) % 2
     np.savez(tmp_path / "a.npz", train_images=pixels, train_labels=labels, test_images=pixels, test_labels=labels)
     said = sentence("run", "imagenet-alexnet", "--data-root", tmp_path / "a.npz", "--classes", "n02056570,n07749582")
-    assert "whose classes have numbers and no names" in said
+    assert "whose classes have numbers but no names" in said
     suite = load_suite("imagenet-alexnet")
     suite = suite.model_copy(update={"dataset": suite.dataset.model_copy(update={"name": str(tmp_path / "a.npz")})})
     with pytest.raises(UserError, match="no class folders"):

@@ -70,7 +70,7 @@ def test_plot_draws_a_panel_for_each_seen_attack_of_each_protocol(tiny: Tiny, tm
 @pytest.mark.parametrize(
     ("words", "mistake"),
     [
-        (("lid", "lid"), "'lid' was given twice, and a detector does not differ from itself; name another one."),
+        (("lid", "lid"), "'lid' was given twice; name two different detectors."),
         (("lid", "lidd"), "There is no entry for 'lidd'"),
         (("lid", "mahalanobis", "--plot", "roc.gif"), "--plot roc.gif is neither a .png nor a .svg"),
     ],

@@ -233,7 +233,7 @@ def test_the_sweep_has_a_point_for_every_choice_and_attack(gated):
 
 def test_a_sweep_of_a_label_that_is_not_there_is_one_sentence(gated, tmp_path):
     wrong = gated.variant(tmp_path, ("[sensitivity]\n", '[sensitivity]\nbaseline = "nobody"\n'))
-    with pytest.raises(UserError, match=r"sensitivity.baseline is 'nobody', which is no detector label"):
+    with pytest.raises(UserError, match=r"sensitivity.baseline is 'nobody', which is not a detector label"):
         wrong.run()
 
 

@@ -214,7 +214,8 @@ def test_lid_that_lacks_images_for_its_batch_is_a_cell_with_its_reason(tiny: Tin
 
 
 def test_a_classifier_below_the_floor_is_refused(tiny: Tiny, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"names 9\d\.\d% of 899 test images right, below the suite's floor of 99\.9%"):
+    words = r"classifies 9\d\.\d% of 899 test images correctly, below the suite's floor of 99\.9%"
+    with pytest.raises(UserError, match=words):
         tiny.variant(tmp_path, ("floor = 0.8", "floor = 0.999")).run()
 
 
@@ -245,7 +246,7 @@ def test_tables_are_made_of_entries_and_checked_against_them(tiny: Tiny, tmp_pat
     [
         (lambda text: text[:-40], "cannot be read"),
         (lambda text: text.replace('"schema": 1', '"schema": 99'), "has schema 99"),
-        (lambda text: "[]", "is no entry"),
+        (lambda text: "[]", "is not an entry"),
     ],
 )
 def test_a_bad_entry_is_refused_by_name(tiny: Tiny, tmp_path: Path, harm: Any, words: str) -> None:
@@ -267,7 +268,7 @@ def test_scores_that_are_not_their_entrys_are_refused(tiny: Tiny, tmp_path: Path
         compare_detectors(folder, "lid", "mahalanobis")
     path = folder / "entries" / "strict" / "lid.json"
     path.write_text(path.read_text().replace("scores/strict/lid.parquet", "../../../lid.parquet"))
-    with pytest.raises(UserError, match="it is refused"):
+    with pytest.raises(UserError, match="and are refused"):
         compare_detectors(folder, "lid", "mahalanobis")
 
 

@@ -146,7 +146,7 @@ def edits(key: str, value: object) -> Callable[[dict[str, Any]], Any]:
         (edits("parameters", {"epsilon": 0.1}), "fgsm was made with parameters"),
         (edits("label", "pgd"), "holds the attack 'pgd'"),
         (edits("seed", 3), "fgsm was made with seed 3"),
-        (edits("images_sha256", "0" * 64), "the images of fgsm are others than its manifest's sha256 says"),
+        (edits("images_sha256", "0" * 64), "the images of fgsm do not match its manifest's sha256"),
         (lambda m: m.update(format=2), "format of its manifest is not as an export writes it"),
         (lambda m: m.update(more=1), "more of its manifest"),
         (lambda m: m["sets"][0]["chunks"][0].update(file="../../x"), "file of its manifest"),
@@ -171,11 +171,11 @@ def test_a_manifest_of_something_else_is_refused_and_the_store_is_untouched(
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda x: x + 2, "values outside of [0, 1]"),
-        (lambda x: np.where(np.arange(8) == 0, np.nan, x).astype(np.float32), "values outside of [0, 1]"),
+        (lambda x: x + 2, "values outside [0, 1]"),
+        (lambda x: np.where(np.arange(8) == 0, np.nan, x).astype(np.float32), "values outside [0, 1]"),
         (lambda x: x.astype(np.float64), "not float32 images"),
         (lambda x: x[:-1], "not float32 images"),
-        (lambda x: 1 - x, "and its budget is 0.3"),
+        (lambda x: 1 - x, "but its budget is 0.3"),
     ],
 )
 def test_images_that_are_none_are_refused_and_the_store_is_untouched(
@@ -229,12 +229,12 @@ def twice(zip_: zipfile.ZipFile) -> None:
         (lambda z: z.writestr("/etc/evil", "x"), "leads outside"),
         (lambda z: z.writestr("C:\\evil", "x"), "leads outside"),
         (lambda z: z.writestr("sets\\..\\evil", "x"), "leads outside"),
-        (link, "which is no plain file"),
-        (lambda z: z.mkdir("sets/001"), "which is no plain file"),
+        (link, "which is not a plain file"),
+        (lambda z: z.mkdir("sets/001"), "which is not a plain file"),
         (twice, "twice"),
         (lambda z: z.writestr("bomb", bytes(50_000_000)), "grow more than 200 times"),
         (lambda z: z.writestr("extra", "x"), "which its manifest does not name"),
-        (lambda z: z.writestr("x", "x", zipfile.ZIP_BZIP2), "packed in a way that no export uses"),
+        (lambda z: z.writestr("x", "x", zipfile.ZIP_BZIP2), "compressed in a way that no export uses"),
     ],
 )
 def test_an_archive_with_more_than_its_images_is_refused_and_the_store_is_untouched(

@@ -226,7 +226,7 @@ def test_without_umap_the_other_figures_are_drawn_and_it_is_said(results, monkey
     assert "figure2" not in names
     assert notes == [
         "figure2 is left out: umap-learn is not installed; "
-        "`pip install 'subnetbench[plots]'` brings what figure 2 needs."
+        "`pip install 'subnetbench[plots]'` installs the packages that figure 2 needs."
     ]
     with pytest.raises(UserError, match=r"^umap-learn is not installed; `pip install 'subnetbench\[plots\]'`"):
         write_plots(results, only="figure2")

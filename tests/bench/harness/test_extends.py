@@ -251,11 +251,11 @@ def test_the_suite_of_the_page_is_what_the_page_says(tmp_path: Path) -> None:
         ),
         (
             "extends = 3\n",
-            "mine.toml, line 1: extends: 3 is no suite; give the name of one that ships, or a file, as text.",
+            "mine.toml, line 1: extends: 3 is not a suite; give the name of one that ships, or a file, as text.",
         ),
         (
             f'{HEAD}without = "limit"\n',
-            "mine.toml, line 3: without: 'limit' is no list of texts; give one, such as "
+            "mine.toml, line 3: without: 'limit' is not a list of texts; give one, such as "
             '["model.weights", "detectors.lid"].',
         ),
         (
@@ -308,7 +308,7 @@ def test_the_suite_of_the_page_is_what_the_page_says(tmp_path: Path) -> None:
         ),
         (
             'extends = "mine.toml"\nname = "mine"\n',
-            "mine.toml, line 1: extends: mine.toml extends mine.toml; let one of them extend nothing.",
+            "mine.toml, line 1: extends: mine.toml extends mine.toml; remove this key from one of them.",
         ),
     ],
 )
@@ -319,7 +319,7 @@ def test_a_mistake_in_extending_is_one_sentence(tmp_path: Path, text: str, messa
 def test_a_circle_is_named_where_it_closes(tmp_path: Path) -> None:
     path = written(tmp_path, HEAD, '\nextends = "mine.toml"\n')
     message = (
-        "base.toml, line 2: extends: mine.toml extends base.toml extends mine.toml; let one of them extend nothing."
+        "base.toml, line 2: extends: mine.toml extends base.toml extends mine.toml; remove this key from one of them."
     )
     assert refused(path) == message
 

@@ -77,8 +77,8 @@ def test_efficientnet_without_its_packages_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"classes": 2}, "1000 logits and the data set 2 classes"),
-        ({"classes": 1, "wnids": ["n00000000"]}, "none of ImageNet's thousand"),
+        ({"classes": 2}, "1000 logits and the data set has 2 classes"),
+        ({"classes": 1, "wnids": ["n00000000"]}, "not one of ImageNet's thousand"),
         ({"weights": "OTHER"}, "no weights 'OTHER'"),
     ],
 )

@@ -86,7 +86,7 @@ def test_any_good_name_gives_a_module_that_compiles_and_one_entry_point(
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x-", "x/y", "ä", "x" * 65, "a\n", ".hidden", "<img>"])
 def test_what_is_no_name_is_refused_and_nothing_is_written(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="is no name for a detector"):
+    with pytest.raises(UserError, match="is not a name for a detector"):
         write_detector(name, tmp_path, 2026)
     assert list(tmp_path.iterdir()) == []
 

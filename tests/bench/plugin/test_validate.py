@@ -145,7 +145,7 @@ FAULTS: list[tuple[type, str, str]] = [
     (TurnedRound, "adversarial images score higher", "clean images score higher; turn the sign"),
     (Meddles, "the views are left as they were", "logits of the scored view changed"),
     (MeddlesWithTraining, "the views are left as they were", "features('conv1') of the training view changed"),
-    (AddsUp, "a second fit forgets the first", "what an earlier fit saw matters"),
+    (AddsUp, "a second fit forgets the first", "the data of an earlier fit matter"),
     (CannotBePickled, "a pickled copy scores the same", "cannot be handed to a worker process"),
     (Unfitted, "scoring before fit raises a UserError", "raised no UserError"),
 ]
@@ -186,7 +186,7 @@ def test_a_column_that_points_the_other_way_is_a_warning_where_a_combiner_follow
     check = found(TwoColumns)["adversarial images score higher"]
     assert check.outcome == "warning"
     assert "2 columns, combined by logistic regression" in check.message
-    assert "points the other way" in check.message
+    assert "point the other way" in check.message
 
 
 def test_a_meddler_does_not_spoil_the_views_of_those_after_it() -> None:
@@ -249,9 +249,9 @@ def test_an_unknown_detector_is_a_mistake_before_anything_is_trained(monkeypatch
 @pytest.mark.parametrize(
     ("stated", "words"),
     [
-        ({"draws_gates": True}, "info.draws_gates speaks of parameters that the constructor does not take"),
-        ({"coupled_by": {"reference": "parents"}}, "info.coupled_by speaks of parameters"),
-        ({"protocol_parameters": {"lee2018": {"k": 3}}}, "info.protocol_parameters['lee2018'] speaks of parameters"),
+        ({"draws_gates": True}, "info.draws_gates names parameters that the constructor does not take"),
+        ({"coupled_by": {"reference": "parents"}}, "info.coupled_by names parameters"),
+        ({"protocol_parameters": {"lee2018": {"k": 3}}}, "info.protocol_parameters['lee2018'] names parameters"),
         ({"needs": ("clean", "luck")}, "info.needs has 'luck'; there are clean, adversarial"),
     ],
 )
