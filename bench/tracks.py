@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from .core.errors import UserError
-from .harness.entry import read_entries
+from .harness.entry import entry_files, home_of, read_entry
 from .harness.extends import read_suite
 from .harness.suite import AnySuite
 from .harness.toml import checked_suite
@@ -37,13 +37,10 @@ def load_results(folder: str | Path) -> pd.DataFrame:
     seen, auroc, low, high (in [0, 1]), n, ... The localisation track gives one row per metric: suite, dataset, net,
     method, variant, alpha, images, metric, value, low, high. Raises UserError if there is no entry or one is damaged.
     """
-    frames = [
-        track.tables.frame(read_entries(track.entry, place))
-        for track in TRACKS.values()
-        for place in track.folders_below(Path(folder))
-    ]
-    if not frames:
+    entries = {track: entry_files(track.entry, Path(folder)) for track in TRACKS.values()}
+    if not any(entries.values()):
         raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
+    frames = [t.tables.frame([read_entry(t.entry, p) for p in paths]) for t, paths in entries.items() if paths]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -55,4 +52,5 @@ def track_of(suite: AnySuite) -> Track:
 def track_of_file(path: Path) -> Track | None:
     """The track whose home folder contains an entry's file, or None."""
     homes = {track.home: track for track in TRACKS.values()}
-    return next((homes[parent.name] for parent in path.parents if parent.name in homes), None)
+    home = home_of(path, homes)
+    return None if home is None else homes[home.name]

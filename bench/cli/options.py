@@ -29,7 +29,10 @@ RESULTS = Path("subnetbench-results")
 
 SuiteArgument = Annotated[str, typer.Argument(help="A built-in suite or a TOML file.")]
 ResultsArgument = Annotated[Path, typer.Argument(help="A results folder, or one that holds several.")]
-StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of artifacts; default: the user's cache.")]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of artifacts; default: the user's cache, for `verify` an empty folder."),
+]
 RootOption = Annotated[
     Path | None, typer.Option("--data-root", help="Folder with <data set>.npz or torchvision's files.")
 ]

@@ -25,7 +25,6 @@ class Registry(Generic[T]):
         self.kind, self._home, self._group = kind, home, group
         self._items: dict[str, T] = {}
         self._loaded = False
-        self._ours: frozenset[str] = frozenset()
 
     def register(self, name: str) -> Callable[[T], T]:
         def decorate(item: T) -> T:
@@ -46,7 +45,6 @@ class Registry(Generic[T]):
         self._loaded = True  # first, so that a plugin may look things up while it is being imported
         for module in modules_of(self._home):
             importlib.import_module(module)
-        self._ours = frozenset(self._items)
         for point in entry_points(group=self._group):
             try:
                 loaded = point.load()
@@ -79,8 +77,8 @@ class Registry(Generic[T]):
         return iter(sorted(self._items))
 
     def is_ours(self, name: str) -> bool:
-        self._load()
-        return name in self._ours
+        """Whether our own packages registered the name, not a plug-in or a script."""
+        return f"{self.get(name).__module__}.".startswith(f"{self._home}.")
 
 
 def modules_of(home: str) -> list[str]:

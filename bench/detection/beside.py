@@ -19,7 +19,7 @@ from ..core.errors import UserError
 from ..core.files import write_json
 from ..core.hashing import code_hash
 from ..core.store import Arrays, Meta, NotStored, StoreError
-from ..models import classifier
+from ..models import cifar, classifier
 from .cells import Samples, adjust, columns_of, compare, leaders
 from .measured import measured_cells
 from .scoring import Scoring
@@ -87,7 +87,7 @@ def _features(scoring: Scoring) -> Arrays:
     inputs = {
         "views": [clean.key, moved.key],
         "gates": first.fingerprint,
-        "source": code_hash(features, gate_code, gated, classifier, views),
+        "source": code_hash(features, gate_code, gated, classifier, cifar, views),
         "seed": suite.seed,
     }
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from ..core import registry
+from ..core.errors import UserError
 from ..core.store import Meta
 from ..core.versions import versions
 from ..harness.entry import SCHEMA, SuiteNote
+from ..harness.toml import explain
 from .attacked import Attacked
 from .entry import (
     AttackNote,
@@ -34,6 +38,16 @@ class Describer:
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
         self._attacks: dict[str, AttackNote] = {}
+
+    def check(self) -> None:
+        """Every detector and attack says of itself what an entry can state. Raises UserError that names the part."""
+        for detector in self._scoring.suite.detectors:
+            for protocol in self._scoring.suite.protocols:
+                with _named(f"detectors.{detector.title}"):
+                    self._detector(detector, protocol, "")
+        for attack in self._scoring.suite.attacks:
+            with _named(f"attacks.{attack.title}"):
+                AttackNote(**_declared(self._scoring.attacked, attack), **NOTHING_MEASURED)
 
     def entry(self, part: DetectorPart, protocol: AnyProtocol, cells: Sequence[dict[str, Any]], cost: Meta) -> Entry:
         scoring, suite = self._scoring, self._scoring.suite
@@ -98,9 +112,38 @@ class Describer:
         return SubnetsNote(options=options.model_dump() if options else {}, sets=notes)
 
 
+#: An attack's measurements, while it is checked whether an entry can be made of it at all.
+NOTHING_MEASURED: dict[str, Any] = {
+    **dict.fromkeys(("clean_correct", "successes", "seconds_per_image"), 0),
+    **dict.fromkeys(("l2_median", "linf_median", "margin_median", "survives_8bit")),
+}
+
+
+@contextmanager
+def _named(part: str) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        raise UserError(f"{explain(error, lambda _: part).removesuffix('.')}; correct its info.") from None
+
+
+def _declared(attacked: Attacked, part: AttackPart) -> dict[str, Any]:
+    """What a suite and an attack itself say of the attack."""
+    attack = attacked.attacks[part.title]
+    return {
+        "name": part.name,
+        "library": attack.info.library,
+        "version": attack.info.version,
+        "preset": part.preset,
+        "parameters": dict(attack.parameters),
+        "threat": attack.info.threat,
+        "norm": attack.info.norm,
+    }
+
+
 def describe_attack(attacked: Attacked, part: AttackPart) -> AttackNote:
     """The attack's configuration and its verification results in float32."""
-    attack, facts = attacked.attacks[part.title], attacked.strength(part)
+    facts = attacked.strength(part)
     correct = facts["clean_correct"].astype(bool)
     good = facts["success"].astype(bool) & correct
 
@@ -108,13 +151,7 @@ def describe_attack(attacked: Attacked, part: AttackPart) -> AttackNote:
         return float(np.median(facts[name][good])) if good.any() else None
 
     return AttackNote(
-        name=part.name,
-        library=attack.info.library,
-        version=attack.info.version,
-        preset=part.preset,
-        parameters=attack.parameters,
-        threat=attack.info.threat,
-        norm=attack.info.norm,
+        **_declared(attacked, part),
         images=len(correct),
         images_sha256=attacked.images_sha256(part),
         clean_correct=int(correct.sum()),

@@ -22,7 +22,7 @@ class ImagesNote(DatasetNote):
 
 
 class ModelNote(Form):
-    name: Shown
+    name: str
     parameters: dict[str, Any]
     sha256: str
     accuracy: Share
@@ -180,6 +180,10 @@ class Entry(entries_of.Entry):
         if duplicates:
             raise ValueError(f"the cell {min(duplicates)} appears twice")
         return self
+
+    @property
+    def page_names(self) -> dict[str, str]:
+        return {"dataset.name": self.dataset.name, "model.name": self.model.name}
 
     @property
     def protocol_name(self) -> str:

@@ -31,7 +31,7 @@ class Images:
         if kind in ("adversarial", "noise"):
             inputs["attack"] = self._attacked.key(self._attacked.part(attack))
         if kind == "noise":
-            inputs["seed"] = setup.suite.seed
+            inputs |= {"seed": setup.suite.seed, "label": attack}  # both seed the noise
         if kind == "noisy":
             inputs |= {"seed": setup.suite.seed, "sigma": self._sigma(attack, protocol), "attack": attack}
         return key_of("view", inputs)

@@ -59,6 +59,7 @@ class Run:
                 protocol.sigma(attack.title, attack.name)
         if not suite.dataset.name.endswith(".npz"):
             registry.datasets.get(suite.dataset.name)
+        self.describer.check()
         self._check_resamples()
 
     def _check_resamples(self) -> None:

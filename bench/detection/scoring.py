@@ -28,7 +28,7 @@ from ..data.dataset import Dataset
 from ..harness.context import Context
 from ..harness.gates import GateSets
 from ..harness.setup import Setup
-from ..models import classifier
+from ..models import cifar, classifier
 from ..views import View
 from . import lee2018, strict
 from . import protocol as protocols
@@ -42,7 +42,7 @@ from .suite import AnyProtocol, DetectorPart, Suite
 @cache
 def detectors_hash() -> str:
     """Hash of all our detectors' files, which use one another's functions, and of the modules behind their input."""
-    parts = [code_hash(gates_module, chain, compact, frozen, gated, classifier, views)]
+    parts = [code_hash(gates_module, chain, compact, frozen, gated, classifier, cifar, views)]
     parts += [syntax(path.read_bytes()) for path in sorted(Path(detectors.__file__ or "").parent.glob("*.py"))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -138,7 +138,7 @@ class Scoring:
         with self.context.report.stage(f"score with {shown.part.title}") as tick:
             for done, (kind, attack) in enumerate(todo):
                 tick(done, len(todo), "")
-                place = (kind, "" if kind == "clean" and not shown.coupled else attack)
+                place = (kind, "" if kind == "clean" and shown.kept(attack) is None else attack)
                 if place not in values:
                     values[place], cost = self.characteristics(shown, kind, attack)
                     costs.append(cost)

@@ -37,7 +37,9 @@ def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table]:
 def _table(protocol: str, entries: Sequence[Entry], best: Mapping[tuple[str, str], dict[str, Any]]) -> Table:
     head = entries[0]
     pairs = columns_of(list(head.attacks))
-    about = f"{head.suite.name}: {head.dataset.name}, {head.model.name} ({head.model.accuracy:.1%} correctly classified)"
+    about = (
+        f"{head.suite.name}: {head.dataset.name}, {head.model.name} ({head.model.accuracy:.1%} correctly classified)"
+    )
     table = Table(title=f"{about}, protocol {protocol}")
     table.add_column("detector", no_wrap=True)
     for pair in pairs:

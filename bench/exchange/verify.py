@@ -36,7 +36,7 @@ def all_files(folder: Path) -> list[Path]:
     paths: list[Path] = []
     for track in TRACKS.values():
         roots = track.folders_below(folder)
-        entries = entry_files(track.entry, folder)
+        entries = [path for path in entry_files(track.entry, folder) if track_of_file(path) is track]
         paths += sorted(
             path.absolute() for path in [*entries, *(p for root in roots for p in track.audit.beside(root))]
         )

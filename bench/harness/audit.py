@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..core.errors import UserError
 from ..core.files import read_json, sentence
 from ..core.versions import versions
-from .entry import Entry, read_entry
+from .entry import Entry, read_for_pages
 from .scores import read_frame
 from .suite import AnySuite
 
@@ -65,7 +65,7 @@ def audited(track: Track, path: Path, file: str) -> Audit:
         if path in track.audit.beside(root):
             audit.lines += track.audit.look_beside(audit, _suite_beside(track.form, root))
             return audit
-        entry = read_entry(track.entry, path)
+        entry = read_for_pages(track.entry, path)
         audit.lines += [Line("form", "match", f"schema {entry.schema_}"), _place(entry, path)]
         scores = None
         if entry.scores is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -50,7 +50,7 @@ class SuiteNote(Form):
 
 
 class DatasetNote(Form):
-    name: Shown
+    name: str
     note: str = ""
     sha256: str
 
@@ -115,6 +115,11 @@ class Entry(Form):
         return scores
 
     @property
+    def page_names(self) -> dict[str, str]:
+        """Names that pages are named after, by key: a run takes a data set by its path, a page cannot be called so."""
+        return {}
+
+    @property
     def file(self) -> str:
         """The entry's file below the results folder."""
         return f"{self.home}/{self.place}.json"
@@ -165,13 +170,35 @@ def read_entries(form: type[E], folder: Path) -> list[E]:
 
 def entry_files(form: type[Entry], folder: Path) -> list[Path]:
     """Every JSON file in a track's home, at whatever depth below ``folder``, but for what lies beside its entries."""
-    above = folder.absolute().parts  # the folder may be a home itself, or one of its folders
+    above = folder.absolute().parents[:2]  # the folder may be a home itself, or one of its folders
+    top = above[-1] if above else folder.absolute()
 
     def is_entry(path: Path) -> bool:
-        parents = (*above[-2:], *path.relative_to(folder).parts)[:-1]
-        return form.home in parents and not (parents[-1] == form.home and path.name in form.beside)
+        home = home_of(path, (form.home,), top)
+        return home is not None and not (path.parent.name == form.home and path.name in form.beside)
 
     return sorted(path for path in folder.rglob("*.json") if is_entry(path) and path.is_file())
+
+
+def home_of(path: Path, homes: Collection[str], top: Path | None = None) -> Path | None:
+    """The folder of one of these names that a file lies in, searched no higher than its suite's results (and `top`)."""
+    for parent in path.absolute().parents:
+        if parent == top or (parent / "suite.json").is_file():
+            return None
+        if parent.name in homes:
+            return parent
+    return None
+
+
+def read_for_pages(form: type[E], path: Path) -> E:
+    """`read_entry`; UserError if one of its names cannot be that of a page."""
+    entry = read_entry(form, path)
+    for key, name in entry.page_names.items():
+        try:
+            _shown(name)
+        except ValueError as error:
+            raise UserError(f"{path}: {key}: {error} (given: {name!r}).") from None
+    return entry
 
 
 def root_of(form: type[Entry], path: Path) -> Path:
@@ -184,7 +211,7 @@ def remove_others(folder: Path, entries: Sequence[Entry], homes: Sequence[str]) 
     ours = {folder / entry.file for entry in entries} | {folder / entry.scores_file for entry in entries}
     for home in homes:
         for path in (folder / home).glob("*/*.*"):
-            if path not in ours:
+            if path.suffix in (".json", ".parquet") and path not in ours:
                 path.unlink(missing_ok=True)
 
 
@@ -239,7 +266,7 @@ def read_checked(
 def _checked(form: type[E], folder: Path, examine: Callable[[Path, E], Any], path: Path) -> Checked[E] | LeftOut:
     file = printable(path.relative_to(folder).as_posix())
     try:
-        entry, root = read_entry(form, path), root_of(form, path)
+        entry, root = read_for_pages(form, path), root_of(form, path)
         return Checked(entry, root, file, examine(root, entry))
     except UserError as error:
         return LeftOut(file, sentence(error, path, file))

@@ -21,7 +21,7 @@ from ..core.errors import UserError
 from ..core.hashing import code_hash
 from ..core.meter import spent
 from ..core.store import Arrays, Meta
-from ..models import classifier
+from ..models import cifar, classifier
 from .setup import Setup
 from .toml import fill
 
@@ -77,7 +77,7 @@ class GateSets:
             "model": self.setup.trained.sha256,
             "images": self.setup.split_key(self.setup.train_split),
             "options": options.model_dump(exclude={"chunk", "prefix_mib", "seeds", "allow_collapsed"}),
-            "source": code_hash(calibration, extraction, frozen, gated, gates_module, learn, classifier),
+            "source": code_hash(calibration, extraction, frozen, gated, gates_module, learn, classifier, cifar),
         }
 
     def _learned(self, options: GateOptions) -> GateSet:

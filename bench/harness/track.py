@@ -122,5 +122,6 @@ class Track:
         return cast(Audits, self._module("audit"))
 
     def folders_below(self, folder: Path) -> list[Path]:
-        """Results folders of this track at or below a folder."""
-        return sorted({path.parent for path in folder.rglob(self.home) if path.is_dir()})
+        """Results folders of this track at or below a folder, or the one whose home it is."""
+        itself = {folder.absolute().parent} if folder.absolute().name == self.home else set()
+        return sorted({path.parent for path in folder.rglob(self.home) if path.is_dir()} or itself)

@@ -112,6 +112,10 @@ class Entry(entries_of.Entry):
     seconds_per_image: float | None = None
 
     @property
+    def page_names(self) -> dict[str, str]:
+        return {"dataset.name": self.dataset.name}
+
+    @property
     def stem(self) -> str:
         return f"{self.method.label}.{self.variant}"
 

@@ -37,10 +37,10 @@ def plugged_in() -> Iterator[None]:
     """The registry as it was, after a package was added to the path."""
     detectors = registry.detectors
     list(detectors)
-    before, ours = dict(detectors._items), detectors._ours
+    before = dict(detectors._items)
     yield
     sys.modules.pop("subnetbench_margin", None)
-    detectors._items, detectors._ours, detectors._loaded = before, ours, True
+    detectors._items, detectors._loaded = before, True
 
 
 def test_every_command_of_the_page_works_in_its_order(

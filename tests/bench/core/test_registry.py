@@ -69,6 +69,14 @@ def test_ours_are_found_without_an_import_by_the_caller():
     assert registry.models.is_ours("digits-cnn")
 
 
+def test_what_a_script_registers_before_the_first_look_is_not_ours(things):
+    @things.register("mine")
+    class Mine:
+        pass
+
+    assert not things.is_ours("mine")
+
+
 def test_a_plugin_is_loaded_on_first_use(things, points, monkeypatch):
     plugin(monkeypatch, "stranger", make=dict)
     points.append(EntryPoint("theirs", "stranger:make", "subnetbench.things"))

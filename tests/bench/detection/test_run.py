@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -104,6 +105,36 @@ def test_an_empty_store_gives_the_same_figures_to_the_last_digit(tiny: Tiny, tmp
     timed = {"cost.csv", "cost.md", "strength.csv", "strength.md", "time.csv", "time.md", "report.md"}
     before, after = tiny.tables(), again.tables()
     assert {k: v for k, v in after.items() if k not in timed} == {k: v for k, v in before.items() if k not in timed}
+
+
+@pytest.mark.parametrize(("field", "value"), [("year", 0), ("url", None)])
+def test_what_an_entry_cannot_state_is_refused_before_anything_is_computed(
+    tiny: Tiny, registered: Any, tmp_path: Path, field: str, value: Any
+) -> None:
+    class Strange(Margin):
+        info = replace(Margin.info, **{field: value})
+
+    registered("strange")(Strange)
+    own = tiny.variant(tmp_path, with_detector("strange"))
+    with pytest.raises(UserError, match=f"^detectors.strange: {field}: .*; correct its info.$"):
+        own.run(when="never")
+    assert not own.folder.exists()
+
+
+def test_a_coupled_detector_is_scored_under_strict_on_all_images(tiny: Tiny, registered: Any, tmp_path: Path) -> None:
+    class Coupled(Margin):
+        info = replace(Margin.info, coupled_by={"whole": True})
+        candidates: ClassVar[list[dict[str, Any]]] = [{"whole": True}]
+
+        def __init__(self, whole: bool = False) -> None:
+            pass
+
+    registered("margin")(Margin)
+    registered("coupled")(Coupled)
+    own = tiny.variant(tmp_path, with_detector("margin"), with_detector("coupled"))
+    own.run()
+    aurocs = load_results(own.folder).query("protocol == 'strict'").groupby("detector")["auroc"]
+    assert list(aurocs.get_group("coupled")) == list(aurocs.get_group("margin"))
 
 
 def test_a_detector_that_takes_no_new_attribute_is_fitted_once(tiny: Tiny, registered: Any, tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """Lay the package out as pip does, on the path of this process, which then looks for plug-ins again."""
     detectors = registry.detectors
     list(detectors)  # ours are loaded
-    before, ours = dict(detectors._items), detectors._ours
-    detectors._items = {name: item for name, item in before.items() if name in ours}
+    before = dict(detectors._items)
+    detectors._items = {name: item for name, item in before.items() if detectors.is_ours(name)}
 
     def lay(source: str) -> None:
         site = tmp_path / "site"
@@ -43,7 +43,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     yield lay
     sys.modules.pop("subnetbench_margin", None)
-    detectors._items, detectors._ours, detectors._loaded = before, ours, True
+    detectors._items, detectors._loaded = before, True
 
 
 def listed(monkeypatch: pytest.MonkeyPatch) -> str:
