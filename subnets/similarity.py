@@ -12,13 +12,14 @@ from ..bench.core.arrays import Floats
 if TYPE_CHECKING:
     import torch  # for the annotation only: tables read gates without torch
 
-#: Gates as tensors on the CPU, or as the arrays of a file.
+#: Gates as tensors, or as the arrays of a file.
 Gates: TypeAlias = "Mapping[str, torch.Tensor] | Mapping[str, Floats]"
 
 
 def representation(gates: Gates) -> Floats:
     """One row per class: its gates of all paths, concatenated, ``(classes, channels of all paths)``."""
-    return np.concatenate([np.asarray(gate, np.float64) for gate in gates.values()], axis=1)
+    arrays = [gate if isinstance(gate, np.ndarray) else gate.detach().cpu().numpy() for gate in gates.values()]
+    return np.concatenate([array.astype(np.float64) for array in arrays], axis=1)
 
 
 def class_distances(gates: Gates, metric: Literal["cosine", "jaccard"] = "cosine") -> Floats:

@@ -58,8 +58,8 @@ def _chosen(suite: str, nets: dict[str, NetSuite], label: str | None) -> list[Ne
     """All nets of a suite, or the one with that label."""
     if label is None:
         return list(nets.values())
-    if len(nets) == 1:
-        raise UserError(f"{suite} has one net; --net goes with suites that have several.")
+    if label not in nets and len(nets) == 1:
+        raise UserError(f"{suite} has one net, {next(iter(nets))!r}, and none labelled {label!r}; leave --net out.")
     if label not in nets:
         raise UserError(f"{suite} has no net labelled {label!r}; it has {', '.join(nets)}.")
     return [nets[label]]

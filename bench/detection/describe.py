@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
+from ...attacks.contract import AttackInfo
+from ...detectors.contract import DetectorInfo
 from ..core import registry
-from ..core.errors import UserError
 from ..core.store import Meta
 from ..core.versions import versions
 from ..harness.entry import SCHEMA, SuiteNote
-from ..harness.toml import explain
+from ..harness.toml import plugin_info
 from .attacked import Attacked
 from .entry import (
     AttackNote,
@@ -43,10 +42,10 @@ class Describer:
         """Every detector and attack says of itself what an entry can state. Raises UserError that names the part."""
         for detector in self._scoring.suite.detectors:
             for protocol in self._scoring.suite.protocols:
-                with _named(f"detectors.{detector.title}"):
+                with plugin_info(f"detectors.{detector.title}", registry.detectors.get(detector.name), DetectorInfo):
                     self._detector(detector, protocol, "")
         for attack in self._scoring.suite.attacks:
-            with _named(f"attacks.{attack.title}"):
+            with plugin_info(f"attacks.{attack.title}", self._scoring.attacked.attacks[attack.title], AttackInfo):
                 AttackNote(**_declared(self._scoring.attacked, attack), **NOTHING_MEASURED)
 
     def entry(self, part: DetectorPart, protocol: AnyProtocol, cells: Sequence[dict[str, Any]], cost: Meta) -> Entry:
@@ -117,14 +116,6 @@ NOTHING_MEASURED: dict[str, Any] = {
     **dict.fromkeys(("clean_correct", "successes", "seconds_per_image"), 0),
     **dict.fromkeys(("l2_median", "linf_median", "margin_median", "survives_8bit")),
 }
-
-
-@contextmanager
-def _named(part: str) -> Iterator[None]:
-    try:
-        yield
-    except ValidationError as error:
-        raise UserError(f"{explain(error, lambda _: part).removesuffix('.')}; correct its info.") from None
 
 
 def _declared(attacked: Attacked, part: AttackPart) -> dict[str, Any]:

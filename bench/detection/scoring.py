@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,8 +62,10 @@ class Shown:
     @property
     def coupled(self) -> bool:
         """Whether an image's scores depend on its neighbours; then only the protocol's own images are scored."""
-        info = registry.detectors.get(self.part.name).info
-        return any(info.is_coupled(parameters) for parameters in self.candidates)
+        cls = registry.detectors.get(self.part.name)
+        constructor = inspect.signature(cls).parameters.values()
+        defaults = {each.name: each.default for each in constructor if each.default is not inspect.Parameter.empty}
+        return any(cls.info.is_coupled(defaults | dict(parameters)) for parameters in self.candidates)
 
     def kept(self, attack: str) -> Ints | None:
         """The images that a coupled detector scores; None: all."""

@@ -38,6 +38,8 @@ def examine(root: Path, entry: Entry) -> int | None:
                 f"The entry {entry.file} states {METRICS[name]} {metric.value:.6f}, but its images give {computed}; "
                 "run its suite again."
             )
+    if entry.images != images:
+        raise UserError(f"The entry {entry.file} states {entry.images} images and has {images}; run its suite again.")
     return images
 
 

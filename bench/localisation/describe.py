@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,9 @@ from ..core.arrays import Bools, Floats
 from ..core.store import Arrays
 from ..core.versions import LIBRARIES, versions
 from ..harness.entry import SCHEMA, SuiteNote
+from ..harness.toml import plugin_info
 from .boxes import choose_alpha
+from .contract import SaliencyInfo
 from .entry import BoxedNote, Entry, LeftOutNote, MethodNote, Metric, NetNote, StatisticsNote
 from .images import Images
 from .measure import Measured
@@ -91,7 +94,13 @@ def describe_net(measured: Measured) -> NetNote:
     )
 
 
-def describe_method(measured: Measured, part: SaliencyPart) -> MethodNote:
+def check_method(part: SaliencyPart) -> None:
+    """The method says of itself what an entry can state. Raises UserError that names the part."""
+    with plugin_info(f"saliency.{part.title}", registry.saliency.get(part.name), SaliencyInfo):
+        describe_method(part, {})
+
+
+def describe_method(part: SaliencyPart, parameters: dict[str, Any]) -> MethodNote:
     info = registry.saliency.get(part.name).info
     return MethodNote(
         label=part.title,
@@ -100,5 +109,5 @@ def describe_method(measured: Measured, part: SaliencyPart) -> MethodNote:
         year=info.year,
         url=info.url,
         formula=info.formula,
-        parameters=measured.method(part).parameters,
+        parameters=parameters,
     )

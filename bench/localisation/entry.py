@@ -12,7 +12,6 @@ from ..core.errors import UserError
 from ..core.files import read_json
 from ..harness import entry as entries_of
 from ..harness.entry import Count, DatasetNote, Form, Share, Shown
-from .suite import Suite
 
 FOLDER = "localisation"
 
@@ -169,12 +168,12 @@ def _order(folder: Path) -> dict[str, int]:
     path = folder / "suite.json"
     if not path.is_file():
         return {}
-    try:
-        suite = Suite.model_validate(read_json(path))
-    except ValidationError:
+    suite = read_json(path)
+    try:  # not as a `Suite`: one of another version has the same names
+        names = [part.get("label") or part["name"] for part in [*suite["models"], *suite["saliency"]]]
+        return {name: place for place, name in enumerate([*names, *suite["localisation"]["variants"]])}
+    except (KeyError, TypeError, AttributeError):
         return {}
-    names = [*(part.title for part in suite.models), *(part.title for part in suite.saliency)]
-    return {name: place for place, name in enumerate([*names, *suite.localisation.variants])}
 
 
 _CLAIMS = TypeAdapter(list[Claim])

@@ -22,7 +22,7 @@ from ..harness.toml import fill
 from ..harness.train import Recipe
 from ..models.weights import locate
 from .controls import NO_NET, controls
-from .describe import Describer, describe_method, describe_net
+from .describe import Describer, check_method, describe_method, describe_net
 from .entry import CONTROL, FOLDER, Entry, NetNote, claims_file
 from .images import Images
 from .maps import MAPS, write_maps
@@ -60,6 +60,7 @@ class Run:
             fill(GateOptions, {"seed": suite.seed, **suite.subnets}, "subnets")
         for saliency in suite.saliency:
             build(saliency)
+            check_method(saliency)
         registry.datasets.get(suite.dataset.name)
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
@@ -123,7 +124,9 @@ class Run:
         correct = self._correct(measured.gates.setup)
         for saliency in suite.saliency:
             held, test = heldout[saliency.title], tested[saliency.title]
-            head = describer.head(describe_net(measured), describe_method(measured, saliency), variant)
+            head = describer.head(
+                describe_net(measured), describe_method(saliency, measured.method(saliency).parameters), variant
+            )
             if isinstance(test, str) or isinstance(held, str):
                 reason = test if isinstance(test, str) else str(held)
                 self.failures.append(f"{part.title} / {saliency.title} / {variant}: {reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import pickle
 from collections.abc import Callable, Mapping
@@ -30,6 +31,10 @@ def views(material: Material) -> str:
     return f"{sum(map(len, before))} arrays unchanged"
 
 
+#: Attributes that were read off a detector before its info declared them.
+UNDECLARED = {"coupled": "coupled_by", "protocol_parameters": "protocol_parameters"}
+
+
 def info(material: Material) -> str:
     stated = getattr(material.factory, "info", None)
     if not isinstance(stated, DetectorInfo):
@@ -40,6 +45,11 @@ def info(material: Material) -> str:
     unknown = [need for need in stated.needs if need not in get_args(Need)]
     if unknown:
         raise Broken(f"info.needs has {unknown[0]!r}; there are {', '.join(get_args(Need))}")
+    for attribute, field in UNDECLARED.items():
+        if hasattr(material.factory, attribute) and not getattr(stated, field):
+            raise Broken(f"the attribute {attribute} is not read; declare it as info.{field}")
+    if not stated.draws_gates and "gate_seed" in inspect.signature(material.factory).parameters:
+        raise Broken("a detector with a parameter gate_seed declares info.draws_gates, or it is never given one")
     _takes(material, {"gate_seed": 0} if stated.draws_gates else {}, "draws_gates")
     _takes(material, stated.coupled_by, "coupled_by")
     for protocol, parameters in stated.protocol_parameters.items():

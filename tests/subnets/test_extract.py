@@ -179,6 +179,8 @@ def test_distances_between_classes_by_hand() -> None:
     assert jaccard[0] == pytest.approx([0, 0.5, 1])
     assert np.array_equal(cosine, cosine.T)
     assert not cosine.diagonal().any()
+    learned = {name: gate.clone().requires_grad_() for name, gate in gates.items()}
+    assert np.array_equal(class_distances(learned), cosine)
 
 
 def test_distances_between_learned_subnets_are_neither_0_nor_1(extraction: Extraction) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 from subnetbench.bench import DetectorInfo, load_results
 from subnetbench.bench.core import registry
@@ -21,8 +22,12 @@ from subnetbench.bench.core.progress import Silent
 from subnetbench.bench.core.store import Store
 from subnetbench.bench.detection.compare import compare_detectors
 from subnetbench.bench.detection.entry import read_entries, read_scores
+from subnetbench.bench.detection.run import Run
+from subnetbench.bench.detection.scoring import Shown
 from subnetbench.bench.detection.tables import report as report_of
+from subnetbench.bench.harness.context import Context
 from subnetbench.bench.harness.tables import render, write_tables
+from subnetbench.bench.tracks import load_suite
 
 from ..conftest import Tiny
 
@@ -129,12 +134,28 @@ def test_a_coupled_detector_is_scored_under_strict_on_all_images(tiny: Tiny, reg
         def __init__(self, whole: bool = False) -> None:
             pass
 
+    class CoupledByDefault(Coupled):
+        candidates: ClassVar[list[dict[str, Any]]] = []
+
+        def __init__(self, whole: bool = True) -> None:
+            pass
+
+    registered("coupled-by-default")(CoupledByDefault)
     registered("margin")(Margin)
     registered("coupled")(Coupled)
-    own = tiny.variant(tmp_path, with_detector("margin"), with_detector("coupled"))
+    names = ("margin", "coupled", "coupled-by-default")
+    own = tiny.variant(tmp_path, *map(with_detector, names))
     own.run()
     aurocs = load_results(own.folder).query("protocol == 'strict'").groupby("detector")["auroc"]
     assert list(aurocs.get_group("coupled")) == list(aurocs.get_group("margin"))
+    # Under lee2018 a coupled detector gets only the images that the protocol keeps, as a view with parents.
+    run = Run(load_suite(own.file), Context(Store(own.store), torch.device("cpu")))
+    protocol = next(each for each in run.suite.protocols if each.name == "lee2018")
+    material = run.scoring.images.material(protocol)
+    for part in run.suite.detectors:
+        candidates = run.scoring.candidates(part, protocol)
+        shown = Shown(part, protocol, 0, material, run.scoring.build(part, protocol), candidates)
+        assert (shown.kept("fgsm") is not None) == (part.name.startswith("coupled") or part.name == "lid")
 
 
 def test_a_detector_that_takes_no_new_attribute_is_fitted_once(tiny: Tiny, registered: Any, tmp_path: Path) -> None:

@@ -6,17 +6,25 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from subnetbench.bench.board.maps import read_maps
+from subnetbench.bench.cli.train import _chosen
+from subnetbench.bench.core import registry
+from subnetbench.bench.core.errors import UserError
+from subnetbench.bench.core.store import Store
 from subnetbench.bench.exchange.verify import against_base
 from subnetbench.bench.harness.audit import audited
+from subnetbench.bench.harness.context import Context
 from subnetbench.bench.harness.scores import read_frame
 from subnetbench.bench.localisation.entry import read_entries
 from subnetbench.bench.localisation.metrics import claims, drawn_counts
-from subnetbench.bench.tracks import TRACKS
+from subnetbench.bench.tracks import TRACKS, load_suite
 
 from ..cli.test_commands import call
 
@@ -79,7 +87,7 @@ def test_what_a_run_wrote_matches_and_what_is_not_made_again_is_not_called_a_mat
         (lambda e: e["metrics"]["error"].update(low=0.01), "figures: GT-known error, low: 0.010000 is stated"),
         (lambda e: e["metrics"].pop("pointing"), "figures: error, top1_error, maxbox_v1, maxbox_v2 are stated"),
         (lambda e: e.update(alpha=9.5), "images: alpha is 9.5, and"),
-        (lambda e: e.update(images=1499), "images: 1499 images"),
+        (lambda e: e.update(images=1499), "states 1499 images and has 1500"),
         (lambda e: e.update(variant="wrong-class"), "place: it lies at bottleneck64/grad-cam.subnet.json"),
         (lambda e: e.update(seed=4), "suite: seed differ"),
         (lambda e: e["model"].update(name="vgg64"), "suite: model differ"),
@@ -136,3 +144,40 @@ def test_an_entry_is_superseded_and_neither_edited_nor_removed(folder: Path, tmp
     change(path, lambda e: e.update(supersedes=digest))
     assert against_base(folder, base)[0][f"{NET}/grad-cam.subnet.json"].verdict == "match"
     assert call("verify", base, "--base", base).code == 0
+
+
+def test_a_number_of_images_that_the_scores_do_not_have_is_on_no_page(folder: Path) -> None:
+    change(folder / NET / "grad-cam.subnet.json", lambda e: e.update(images=999_999))
+    maps, refused = read_maps(folder)
+    assert [left.reason for left in refused if "999999 images and has 1500" in left.reason] != []
+    assert all(entry.images == 1500 for entry in maps.entries if entry.metrics)
+
+
+def test_a_suite_of_another_version_gives_the_same_order(folder: Path) -> None:
+    before = [entry.key for entry in read_entries(folder)]
+    change(folder / "suite.json", lambda suite: suite.update(future=1))
+    assert [entry.key for entry in read_entries(folder)] == before
+
+
+def test_one_net_may_be_chosen_by_its_label() -> None:
+    nets = load_suite("wsol-efficientnet").nets()
+    assert _chosen("wsol-efficientnet", nets, "efficientnet-lite0") == list(nets.values())
+    with pytest.raises(UserError, match="has one net, 'efficientnet-lite0', and none labelled 'nope'"):
+        _chosen("wsol-efficientnet", nets, "nope")
+
+
+def test_a_method_that_no_entry_can_state_is_refused_beforehand(tmp_path: Path) -> None:
+    suite = load_suite("wsol-tiny")
+    part = suite.saliency[0]
+    ours = registry.saliency.get(part.name)
+
+    class Strange(ours):  # type: ignore[misc, valid-type]
+        info = replace(ours.info, year="2020")
+
+    before = dict(registry.saliency._items)
+    try:
+        registry.saliency._items[part.name] = Strange
+        with pytest.raises(UserError, match=rf"^saliency.{part.title}: year: .*; correct its info.$"):
+            TRACKS["localisation"].run(suite, Context(Store(tmp_path), torch.device("cpu"))).check()
+    finally:
+        registry.saliency._items = before

@@ -583,7 +583,7 @@ def test_a_dry_run_computes_nothing(digits, capsys, monkeypatch, tmp_path):
         (["run", "wsol-tiny", "--limit", "3"], "at least 20"),
         (["train", "wsol-tiny-nets", "--net", "vgg"], "no net labelled 'vgg'; it has alexnet64, vgg64, bottleneck64"),
         (["train", "wsol-tiny-nets", "--out", "x.safetensors"], "choose one with --net"),
-        (["train", "digits", "--net", "x"], "has one net"),
+        (["train", "digits", "--net", "x"], "has one net, 'digits-cnn'"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence(capsys, monkeypatch, tmp_path, arguments, said):

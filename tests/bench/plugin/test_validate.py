@@ -264,3 +264,31 @@ def test_a_field_of_the_info_that_the_detector_does_not_keep_is_found(stated: di
     claim = checks["info says where it comes from"]
     assert claim.outcome == "fails"
     assert words in claim.message
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("coupled", "the attribute coupled is not read; declare it as info.coupled_by"),
+        ("protocol_parameters", "declare it as info.protocol_parameters"),
+        ("gate_seed", "declares info.draws_gates"),
+    ],
+)
+def test_what_was_once_read_off_a_detector_must_be_declared(attribute: str, words: str) -> None:
+    class Old(registry.detectors.get("max-softmax")):
+        def __init__(self) -> None:
+            super().__init__()
+
+    class Seeded(Old):
+        def __init__(self, gate_seed: int = 0) -> None:
+            super().__init__()
+
+    if attribute == "gate_seed":
+        Old = Seeded
+    else:
+        setattr(Old, attribute, True)
+    place = trial.ground()
+    checks = {check.name: check for check in check_contract(Old, place.train, place.test)}
+    claim = checks["info says where it comes from"]
+    assert claim.outcome == "fails"
+    assert words in claim.message
