@@ -10,7 +10,7 @@ from pathlib import Path
 from ..core.errors import UserError
 from ..core.files import sentence
 from ..harness.audit import AS_IT_WAS, Audit, Line
-from ..harness.entry import entry_files, read_entry
+from ..harness.entry import entry_files, lies_beside, read_entry, root_of
 from ..tracks import TRACKS, track_of_file
 
 
@@ -45,14 +45,14 @@ def all_files(folder: Path) -> list[Path]:
 
 def is_entry(path: Path) -> bool:
     track = track_of_file(path.absolute())
-    return track is not None and not (path.parent.name == track.home and path.name in track.entry.beside)
+    return track is not None and not lies_beside(track.entry, path)
 
 
 def unchanged(path: Path, file: str, history: Line) -> Audit:
     """Audit an entry unchanged since it was verified: check only that its scores are still those it names."""
     track = track_of_file(path)
     assert track is not None  # only files of a track are checked
-    root = next(parent.parent for parent in path.absolute().parents if parent.name == track.home)
+    root = root_of(track.entry, path)
     audit = Audit(file, path, root, [history])
     try:
         audit.entry = read_entry(track.entry, path)

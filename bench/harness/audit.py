@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..core.errors import UserError
 from ..core.files import read_json, sentence
 from ..core.versions import versions
-from .entry import Entry, read_for_pages
+from .entry import Entry, read_for_pages, root_of
 from .scores import read_frame
 from .suite import AnySuite
 
@@ -59,7 +59,7 @@ class Audit:
 
 def audited(track: Track, path: Path, file: str) -> Audit:
     """The audit of an entry, its scores and its suite, by the functions that a run measures with."""
-    root = next(parent.parent for parent in path.absolute().parents if parent.name == track.home)
+    root = root_of(track.entry, path)
     audit = Audit(file, path, root)
     with without_traceback(audit):
         if path in track.audit.beside(root):

@@ -174,10 +174,14 @@ def entry_files(form: type[Entry], folder: Path) -> list[Path]:
     top = above[-1] if above else folder.absolute()
 
     def is_entry(path: Path) -> bool:
-        home = home_of(path, (form.home,), top)
-        return home is not None and not (path.parent.name == form.home and path.name in form.beside)
+        return home_of(path, (form.home,), top) is not None and not lies_beside(form, path)
 
     return sorted(path for path in folder.rglob("*.json") if is_entry(path) and path.is_file())
+
+
+def lies_beside(form: type[Entry], path: Path) -> bool:
+    """Whether a file in a track's home is none of its entries, but what a run writes beside them."""
+    return path.parent.name == form.home and path.name in form.beside
 
 
 def home_of(path: Path, homes: Collection[str], top: Path | None = None) -> Path | None:
