@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..core.arrays import Bools, Float64, Floats, Ints
 from ..core.store import Arrays
-from ..stats.inference import bootstrap_auroc, interval, resample_counts
+from ..stats.inference import bootstrap_auroc, interval, resample_counts, share_interval
 from ..stats.metrics import auroc
 from .arrays import FEATURES, REPRESENTATIONS, read_features
 
@@ -46,14 +46,19 @@ class Estimate:
 
     value: float
     samples: Floats
+    images: int
 
     @property
     def bounds(self) -> tuple[float, float]:
+        return share_interval(self.samples, self.images)
+
+    @property
+    def difference_bounds(self) -> tuple[float, float]:
         return interval(self.samples)
 
     def minus(self, other: Estimate) -> Estimate:
         """The paired difference: both are of the same images and resamples."""
-        return Estimate(self.value - other.value, self.samples - other.samples)
+        return Estimate(self.value - other.value, self.samples - other.samples, self.images)
 
 
 def two_sample_auroc(
@@ -70,7 +75,7 @@ def two_sample_auroc(
     counts = resample_counts(len(images), resamples, np.random.default_rng(seed))
     positive, negative = votes[adversarial], votes[~adversarial]
     samples = bootstrap_auroc(positive, unit[adversarial], negative, unit[~adversarial], counts)
-    return Estimate(auroc(positive, negative), samples)
+    return Estimate(auroc(positive, negative), samples, len(images))
 
 
 def measured(arrays: Arrays) -> dict[str, Estimate]:
@@ -107,7 +112,7 @@ def separation(folder: Path) -> pd.DataFrame:
     for first, second in DIFFERENCES:
         if first in estimates and second in estimates:
             difference = estimates[first].minus(estimates[second])
-            low, high = difference.bounds
+            low, high = difference.difference_bounds
             text = f"{100 * difference.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
             title = f"difference: {REPRESENTATIONS[first]} minus {REPRESENTATIONS[second].removesuffix(' (control)')}"
             rows.append(head | {"representation": title, "images": images, "k-NN AUROC": text})

@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ..core.errors import UserError
 from ..core.files import read_json, sentence
 from ..core.hashing import canonical
-from ..detection.cells import column_title, columns_of
+from ..detection.cells import column_title
 from ..detection.entry import Cell, Entry
 from ..detection.scores import examine
-from ..detection.suite import Pair
+from ..detection.suite import Pair, columns_of
 from ..harness.entry import Checked, LeftOut, read_checked
 from .maps import Maps, read_maps
 
@@ -77,7 +77,7 @@ class Row:
 
     def fpr_range(self, pair: Pair) -> tuple[float, float] | None:
         """The lowest and the highest replicate, if there are several."""
-        rates = self.checked.measured.fpr95[pair]
+        rates = [rate for rate in self.cells[pair].fpr95_by_split if rate is not None]
         return (min(rates), max(rates)) if len(rates) > 1 else None
 
 

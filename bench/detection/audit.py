@@ -11,20 +11,15 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from ..core.errors import UserError
 from ..harness.audit import Audit, Line, settings
-from .cells import measure
+from .cells import derived
 from .compare import measuring
-from .entry import Entry, replicates
+from .entry import Entry
 from .scores import examine
 from .suite import PROTOCOL, Pair, Statistics, Suite
 
 #: Largest allowed gap between a recomputed figure and the stated one: float64 sums in a different order.
 TOLERANCE = 1e-9
-
-#: Fields of a cell that its scores cannot give: how many images fitted it, which candidate was chosen, and why.
-_NOT_IN_SCORES = ("n_fit", "candidates", "remark")
-
 
 __all__ = ["beside", "examine", "look", "look_beside"]
 
@@ -43,11 +38,12 @@ def look(entry: Entry, scores: pd.DataFrame | None, root: Path, suite: Suite | s
     examine(root, entry)
     assert scores is not None  # `examine` rejects an entry without scores
     yield _rows(entry, scores)
-    yield _figures(entry, scores)
+    yield _figures(entry)
+    yield _all_scores(entry, scores)
     yield _suite_line(entry, suite)
 
 
-# -- figures from scores ----------------------------------------------------------------------------------------------
+# -- figures from splits ----------------------------------------------------------------------------------------------
 
 
 def _rows(entry: Entry, scores: pd.DataFrame) -> Line:
@@ -62,54 +58,48 @@ def _rows(entry: Entry, scores: pd.DataFrame) -> Line:
     return Line("images", "match", f"no duplicates, all among the {count} attacked")
 
 
-def _figures(entry: Entry, scores: pd.DataFrame) -> Line:
-    """Check the metrics and intervals of all cells with the functions that a run uses."""
+def _figures(entry: Entry) -> Line:
+    """Check all means and intervals against the figures by split, with the functions that a run uses."""
     attacks, stated = list(entry.attacks), entry.by_pair()
     missing = [pair for pair in product(attacks, attacks) if pair not in stated]
     if missing:
         return Line("figures", "mismatch", f"the cell {_arrow(missing[0])} is missing")
-    cells, _ = measure(scores, _fits(entry, scores), attacks, measuring(entry))
+    how, expected = measuring(entry), _repeats(entry)
     wrong: list[str] = []
     count = 0
-    for cell in cells:
-        pair = cell["fit_on"], cell["test_on"]
-        for name, value in stated[pair].model_dump(exclude_unset=True).items():
-            if name in _NOT_IN_SCORES or name not in cell:
-                continue
+    for pair, cell in stated.items():
+        if cell.auroc is not None and len(cell.auroc_by_split) != (expected or len(cell.n)):
+            wrong.append(f"{_arrow(pair)} states {len(cell.auroc_by_split)} splits, its protocol gives {expected}")
+        for name, value in derived(cell.model_dump(), entry.places(cell), how).items():
             count += 1
-            if not _same(value, cell[name]):
-                wrong.append(f"{_arrow(pair)} states {name} {_shown(value)}, its scores give {_shown(cell[name])}")
+            if not _same(getattr(cell, name), value):
+                wrong.append(
+                    f"{_arrow(pair)} states {name} {_shown(getattr(cell, name))}, its splits give {_shown(value)}"
+                )
     if wrong:
         return Line("figures", "mismatch", wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
-    return Line("figures", "match", f"{count} figures of {len(cells)} cells, intervals included")
+    return Line("figures", "match", f"{count} figures of {len(stated)} cells, intervals included")
 
 
-def _fits(entry: Entry, scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """The record of each fit, ordered by gate and split as in a run."""
-    gates = sorted({gate for gate, _ in replicates(scores)})
-    splits = range(int(entry.protocol.get("splits", 1)))
-    places = [(gate, split) for gate in gates for split in splits]
-    records = []
-    for cell in entry.cells:
-        if not cell.seen or not cell.n_fit:
-            continue  # a cell that could not be run has no fits
-        if len(cell.n_fit) != len(places) or len(cell.candidates) != len(places):
-            raise UserError(
-                f"The cell {_arrow((cell.fit_on, cell.test_on))} states {len(cell.n_fit)} fits, "
-                f"but its protocol and scores give {len(places)}; run the suite again."
-            )
-        for (gate, split), fitted, candidate in zip(places, cell.n_fit, cell.candidates, strict=True):
-            records.append(
-                {
-                    "fit_on": cell.fit_on,
-                    "gate": gate,
-                    "split": split,
-                    "n_fit": fitted,
-                    "candidate": candidate,
-                    "remark": "",
-                }
-            )
-    return records
+def _repeats(entry: Entry) -> int | None:
+    """The number of sets of gates and splits; None under a third-party protocol."""
+    try:
+        repeats = PROTOCOL.validate_python(entry.protocol).repeats
+    except ValidationError:
+        return None
+    return repeats * (1 if entry.subnets is None else len(entry.subnets.sets))
+
+
+def _all_scores(entry: Entry, scores: pd.DataFrame) -> Line:
+    """Say which scores are at hand; those of the first splits agree with the figures, or `examine` had raised."""
+    if entry.all_scores is None or entry.all_scores.rows == len(scores):
+        return Line("splits", "match", f"all {len(scores)} scores are at hand and give the figures")
+    return Line(
+        "splits",
+        "match",
+        f"{len(scores)} of {entry.all_scores.rows} scores are at hand and give the figures of their splits; "
+        "a run of the suite makes the others (--rerun compares them)",
+    )
 
 
 def _same(stated: Any, recomputed: Any) -> bool:
@@ -132,7 +122,7 @@ def _suite_line(entry: Entry, suite: Suite | str) -> Line:
         return Line("suite", "not checked", suite)
     try:
         protocol = PROTOCOL.validate_python(entry.protocol)
-        statistics = Statistics(resamples=entry.statistics.resamples, level=entry.statistics.level)
+        statistics = Statistics(level=entry.statistics.level)
     except ValidationError as error:
         return Line("suite", "mismatch", f"its protocol is not a known one ({error.errors()[0]['msg']})")
     detectors = {part.title: part.name for part in suite.detectors}

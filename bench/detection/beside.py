@@ -20,31 +20,28 @@ from ..core.files import write_json
 from ..core.hashing import code_hash
 from ..core.store import Arrays, Meta, NotStored, StoreError
 from ..models import cifar, classifier
-from .cells import Samples, adjust, columns_of, compare, leaders
+from .cells import Columns, Measuring, adjust, compare, leaders
 from .measured import measured_cells
 from .scoring import Scoring
 from .sensitivity import Scored, sweep
-from .suite import Pair, Suite
+from .suite import AnyProtocol, Suite, columns_of
 
 
-def comparisons(
-    suite: Suite, protocol: str, samples: Mapping[str, Samples], values: Mapping[str, Mapping[Pair, float]]
-) -> dict[str, Any]:
+def comparisons(suite: Suite, protocol: AnyProtocol, detectors: Mapping[str, Columns]) -> dict[str, Any]:
     """Tests of whether the first beats the second, and the detectors not separable from the best of each column."""
-    options = suite.statistics
+    how = Measuring.of(protocol, suite.statistics.level)
     pairs = columns_of([part.title for part in suite.attacks])
     tested: list[dict[str, Any]] = []
-    for first, second in options.comparisons:
-        if first in samples and second in samples:
-            tested += compare(samples[first], samples[second], pairs, (first, second), options)
+    for first, second in suite.statistics.comparisons:
+        if first in detectors and second in detectors:
+            tested += compare(detectors[first], detectors[second], pairs, (first, second), how)
     return {
         "suite": suite.name,
-        "protocol": protocol,
-        "resamples": options.resamples,
-        "level": options.level,
+        "protocol": protocol.name,
+        "level": how.level,
         "family": "Holm over all rows",
         "comparisons": adjust(tested),
-        "best": leaders(samples, values, pairs, options),
+        "best": leaders(detectors, pairs, how),
     }
 
 
@@ -114,8 +111,8 @@ def _scored(scoring: Scoring, variant: Suite, text: str) -> Scored:
     """Score a variant of the suite under its one protocol, without entries; the data set is already in memory."""
     context, protocol = scoring.context, variant.protocols[0]
     inner = Scoring(variant, context, scoring.setup.dataset)
-    samples: dict[str, Samples] = {}
+    columns: dict[str, Columns] = {}
     for part in variant.detectors:
         context.report.step(f"{variant.name}: {text}, {part.title}")
-        samples[part.title] = measured_cells(variant, protocol, inner.outcomes(part, protocol)[0], context.store)[1]
-    return Scored(samples, [gate_set.report for gate_set in inner.gates.sets])
+        columns[part.title] = measured_cells(variant, protocol, inner.outcomes(part, protocol)[0], context.store)[1]
+    return Scored(columns, [gate_set.report for gate_set in inner.gates.sets])

@@ -1,8 +1,8 @@
-"""Two detectors of one results folder compared image by image, from stored scores alone: figures and curves."""
+"""Two detectors of one results folder compared split by split, from their entries: figures and curves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,21 @@ from pydantic import ValidationError
 
 from ..core.arrays import Float64
 from ..core.errors import UserError
-from .cells import Measuring, Samples, adjust, compare, measure
-from .entry import Entry, read_entries, read_scores, replicates
-from .protocol import fit_record
+from ..stats.splits import Design
+from .cells import Columns, Measuring, adjust, columns, compare
+from .entry import Entry, read_entries, read_scores
 from .scores import mean_roc, seen_sides
-from .suite import PROTOCOL, Pair, Statistics
+from .suite import PROTOCOL, Pair
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One protocol: its two entries, their scores, and the `cells.compare` record of each cell."""
+    """One protocol of a results folder: its two entries, and the `cells.compare` record of each cell."""
 
+    folder: Path
     protocol: str
     labels: tuple[str, str]
     entries: tuple[Entry, Entry]
-    scores: tuple[pd.DataFrame, pd.DataFrame]
-    values: tuple[dict[Pair, float], dict[Pair, float]]
     records: list[dict[str, Any]]
 
     @property
@@ -37,18 +36,23 @@ class Compared:
     def rows(self) -> list[dict[str, Any]]:
         """The records as a table for the terminal."""
         first, second = self.labels
+        values = [self.values(0), self.values(1)]
         return [
             {
                 "fitted on": r["fit_on"],
                 "tested on": r["test_on"],
-                first: f"{100 * self.values[0][r['fit_on'], r['test_on']]:.2f}",
-                second: f"{100 * self.values[1][r['fit_on'], r['test_on']]:.2f}",
+                first: f"{100 * values[0][r['fit_on'], r['test_on']]:.2f}",
+                second: f"{100 * values[1][r['fit_on'], r['test_on']]:.2f}",
                 "difference": f"{100 * r['difference']:+.2f} [{100 * r['low']:+.2f}, {100 * r['high']:+.2f}]",
                 "p (Holm)": f"{r['p_holm']:.3f}",
                 f"{first} is": r["verdict"],
             }
             for r in self.records
         ]
+
+    def values(self, which: int) -> dict[Pair, float]:
+        """AUROC of the first (0) or the second (1) detector's cells that could be run."""
+        return {cell.pair: cell.auroc for cell in self.entries[which].cells if cell.auroc is not None}
 
     @property
     def attacks(self) -> list[str]:
@@ -64,13 +68,13 @@ class Compared:
 
     def curves(self, attack: str) -> tuple[Float64 | None, Float64 | None]:
         """True-positive rates of both at the rates of `scores.GRID`, attack seen; None for one that was not run."""
-        pair = [seen_sides(scores, attack) for scores in self.scores]
+        pair = [seen_sides(read_scores(self.folder, entry), attack) for entry in self.entries]
         first, second = (mean_roc(sides) if sides else None for sides in pair)
         return first, second
 
 
 def paired(first: str, second: str, results: str | Path = "subnetbench-results/digits") -> pd.DataFrame:
-    """Paired differences of two detectors of a results folder, cell by cell, from their stored scores.
+    """Paired differences of two detectors of a results folder, cell by cell, from their entries.
 
     One row per protocol and cell: fit_on, test_on, the ``difference`` of AUROCs in [-1, 1] (first minus second) with
     its interval ``low``, ``high``, ``p`` and, after Holm's correction over a protocol, ``p_holm`` and the ``verdict``.
@@ -104,36 +108,27 @@ def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
 
 
 def measuring(entry: Entry) -> Measuring:
-    """How an entry's cells were measured; a third-party protocol has no further metrics."""
-    options = Statistics(resamples=entry.statistics.resamples, level=entry.statistics.level)
+    """How an entry's cells were measured; of a third-party protocol no more is known than its figures."""
     try:
-        return Measuring.of(PROTOCOL.validate_python(entry.protocol), options, entry.seed)
+        return Measuring.of(PROTOCOL.validate_python(entry.protocol), entry.statistics.level)
     except ValidationError:
-        return Measuring(entry.ties, options, entry.seed)
+        return Measuring(entry.ties, entry.statistics.level, Design(0.5))
+
+
+def columns_of_entry(entry: Entry) -> Columns:
+    """The columns of an entry's cells, from its figures by split."""
+    found: Columns = {}
+    for cell in entry.cells:
+        found |= columns([cell.model_dump()], entry.places(cell))
+    return found
 
 
 def _compared(folder: Path, entries: list[Entry], protocol: str, labels: tuple[str, str]) -> Compared:
     pair = (_entry(entries, protocol, labels[0]), _entry(entries, protocol, labels[1]))
     attacks = list(pair[0].attacks)
-    samples: list[Samples] = []
-    values: list[dict[Pair, float]] = []
-    frames: list[pd.DataFrame] = []
-    how = measuring(pair[0])
-    for entry in pair:
-        scores = read_scores(folder, entry)
-        fits = [
-            fit_record(split, c.fit_on, 0) | {"gate": gate}
-            for c in entry.cells
-            if c.seen
-            for gate, split in replicates(scores)
-        ]
-        cells, drawn = measure(scores, fits, attacks, replace(measuring(entry), options=how.options))
-        frames.append(scores)
-        samples.append(drawn)
-        values.append({(c["fit_on"], c["test_on"]): c["auroc"] for c in cells if c["auroc"] is not None})
     pairs = [(fit_on, test_on) for fit_on in attacks for test_on in attacks]
-    records = adjust(compare(samples[0], samples[1], pairs, labels, how.options))
-    return Compared(protocol, labels, pair, (frames[0], frames[1]), (values[0], values[1]), records)
+    first, second = (columns_of_entry(entry) for entry in pair)
+    return Compared(folder, protocol, labels, pair, adjust(compare(first, second, pairs, labels, measuring(pair[0]))))
 
 
 def _entry(entries: list[Entry], protocol: str, label: str) -> Entry:

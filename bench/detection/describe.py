@@ -16,6 +16,7 @@ from ..harness.entry import SCHEMA, SuiteNote
 from ..harness.toml import plugin_info
 from .attacked import Attacked
 from .entry import (
+    AllScores,
     AttackNote,
     Cell,
     CostNote,
@@ -27,6 +28,7 @@ from .entry import (
     StatisticsNote,
     SubnetsNote,
 )
+from .protocol import Outcome
 from .scoring import Scoring
 from .suite import AnyProtocol, AttackPart, DetectorPart
 
@@ -48,7 +50,14 @@ class Describer:
             with plugin_info(f"attacks.{attack.title}", self._scoring.attacked.attacks[attack.title], AttackInfo):
                 AttackNote(**_declared(self._scoring.attacked, attack), **NOTHING_MEASURED)
 
-    def entry(self, part: DetectorPart, protocol: AnyProtocol, cells: Sequence[dict[str, Any]], cost: Meta) -> Entry:
+    def entry(
+        self,
+        part: DetectorPart,
+        protocol: AnyProtocol,
+        cells: Sequence[dict[str, Any]],
+        cost: Meta,
+        outcome: Outcome,
+    ) -> Entry:
         scoring, suite = self._scoring, self._scoring.suite
         setup, trained = scoring.setup, scoring.setup.trained
         dataset = setup.dataset
@@ -76,10 +85,11 @@ class Describer:
             attacks=self._attacks,
             subnets=self._subnets(part),
             seed=suite.seed,
-            statistics=StatisticsNote(resamples=suite.statistics.resamples, level=suite.statistics.level),
+            statistics=StatisticsNote(level=suite.statistics.level),
             cells=[Cell(**cell) for cell in cells],
             cost=CostNote(**{name: value for name, value in cost.items() if name != "notes"}),
             versions=dict(versions()),
+            all_scores=AllScores(rows=len(outcome.scores), sha256=outcome.digest()),
         )
 
     def _detector(self, part: DetectorPart, protocol: AnyProtocol, notes: str) -> DetectorNote:

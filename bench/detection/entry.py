@@ -13,7 +13,8 @@ from ..harness import entry as entries_of
 from ..harness.entry import Count, DatasetNote, Form, Positive, Share, Shown
 from ..harness.scores import read_frame
 from ..stats.metrics import Ties
-from .suite import Pair
+from ..stats.splits import Place
+from .suite import NO_GATES, Pair
 
 
 class ImagesNote(DatasetNote):
@@ -84,21 +85,33 @@ class SubnetsNote(Form):
 
 
 class StatisticsNote(Form):
-    resamples: Count = 0
     level: float = Field(gt=0, lt=1)
 
 
+#: Figures of a cell that are lists over sets of gates and splits.
+BY_SPLIT = ("advantage_by_split", "auroc_by_split", "fpr95_by_split", "noise_advantage_by_split", "noise_by_split")
+
+
 class Cell(Form):
-    """One fit-on x test-on pair; figures are means over replicates, None where it could not be run."""
+    """One fit-on x test-on pair; figures are means over replicates, None where it could not be run.
+
+    Lists have one value for each set of gates and split, in the order of `Entry.places`. ``images`` is the number of
+    images that any split evaluates, ``advantage_by_split`` what `stats.splits.advantages` gives: from these and the
+    values by split follow the figures and their intervals.
+    """
 
     accuracy: Share | None = None
+    advantage_by_split: list[float | None] = Field(default_factory=list)
     aupr: Share | None = None
     auroc: Share | None
+    auroc_by_split: list[Share | None] = Field(default_factory=list)
     candidates: list[int] = Field(default_factory=list)
     fit_on: str
     fpr95: Share | None
+    fpr95_by_split: list[Share | None] = Field(default_factory=list)
     gate_sd: Positive | None = None
     high: Share | None
+    images: Count = 0
     lee_auin: float | None = None
     lee_auout: float | None = None
     lee_auroc: float | None = None
@@ -107,7 +120,9 @@ class Cell(Form):
     low: Share | None
     n: list[Count]
     n_fit: list[Count]
+    noise_advantage_by_split: list[float | None] = Field(default_factory=list)
     noise_auroc: Share | None = None
+    noise_by_split: list[Share | None] = Field(default_factory=list)
     noise_high: Share | None = None
     noise_low: Share | None = None
     remark: str
@@ -125,6 +140,9 @@ class Cell(Form):
             raise ValueError(f"seen cannot be {str(self.seen).lower()} here")
         if len({self.auroc is None, self.low is None, self.high is None, self.fpr95 is None}) > 1:
             raise ValueError("auroc, low, high and fpr95 must be all present or all missing")
+        lists = [getattr(self, name) for name in ("n_fit", "candidates", *BY_SPLIT)]
+        if any(len(values) not in (0, len(self.n)) for values in lists):
+            raise ValueError("its lists must have one value for each set of gates and split")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"the interval from {self.low} to {self.high} is upside down")
         return self
@@ -151,13 +169,20 @@ def _protocol(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
+class AllScores(Form):
+    """All scores that a run made: ``rows`` of them, by `Outcome.digest`; the entry's file holds `stored_scores`."""
+
+    rows: Count
+    sha256: str
+
+
 class Entry(entries_of.Entry):
     """One detector under one protocol on one suite's attacks."""
 
     home: ClassVar[str] = "entries"
     written_order: ClassVar[tuple[str, ...]] = (
         *("suite", "dataset", "model", "protocol", "detector", "attacks", "subnets", "seed", "statistics", "cells"),
-        *("cost", "versions", "scores", "supersedes"),
+        *("cost", "versions", "all_scores", "scores", "supersedes"),
     )
 
     dataset: ImagesNote
@@ -169,6 +194,7 @@ class Entry(entries_of.Entry):
     statistics: StatisticsNote
     cells: list[Cell] = Field(min_length=1)
     cost: CostNote
+    all_scores: AllScores | None = None
 
     @model_validator(mode="after")
     def _cells_are_of_attacks(self) -> Entry:
@@ -193,6 +219,11 @@ class Entry(entries_of.Entry):
     def ties(self) -> Ties:
         ties: Ties = self.protocol["ties"]
         return ties
+
+    def places(self, cell: Cell) -> list[Place]:
+        """Set of gates (or `NO_GATES`) and split of each value in a cell's lists."""
+        gates = [NO_GATES] if self.subnets is None else range(len(self.subnets.sets))
+        return [(gate, split) for gate in gates for split in range(len(cell.n) // max(1, len(gates)))]
 
     @property
     def label(self) -> str:
@@ -280,7 +311,8 @@ def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
             first = {name: figures.pop(name) for name in _FIRST}
             counts = {name: _mean(figures.pop(name)) for name in ("n_fit", "n")}
             remark = figures.pop("remark")
-            figures.pop("candidates", None)
+            for name in ("candidates", *BY_SPLIT):
+                figures.pop(name, None)
             rows.append(head | first | counts | dict(sorted(figures.items())) | {"remark": remark})
     return pd.DataFrame(rows)
 

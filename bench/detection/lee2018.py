@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from ..core.arrays import Floats, Ints
 from ..core.errors import UserError
 from ..stats.metrics import auroc, lee_metrics
+from ..stats.splits import Design
 from .protocol import Kind, Material, Outcome, Protocol, Rows, Table, fit_record
 
 #: Trap 15: the order of the three thirds. Trap 2: noisy images are negatives.
@@ -25,7 +26,7 @@ class Lee2018(Protocol):
     kinds: ClassVar[tuple[Kind, ...]] = ("clean", "adversarial", "noisy")
 
     name: Literal["lee2018"] = "lee2018"
-    fit_share: float = Field(0.1, gt=0, lt=1)
+    fit_share: float = Field(0.1, gt=0, le=0.5, description="each such share of the file takes its turn in fitting")
     batch_size: int = Field(100, ge=2, description="the last incomplete batch of kept images is dropped")
     noise_sigma: dict[str, float] = Field(
         {"fgsm": 0.25 / 4, "bim": 0.13 / 2, "deepfool": 0.25 / 4, "cw": 0.05 / 2},
@@ -34,6 +35,18 @@ class Lee2018(Protocol):
     folds: int = Field(3, ge=2)
     minimum_fit: int = Field(500, ge=2)
     ties: Literal["half", "pessimistic"] = "pessimistic"
+
+    @property
+    def repeats(self) -> int:
+        return max(2, int(1 / self.fit_share + 1e-9))
+
+    @property
+    def stored_splits(self) -> int:
+        return 1
+
+    @property
+    def design(self) -> Design:
+        return Design(self.fit_share, self.repeats)
 
     def able(self, material: Material) -> list[str]:
         return [attack for attack in material.attacks if len(self.kept(material, attack))]
@@ -58,15 +71,22 @@ class Lee2018(Protocol):
         rows = Rows()
         fits: list[dict[str, Any]] = []
         with threadpool_limits(1):  # regressions on a few columns: threads would only wait for each other
-            for attack in material.attacks:
-                kept = self.kept(material, attack)
-                fitting = kept[: int(self.fit_share * len(kept))]
-                record = fit_record(0, attack, len(fitting) // 2)
-                fits.append(record)
-                score = self._fit(table, attack, kept, fitting, record)
-                if score is not None:
-                    self._score(rows, attack, score, record["candidate"], material, table, fitting)
+            for order in range(self.repeats):
+                for attack in material.attacks:
+                    kept = self.kept(material, attack)
+                    fitting = self.first(kept, order)
+                    record = fit_record(order, attack, len(fitting) // 2)
+                    fits.append(record)
+                    score = self._fit(table, attack, kept, fitting, record)
+                    if score is not None:
+                        self._score(rows, record, score, material, table, fitting)
         return Outcome(rows.frame(), fits)
+
+    def first(self, kept: Ints, order: int) -> Ints:
+        """The images that fit and tune: the first share in the file's own order (0), a later one in the others."""
+        count = int(self.fit_share * len(kept))
+        start = order * len(kept) // self.repeats
+        return kept[start : start + count]
 
     def _fit(
         self, table: Table, attack: str, kept: Ints, fitting: Ints, record: dict[str, Any]
@@ -95,21 +115,21 @@ class Lee2018(Protocol):
     def _score(
         self,
         rows: Rows,
-        fit_on: str,
+        fit: Mapping[str, Any],
         score: Callable[[Floats], Floats],
-        candidate: int,
         material: Material,
         table: Table,
         fitting: Ints,
     ) -> None:
-        """Score every attack's images after its first tenth, without those used to fit and tune."""
+        """Score every attack's images but its first tenth, without those used to fit and tune."""
         for test_on in material.attacks:
             kept = self.kept(material, test_on)
-            images = np.setdiff1d(kept[int(self.fit_share * len(kept)) :], fitting)
+            images = np.setdiff1d(kept, np.union1d(self.first(kept, fit["split"]), fitting))
             if len(images) == 0:
                 continue
             for kind in TARGET:
-                rows.add(0, fit_on, test_on, kind, images, score(table.of(candidate, kind, test_on)[images]))
+                scores = score(table.of(fit["candidate"], kind, test_on)[images])
+                rows.add(fit["split"], fit["fit_on"], test_on, kind, images, scores)
 
 
 def _stacked(table: Table, candidate: int, images: Ints, attack: str) -> tuple[Floats, Ints]:

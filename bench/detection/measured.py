@@ -1,63 +1,50 @@
-"""Cells measured from scores, kept in the store with the bootstrap samples for comparisons."""
+"""Cells measured from scores, and the scores that are kept beside an entry."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
+from ..core.arrays import EVERY
 from ..core.hashing import code_hash, key_of
 from ..core.store import Arrays, Meta, Store
-from ..stats import inference, metrics
+from ..stats import inference, metrics, splits
 from . import cells as cell_code
 from . import scores as score_code
-from .cells import Measuring, Replicates, Samples, columns_of, measure
+from .cells import Columns, Measuring, columns, measure
 from .protocol import Outcome
-from .suite import AnyProtocol, Pair, Suite
+from .suite import AnyProtocol, Suite, columns_of
 
 
 def measured_cells(
     suite: Suite, protocol: AnyProtocol, outcome: Outcome, store: Store
-) -> tuple[list[dict[str, Any]], Samples]:
-    """Cells of an outcome and the samples of Table 2's columns, from the store or computed."""
+) -> tuple[list[dict[str, Any]], Columns]:
+    """Cells of an outcome and their columns for comparisons, from the store or computed."""
     attacks = [part.title for part in suite.attacks]
-    pairs = columns_of(attacks)
 
     def compute() -> tuple[Arrays, Meta]:
-        how = Measuring.of(protocol, suite.statistics, suite.seed)
-        cells, samples = measure(outcome.scores, outcome.fits, attacks, how)
-        return _packed({pair: samples[pair] for pair in pairs if pair in samples}), {"cells": cells}
+        how = Measuring.of(protocol, suite.statistics.level)
+        return {}, {"cells": measure(outcome.scores, outcome.fits, attacks, how)}
 
     inputs = {
         "outcome": key_of("outcome", {"fits": outcome.fits, "scores": outcome.digest()}),
-        "statistics": suite.statistics.model_dump(exclude={"comparisons"}),
-        "protocol": protocol.name,
-        "ties": protocol.ties,
-        "source": code_hash(cell_code, score_code, metrics, inference),
-        "seed": suite.seed,
+        "level": suite.statistics.level,
+        "protocol": protocol.model_dump(),
+        "source": code_hash(cell_code, score_code, metrics, inference, splits),
         "attacks": attacks,
     }
-    arrays, meta = store.get("cells", inputs, compute)
-    return meta["cells"], _unpacked(arrays, pairs)
+    cells = store.get("cells", inputs, compute)[1]["cells"]
+    places = list(dict.fromkeys((int(record["gate"]), int(record["split"])) for record in outcome.fits))
+    return cells, columns(cells, places)
 
 
-def _packed(samples: Mapping[Pair, Replicates]) -> Arrays:
-    kept: Arrays = {}
-    for (fit_on, test_on), replicates in samples.items():
-        kept |= {
-            f"rows|{fit_on}|{test_on}": replicates.rows,
-            f"values|{fit_on}|{test_on}": replicates.values,
-            f"places|{fit_on}|{test_on}": np.array(replicates.places, np.int64),
-        }
-    return kept
+def stored_scores(scores: pd.DataFrame, protocol: AnyProtocol, attacks: Sequence[str]) -> pd.DataFrame:
+    """The scores of the first splits in the columns of Table 2: each image once (`strict`), or in the file's own order.
 
-
-def _unpacked(arrays: Arrays, pairs: Sequence[Pair]) -> Samples:
-    samples: Samples = {}
-    for pair in pairs:
-        rows = arrays.get("|".join(("rows", *pair)))
-        if rows is not None:
-            values, places = (arrays["|".join((name, *pair))] for name in ("values", "places"))
-            samples[pair] = Replicates(tuple((int(gate), int(split)) for gate, split in places), values, rows)
-    return samples
+    All splits and columns would be a hundred times as large; the entry has their figures, and a run makes them again.
+    """
+    pairs = {"\0".join(pair) for pair in [*columns_of(attacks), *((attack, EVERY) for attack in attacks)]}
+    columns = scores["fit_on"].astype(str) + "\0" + scores["test_on"].astype(str)
+    return scores[(scores["split"] < protocol.stored_splits) & columns.isin(pairs)].reset_index(drop=True)

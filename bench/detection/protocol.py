@@ -2,18 +2,17 @@
 
 ``strict``  Fitting and evaluation share no image. Evaluation uses one index set for all attacks: correctly classified
             images that every attack fools. Candidates are chosen by cross-validation on the fitting part. Negatives
-            are clean images (option: noisy ones too). Several seeds of the split.
+            are clean images (option: noisy ones too). Many random halvings; each half fits once and evaluates once.
 ``lee2018`` The released code of Lee et al. 2018: every attack keeps its own images (clean and noisy correctly
             classified, adversarial misclassified), in file order, whole batches only; noisy images are negatives; the
             first tenth of them fits (its first half) and tunes (its second half); unscaled logistic regression;
             P(adversarial) as score. For an unknown attack, which that code lacks: fitted and tuned on A, scored on
-            the other nine tenths of B without the images that fitted A.
+            the other nine tenths of B without the images that fitted A. Repeated with every tenth in the first's place.
 """
 
 from __future__ import annotations
 
 import hashlib
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,8 @@ import pandas as pd
 from ..core.arrays import Bools, Floats, Ints
 from ..core.errors import UserError
 from ..harness.suite import Part
+from ..stats.logistic import fit_logistic
+from ..stats.splits import Design
 
 Kind = Literal["clean", "noisy", "adversarial", "noise"]
 
@@ -81,6 +82,21 @@ class Protocol(Part, ABC):
     #: The sets of images that detectors score, in the order in which they are made.
     kinds: ClassVar[tuple[Kind, ...]]
 
+    @property
+    @abstractmethod
+    def design(self) -> Design:
+        """How the splits share the images, on which intervals rest."""
+
+    @property
+    @abstractmethod
+    def repeats(self) -> int:
+        """Number of splits."""
+
+    @property
+    @abstractmethod
+    def stored_splits(self) -> int:
+        """Number of splits, from the first, whose scores are kept beside an entry."""
+
     @abstractmethod
     def able(self, material: Material) -> list[str]:
         """The attacks that have images under this protocol, which detectors score."""
@@ -135,15 +151,10 @@ def combine(values: Floats, target: Ints) -> Callable[[Floats], Floats]:
 
     They are rounded to float32: far finer than any ranking needs, and half the bytes of stored scores.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", tol=1e-8, max_iter=200))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # separable classes: the fit stops at max_iter, the ranking stands
-        model.fit(values, target)
-    return lambda x: np.asarray(model.decision_function(x), np.float32).astype(np.float64)
+    mean, deviation = values.mean(0), values.std(0)
+    deviation[deviation <= 1e-12 * np.abs(mean)] = 1.0  # a constant column says nothing
+    weights, intercept = fit_logistic((values - mean) / deviation, target)
+    return lambda x: np.asarray((x - mean) / deviation @ weights + intercept, np.float32).astype(np.float64)
 
 
 def check_finite(values: Floats, detector: str, where: str) -> Floats:

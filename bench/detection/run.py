@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,16 @@ from ..core.store import Meta, NotStored, StoreError
 from ..harness.context import Context
 from ..harness.toml import fill
 from ..models.weights import locate
-from ..stats import inference
 from .beside import comparisons, write_figures, write_gates, write_sensitivity
-from .cells import Samples, empty_cell
+from .cells import Columns, empty_cell
 from .describe import Describer
 from .entry import Entry
 from .estimate import plan
-from .measured import measured_cells
+from .measured import measured_cells, stored_scores
 from .protocol import Outcome
 from .scoring import COLUMNS, Scoring
 from .sensitivity import variants
-from .suite import AnyProtocol, DetectorPart, Pair, Suite
+from .suite import AnyProtocol, DetectorPart, Suite
 
 
 class Run:
@@ -38,8 +36,7 @@ class Run:
         self.scoring = Scoring(suite, context)
         self.describer = Describer(self.scoring)
         self.failures: list[str] = []
-        self._samples: dict[str, dict[str, Samples]] = {protocol.name: {} for protocol in suite.protocols}
-        self._values: dict[str, dict[str, dict[Pair, float]]] = {protocol.name: {} for protocol in suite.protocols}
+        self._columns: dict[str, dict[str, Columns]] = {protocol.name: {} for protocol in suite.protocols}
 
     # -- before anything is computed ----------------------------------------------------------------------------------
 
@@ -60,19 +57,6 @@ class Run:
         if not suite.dataset.name.endswith(".npz"):
             registry.datasets.get(suite.dataset.name)
         self.describer.check()
-        self._check_resamples()
-
-    def _check_resamples(self) -> None:
-        """Warn where there are too few resamples for any verdict."""
-        options = self.suite.statistics
-        claims = len(options.comparisons) * (2 * len(self.suite.attacks) - 1)
-        least = inference.smallest_p(options.resamples, claims)
-        if least > inference.ALPHA:
-            self.context.report.warn(
-                f"statistics: {claims} claims on {options.resamples} resamples have p-values of at "
-                f"least {least:.2g}, so no verdict is possible; set resamples to "
-                f"{math.ceil(2 * claims / inference.ALPHA)} or more, or compare fewer pairs."
-            )
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
         """The grid: each stage with its passes and its approximate time on this machine."""
@@ -109,18 +93,17 @@ class Run:
         outcome = Outcome(pd.DataFrame(columns=COLUMNS), [])
         try:
             outcome, cost = self.scoring.outcomes(part, protocol)
-            cells, samples = measured_cells(self.suite, protocol, outcome, self.context.store)
+            cells, columns = measured_cells(self.suite, protocol, outcome, self.context.store)
         except Exception as error:
             reason = self._reason(part, error)
             self.failures.append(f"{protocol.name} / {part.title}: {reason}")
             self.context.report.warn(f"{part.title} ({protocol.name}) could not be run: {reason}")
             attacks = [attack.title for attack in self.suite.attacks]
-            cells, samples = [empty_cell((a, b), reason) for a in attacks for b in attacks], {}
-        if samples:
-            self._samples[protocol.name][part.title] = samples
-        values = {(c["fit_on"], c["test_on"]): c["auroc"] for c in cells if c["auroc"] is not None}
-        self._values[protocol.name][part.title] = values
-        return self.describer.entry(part, protocol, cells, cost), outcome.scores
+            cells, columns = [empty_cell((a, b), reason) for a in attacks for b in attacks], {}
+        if columns:
+            self._columns[protocol.name][part.title] = columns
+        entry = self.describer.entry(part, protocol, cells, cost, outcome)
+        return entry, stored_scores(outcome.scores, protocol, [attack.title for attack in self.suite.attacks])
 
     def _reason(self, part: DetectorPart, error: Exception) -> str:
         """Why a detector could not be run; errors of the store or of our own detectors are raised again."""
@@ -145,9 +128,9 @@ class Run:
     def finish(self, folder: Path) -> None:
         """Write comparisons, gate reports, figure arrays and the sensitivity; nothing of an earlier run remains."""
         names = [protocol.name for protocol in self.suite.protocols]
-        for name in names:
-            content = comparisons(self.suite, name, self._samples[name], self._values[name])
-            write_json(folder / "comparisons" / f"{name}.json", content)
+        for protocol in self.suite.protocols:
+            content = comparisons(self.suite, protocol, self._columns[protocol.name])
+            write_json(folder / "comparisons" / f"{protocol.name}.json", content)
         for path in (folder / "comparisons").glob("*.json"):
             if path.stem not in names:
                 path.unlink(missing_ok=True)

@@ -16,12 +16,10 @@ import pyarrow as pa
 from ..core.arrays import EVERY, Float64, Ints
 from ..core.errors import UserError
 from ..harness.scores import open_scores, read_columns
-from ..stats.metrics import auroc, fpr_at_tpr
-from .entry import Entry
+from ..stats.metrics import Ties, auroc, fpr_at_tpr
+from ..stats.splits import Place
+from .entry import Cell, Entry
 from .suite import Pair
-
-#: A replicate: the set of gates, the split.
-Place = tuple[int, int]
 
 #: fit_on, test_on, gate, split, kind.
 Key = tuple[str, str, int, int, str]
@@ -31,8 +29,8 @@ Sides = list[tuple[Float64, Float64]]
 
 T = TypeVar("T")
 
-#: Largest allowed gap between a figure and the one its scores give: float64 sums in a different order.
-TOLERANCE = 1e-9
+#: Largest allowed gap between a figure of a split and the one its scores give: the entry rounds it to eight decimals.
+TOLERANCE = 1e-8
 
 #: False-positive rates at which curves are averaged over replicates: denser where good detectors differ.
 GRID = np.linspace(0, 1, 201) ** 2
@@ -107,9 +105,8 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Found:
-    """Figures from scores: FPR at 95% TPR of every replicate of each cell, curve and histogram of each seen attack."""
+    """Pictures from scores: curve and histogram of each seen attack."""
 
-    fpr95: Mapping[Pair, tuple[float, ...]]
     curves: Mapping[str, Float64]
     histograms: Mapping[str, Histogram]
 
@@ -118,33 +115,39 @@ Rows = dict[tuple[str, str, int, int, str], Float64]
 
 
 def examine(folder: Path, entry: Entry) -> Found:
-    """Recompute AUROC and FPR at 95% TPR of every cell of an entry below ``folder`` from its scores.
+    """Recompute the stored splits' AUROC and FPR at 95% TPR of an entry below ``folder`` from its scores.
 
     Raises UserError, one sentence, where the scores lie outside the folder, are missing or unreadable, do not have the
     entry's sha256, or give a figure other than the entry states.
     """
     rows = _sorted_scores(_table(folder, entry))
-    places = places_of(rows)
-    ties = entry.ties
-    fpr95: dict[Pair, tuple[float, ...]] = {}
+    stored = set(places_of(rows))
     curves: dict[str, Float64] = {}
     histograms: dict[str, Histogram] = {}
     for cell in entry.cells:
-        pair = cell.pair
-        replicates = [(kinds, _negatives(pair, kinds)) for place in places if (kinds := by_kind(rows, pair, place))]
-        sides = [(kinds["adversarial"], negative) for kinds, negative in replicates]
-        noise = [(kinds["noise"], negative) for kinds, negative in replicates if "noise" in kinds]
-        _agree(pair, "AUROC", cell.auroc, [auroc(*side, ties=ties) for side in sides])
-        rates = tuple(fpr_at_tpr(*side) for side in sides)
-        _agree(pair, "FPR at 95% TPR", cell.fpr95, rates)
-        _agree(pair, "AUROC on noise", cell.noise_auroc, [auroc(*side, ties=ties) for side in noise])
-        if not sides:
-            continue
-        fpr95[pair] = rates
-        if cell.seen:
+        sides: Sides = []
+        for number, place in enumerate(entry.places(cell)):
+            kinds = by_kind(rows, cell.pair, place) if place in stored else {}
+            if kinds:
+                negative = _negatives(cell.pair, kinds)
+                sides.append((kinds["adversarial"], negative))
+                _agree_in(cell, number, sides[-1], kinds.get("noise"), entry.ties)
+        if sides and cell.seen:
             curves[cell.test_on] = mean_roc(sides)
             histograms[cell.test_on] = histogram(sides)
-    return Found(fpr95, curves, histograms)
+    return Found(curves, histograms)
+
+
+def _agree_in(cell: Cell, number: int, side: tuple[Float64, Float64], noise: Float64 | None, ties: Ties) -> None:
+    """Check the figures of one split, the ``number``-th of the cell's lists."""
+    if cell.n[number] != len(side[0]):
+        raise UserError(
+            f"{_name(cell.pair)} states n {cell.n[number]} for a split, but its scores give {len(side[0])}."
+        )
+    _agree(cell.pair, "AUROC", cell.auroc_by_split, number, auroc(*side, ties=ties))
+    _agree(cell.pair, "FPR at 95% TPR", cell.fpr95_by_split, number, fpr_at_tpr(*side))
+    if noise is not None:
+        _agree(cell.pair, "AUROC on noise", cell.noise_by_split, number, auroc(noise, side[1], ties=ties))
 
 
 def _negatives(pair: Pair, kinds: Mapping[str, Float64]) -> Float64:
@@ -154,13 +157,14 @@ def _negatives(pair: Pair, kinds: Mapping[str, Float64]) -> Float64:
     return np.sort(negative)
 
 
-def _agree(pair: Pair, metric: str, stated: float | None, replicates: Sequence[float]) -> None:
-    recomputed = float(np.mean(replicates)) if replicates else None
-    if stated is None and recomputed is None:
-        return
-    if stated is None or recomputed is None or abs(stated - recomputed) > TOLERANCE:
-        old, new = ("none" if value is None else f"{value:.6f}" for value in (stated, recomputed))
-        raise UserError(f"{_name(pair)} states {metric} {old}, but its scores give {new}; run the suite again.")
+def _agree(pair: Pair, metric: str, stated: Sequence[float | None], number: int, recomputed: float) -> None:
+    old = stated[number] if number < len(stated) else None
+    if old is None or abs(old - recomputed) > TOLERANCE:
+        text = "none" if old is None else f"{old:.6f}"
+        raise UserError(
+            f"{_name(pair)} states {metric} {text} for a split, but its scores give {recomputed:.6f}; "
+            "run the suite again."
+        )
 
 
 def _name(pair: Pair) -> str:

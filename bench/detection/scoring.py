@@ -34,10 +34,9 @@ from ..views import View
 from . import lee2018, strict
 from . import protocol as protocols
 from .attacked import Attacked
-from .cells import NO_GATES
 from .images import Images
 from .protocol import Kind, Material, Outcome, Table, check_finite
-from .suite import AnyProtocol, DetectorPart, Suite
+from .suite import NO_GATES, AnyProtocol, DetectorPart, Suite
 
 
 @cache

@@ -11,15 +11,15 @@ import pandas as pd
 
 from ..core.files import read_json
 from ..harness.tables import percent
-from .cells import Samples, compare
+from .cells import Columns, Measuring, compare
 from .suite import Sensitivity, Suite
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Results of a suite with one form of gates: its cells' replicates by label, and the gates' reports."""
+    """Results of a suite with one form of gates: its columns by label, and the gates' reports."""
 
-    samples: dict[str, Samples]
+    columns: dict[str, Columns]
     reports: list[list[dict[str, Any]]]
 
 
@@ -72,14 +72,14 @@ def sweep(suite: Suite, plan: Sensitivity, scored: Callable[[Suite, str], Scored
             pair = (attack.title, attack.title)
             point = facts | {"attack": attack.title}
             for prefix, label in (("", plan.detector), ("random_", plan.control)):
-                if label not in result.samples:
+                if label not in result.columns:
                     continue
                 for c in compare(
-                    result.samples[label],
-                    result.samples[plan.baseline],
+                    result.columns[label],
+                    result.columns[plan.baseline],
                     [pair],
                     (label, plan.baseline),
-                    suite.statistics,
+                    Measuring.of(suite.protocols[0], suite.statistics.level),
                 ):
                     point |= {f"{prefix}{key}": c[key] for key in ("difference", "low", "high")}
             if "difference" in point:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from threadpoolctl import threadpool_limits
 
 from ..core.arrays import EVERY, Bools, Floats, Ints
 from ..stats.metrics import auroc
+from ..stats.splits import Design
 from .protocol import Kind, Material, Outcome, Protocol, Rows, Table, combine, fit_record
 
 Score = Callable[[Floats], Floats]
@@ -33,13 +34,31 @@ class Strict(Protocol):
     kinds: ClassVar[tuple[Kind, ...]] = ("clean", "adversarial", "noise")
 
     name: Literal["strict"] = "strict"
-    splits: int = Field(5, ge=1, description="seeds of the stratified split into fitting and evaluation images")
-    fit_share: float = Field(0.4, gt=0, lt=1)
+    splits: int = Field(30, ge=2, description="two a random halving, of which each half fits once and evaluates once")
+    fit_share: float = Field(0.5, gt=0, lt=1, description="other than a half: every split is drawn anew")
     folds: int = Field(3, ge=2, description="cross-validation on the fitting part chooses among candidates")
     negatives: Literal["clean", "clean+noise"] = "clean"
     minimum_fit: int = Field(500, ge=2, description="cells fitted on fewer successful adversarials are marked")
     minimum_success: int = Field(20, ge=2, description="attacks with fewer successes leave the common index set")
     ties: Literal["half", "pessimistic"] = "half"
+
+    @property
+    def repeats(self) -> int:
+        return self.splits
+
+    @property
+    def design(self) -> Design:
+        return Design(self.fit_share, 2 if self.fit_share == 0.5 else 1)
+
+    @property
+    def stored_splits(self) -> int:
+        return self.design.blocks
+
+    @model_validator(mode="after")
+    def _halves_in_pairs(self) -> Strict:
+        if self.design.blocks == 2 and self.splits % 2:
+            raise ValueError(f"splits is {self.splits}; halves take turns, so give an even number")
+        return self
 
     def able(self, material: Material) -> list[str]:
         return list(material.attacks)
@@ -63,15 +82,19 @@ class Strict(Protocol):
         return Outcome(frame, fits)
 
     def split_indices(self, material: Material, seed: int, split: int) -> tuple[Ints, Ints]:
-        """Fitting and evaluation images, stratified by class, among those correctly classified."""
-        generator = np.random.default_rng((seed, split))
+        """Fitting and evaluation images, stratified by class, among those correctly classified.
+
+        Halves come in pairs: the odd split fits on what the even one before it evaluates.
+        """
+        generator = np.random.default_rng((seed, split // self.design.blocks))
         pool = np.flatnonzero(material.clean_correct)
         fitting: list[Ints] = []
         for label in np.unique(material.labels[pool]):
             members = generator.permutation(pool[material.labels[pool] == label])
-            fitting.append(members[: round(self.fit_share * len(members))])
+            fitting.append(members[: round(self.fit_share * len(members) + generator.uniform(-0.5, 0.5))])
         fit = np.sort(np.concatenate(fitting)) if fitting else pool[:0]
-        return fit, np.setdiff1d(pool, fit)
+        rest = np.setdiff1d(pool, fit)
+        return (rest, fit) if self.design.blocks == 2 and split % 2 else (fit, rest)
 
     def is_common(self, material: Material, attack: str) -> bool:
         """Whether an attack succeeds often enough to count in the common index set."""

@@ -40,6 +40,14 @@ class DetectorPart(Part):
 #: A cell: the attack that was fitted on, the attack that is tested.
 Pair: TypeAlias = tuple[str, str]
 
+#: Gate-set index of a detector that uses no gates.
+NO_GATES = -1
+
+
+def columns_of(attacks: Sequence[str]) -> list[Pair]:
+    """Cells of the paper's Table 2: every attack seen, then fitted on the first attack and tested on each other one."""
+    return [(attack, attack) for attack in attacks] + [(attacks[0], attack) for attack in attacks[1:]]
+
 
 #: A suite's protocol: its options, and its rules as methods.
 AnyProtocol: TypeAlias = Strict | Lee2018
@@ -48,7 +56,6 @@ PROTOCOL: TypeAdapter[AnyProtocol] = TypeAdapter(ProtocolPart)
 
 
 class Statistics(Part):
-    resamples: int = Field(2000, ge=100, le=100_000)
     level: float = Field(0.95, gt=0.5, lt=1)
     comparisons: list[tuple[Name, Name]] = Field(
         [], description="pairs of detector labels: does the first beat the second?"

@@ -10,10 +10,11 @@ import pandas as pd
 
 from ..core.files import read_json
 from ..harness.tables import Report, Section
-from .cells import column_title, columns_of
+from .cells import column_title
 from .entry import Entry, read_entries
 from .published import PUBLISHED_DETECTORS, against_published, published_cells
 from .rows import bracket, difference
+from .suite import columns_of
 
 CLAIMANT = "subnet-mahalanobis"
 

@@ -12,14 +12,14 @@ from ..analysis.semantics import SEMANTICS_NOTE, semantics
 from ..analysis.separation import SEPARATION_NOTE, separation
 from ..core.files import csv_text, read_json
 from ..harness.tables import Report, Section, percent
-from .cells import column_title, columns_of
+from .cells import column_title
 from .cost import COST_NOTE, STRENGTH_NOTE, TIME_NOTE, cost, strength, timing
 from .entry import Cell, Entry, read_entries, tidy
 from .gate_table import SUBNETS_NOTE, subnets
 from .published import against_published, published_cells
 from .rows import bracket, difference, head_of, sorted_frame
 from .sensitivity import SENSITIVITY_NOTE, sensitivity
-from .suite import Pair
+from .suite import Pair, columns_of
 
 
 def report(folder: Path) -> Report:
@@ -100,11 +100,11 @@ def _preamble(entries: Sequence[Entry]) -> list[str]:
 
 
 _TABLE2_NOTE = (
-    "AUROC in percent with its 95% interval over images (and splits and the sets of gates drawn, where there are "
-    "several); n: adversarial images evaluated (the mean over splits), with as many clean ones, and in `lee2018` as "
-    "many noisy ones. Unknown: the combiner is fitted on the first attack and meets the others for the first time. "
-    "**Bold**: the highest of its column; †: cannot be told apart from it (paired bootstrap, Holm). Controls are "
-    "baselines that a proposal has to beat. *: see the remarks."
+    "AUROC in percent, the mean over splits, with its 95% interval over images, fits and the sets of gates drawn; n: "
+    "adversarial images evaluated in a split, with as many clean ones, and in `lee2018` as many noisy ones. Unknown: "
+    "the combiner is fitted on the first attack and meets the others for the first time. **Bold**: the highest of its "
+    "column; †: cannot be told apart from it (paired test, Holm). Controls are baselines that a proposal has to beat. "
+    "*: see the remarks."
 )
 
 
@@ -157,8 +157,8 @@ def published(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 _COMPARED_NOTE = (
-    "AUROC of the first minus the second in points, on the same images and resamples, with the paired 95% interval; "
-    "p after Holm's correction over all rows of a protocol. With B resamples no p is below 2 / (B + 1) before it."
+    "AUROC of the first minus the second in points, paired on images, splits and sets of gates, with the 95% interval; "
+    "p after Holm's correction over all rows of a protocol."
 )
 
 
@@ -195,8 +195,10 @@ def transfer(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 _SPREAD_NOTE = (
-    "Standard deviation of the AUROC in points over the seeds of the split / over sets of gates (–: there is one). "
-    "Where it is large, a single split or a single set of gates says little, whatever its own interval."
+    "Standard deviation of the AUROC in points over splits / over sets of gates (–: there is one). Where it is large, "
+    "a single split or a single set of gates says little, whatever its own interval. `lee2018`: over the tenths of the "
+    "images that take their turn in fitting; in brackets the AUROC of the file's own order, the only one that the "
+    "released code knows."
 )
 
 
@@ -207,12 +209,24 @@ def spread(entries: Sequence[Entry]) -> pd.DataFrame:
         deviations = {title: _deviations(cells.get(pair)) for title, pair in _columns(entry)}
         if all(value is None for pair in deviations.values() for value in pair):
             continue
-        rows.append(head_of(entry) | {title: " / ".join(map(percent, pair)) for title, pair in deviations.items()})
+        texts = {title: " / ".join(map(percent, pair)) for title, pair in deviations.items()}
+        if entry.protocol_name == "lee2018":
+            texts = {title: f"{texts[title]} ({_own_order(entry, cells.get(pair))})" for title, pair in _columns(entry)}
+        rows.append(head_of(entry) | texts)
     return sorted_frame(rows)
 
 
 def _deviations(cell: Cell | None) -> tuple[float | None, float | None]:
     return (None, None) if cell is None else (cell.split_sd, cell.gate_sd)
+
+
+def _own_order(entry: Entry, cell: Cell | None) -> str:
+    """AUROC in the file's own order, which is the first; the mean over sets of gates."""
+    if cell is None or not cell.auroc_by_split:
+        return "–"
+    first = zip(entry.places(cell), cell.auroc_by_split, strict=True)
+    values = [value for (_, split), value in first if split == 0 and value is not None]
+    return percent(sum(values) / len(values)) if values else "–"
 
 
 _NOISE_NOTE = (

@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..core.files import read_json
-from .cells import column_title, columns_of
+from .cells import column_title
 from .entry import Cell, Entry
+from .suite import columns_of
 
 LEGEND = (
     "AUROC in percent, ± half the width of its 95% interval. Unknown: the combiner was fitted on the first attack. "

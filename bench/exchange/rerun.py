@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,20 @@ from ..core.arrays import EVERY
 from ..core.errors import UserError
 from ..core.hashing import canonical
 from ..core.store import NotStored
+from ..detection.cells import measure
+from ..detection.compare import measuring
 from ..detection.describe import describe_attack
-from ..detection.entry import AttackNote, Entry
+from ..detection.entry import AttackNote, Cell, Entry
 from ..detection.suite import Pair, Suite
-from ..harness.audit import Audit, Line
+from ..harness.audit import Audit, Line, Verdict
 from ..stats.metrics import auroc
 from .at_hand import AtHand, parts_of, same_net
 
 #: Largest allowed gap between scores, as a share of their column's standard deviation: batches and rounding differ.
 SCORE_TOLERANCE = 1e-3
+
+#: Largest allowed gap between AUROCs of a split: scores that differ by rounding may swap a few ranks.
+AUROC_TOLERANCE = 1e-3
 
 
 def run_again(at_hand: AtHand, audit: Audit, pairs: Sequence[Pair]) -> list[Line]:
@@ -67,8 +72,12 @@ def _again(at_hand: AtHand, suite: Suite, entry: Entry, scores: pd.DataFrame, pa
         yield Line("gates again", "match" if same else "mismatch", detail)
     outcome, _ = scoring.outcomes(part, protocol)
     again = outcome.scores.astype({"fit_on": "str", "test_on": "str", "kind": "str"})
+    cells = {
+        (c["fit_on"], c["test_on"]): c for c in measure(again, outcome.fits, list(entry.attacks), measuring(entry))
+    }
     for pair in pairs:
         yield _compared(pair, scores, again)
+        yield _splits(pair, entry.by_pair()[pair], cells[pair])
 
 
 def draw(audits: Sequence[Audit], count: int, seed: int) -> dict[int, list[Pair]]:
@@ -105,6 +114,17 @@ def _close(stated: Any, again: Any) -> bool:
     return bool(stated == json.loads(canonical(again)))
 
 
+def _splits(pair: Pair, stated: Cell, again: Mapping[str, Any]) -> Line:
+    """Compare the AUROCs of all splits, those without stored scores too."""
+    what = f"again {pair[0]} -> {pair[1]}, all splits"
+    new = again.get("auroc_by_split") or []
+    if len(new) != len(stated.auroc_by_split):
+        return Line(what, "mismatch", f"{len(stated.auroc_by_split)} splits were stated, {len(new)} are made")
+    gaps = [abs((a or 0.0) - (b or 0.0)) for a, b in zip(stated.auroc_by_split, new, strict=True)]
+    verdict: Verdict = "match" if max(gaps) <= AUROC_TOLERANCE else "mismatch"
+    return Line(what, verdict, f"{len(gaps)} AUROCs, largest difference {100 * max(gaps):.3f} points")
+
+
 def _compared(pair: Pair, stated: pd.DataFrame, again: pd.DataFrame) -> Line:
     """Compare a cell's scores image by image."""
     what, keys = f"again {pair[0]} -> {pair[1]}", ["gate", "split", "test_on", "kind", "image"]
@@ -112,8 +132,9 @@ def _compared(pair: Pair, stated: pd.DataFrame, again: pd.DataFrame) -> Line:
         f[(f["fit_on"] == pair[0]) & f["test_on"].isin([pair[1], EVERY])].set_index(keys)["score"].sort_index()
         for f in (stated, again)
     )
-    if not old.index.equals(new.index):
+    if not old.index.isin(new.index).all():
         return Line(what, "mismatch", f"{len(old)} scores were of other images than the {len(new)} of this run")
+    new = new.loc[old.index]
     before, after = old.to_numpy(np.float64), new.to_numpy(np.float64)
     scale = float(before.std()) or 1.0
     largest = float(np.abs(before - after).max(initial=0)) / scale

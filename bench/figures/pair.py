@@ -64,7 +64,7 @@ def terminal_picture(compared: Compared, *, width: int = 64, height: int = 14) -
     figure.y_ticks_fkt = lambda low, high: f"{low:.2f}"
     for label, curve, marker in zip(compared.labels, compared.curves(attack), (None, "+"), strict=True):
         if curve is not None:
-            value = compared.values[compared.labels.index(label)].get((attack, attack))
+            value = compared.values(compared.labels.index(label)).get((attack, attack))
             text = label if value is None else f"{label} {100 * value:.1f}"
             _line(figure, np.sqrt(GRID), curve, text, marker)
     drawn = "\n".join(line.rstrip("\u2800 ") for line in figure.show(legend=True).splitlines())

@@ -12,7 +12,7 @@ import pandas as pd
 from ..core.arrays import Bools, Floats, Ints
 from ..core.errors import UserError
 from ..core.store import Arrays
-from ..stats.inference import holm, interval, paired_p, resample_counts, verdict
+from ..stats.inference import holm, interval, paired_p, resample_counts, share_interval, verdict
 from .suite import CLAIMS, V2_IOUS
 
 #: Metrics by their names in tables, in their order.
@@ -98,7 +98,7 @@ def measured_metrics(frame: pd.DataFrame, counts: npt.NDArray[np.float32], level
     whole = samples(frame, np.ones((1, len(frame)), np.float32))
     metrics = {}
     for name, drawn in samples(frame, counts).items():
-        low, high = interval(drawn, level)
+        low, high = share_interval(drawn, len(frame), level)
         metrics[name] = {"value": float(whole[name][0]), "low": low, "high": high}
     return metrics
 
@@ -141,5 +141,5 @@ def claims(
             drawn.append(-differences)  # less error is better
     for row, p, better in zip(rows, holm([row["p"] for row in rows]), drawn, strict=True):
         row["p_holm"] = float(p)
-        row["verdict"] = verdict(better, float(p))
+        row["verdict"] = verdict(float(np.median(better)), float(p))
     return rows

@@ -24,7 +24,7 @@ from ..harness.train import Recipe
 from ..harness.train import train as train_net
 from ..models.cifar import digits_cnn
 from ..models.classifier import Classifier
-from ..stats.inference import bootstrap_auroc, interval, resample_counts
+from ..stats.inference import bootstrap_auroc, resample_counts, share_interval
 from ..stats.metrics import auroc
 from ..views import View
 from .checks import Check, check_contract, copied, fresh, raised
@@ -199,7 +199,8 @@ def _first(values: Floats) -> Floats:
 def _with_interval(positive: Floats, negative: Floats) -> tuple[float, float, float]:
     units = np.arange(len(negative))
     counts = resample_counts(len(units), RESAMPLES, np.random.default_rng(5))
-    return auroc(positive, negative), *interval(bootstrap_auroc(positive, units, negative, units, counts))
+    samples = bootstrap_auroc(positive, units, negative, units, counts)
+    return auroc(positive, negative), *share_interval(samples, len(units))
 
 
 def _percent(value: tuple[float, float, float]) -> str:

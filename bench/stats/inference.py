@@ -78,6 +78,17 @@ def interval(samples: Floats, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def share_interval(samples: Floats, images: int, level: float = 0.95) -> tuple[float, float]:
+    """`interval` of a share of ``images`` images, or of an AUROC on them.
+
+    Where every resample gives 0 or every one 1, the end of Clopper and Pearson (1934) stands in: no resampling finds an
+    error that was not made.
+    """
+    low, high = interval(samples, level)
+    exact = float(((1 - level) / 2) ** (1 / images)) if images else 0.0
+    return (exact if low == 1 else low), (1 - exact if high == 0 else high)
+
+
 def paired_p(differences: Floats) -> float:
     """Two-sided bootstrap p of "no difference" from paired differences.
 
@@ -89,11 +100,6 @@ def paired_p(differences: Floats) -> float:
     return min(1.0, 2 * (side + 1) / (kept.size + 1))
 
 
-def smallest_p(resamples: int, claims: int) -> float:
-    """The smallest adjusted p that any of these claims can have: if it is above `ALPHA`, no verdict is possible."""
-    return claims * 2 / (resamples + 1)
-
-
 def holm(p_values: Sequence[float] | Floats) -> Float64:
     """Holm's (1979) step-down adjusted p-values, in input order: all claims together at the level of one."""
     p = np.asarray(p_values, np.float64)
@@ -103,21 +109,8 @@ def holm(p_values: Sequence[float] | Floats) -> Float64:
     return adjusted
 
 
-def verdict(difference_samples: Floats, adjusted_p: float, alpha: float = ALPHA) -> Verdict:
+def verdict(difference: float, adjusted_p: float, alpha: float = ALPHA) -> Verdict:
     """The verdict on a difference: its sign if the adjusted p is at most ``alpha``, else "not separable"."""
-    kept = difference_samples[~np.isnan(difference_samples)]
-    centre = float(np.median(kept)) if kept.size else 0.0
-    if not adjusted_p <= alpha or centre == 0:
+    if not adjusted_p <= alpha or difference == 0 or np.isnan(difference):
         return "not separable"
-    return "better" if centre > 0 else "worse"
-
-
-def pool_splits(samples: Sequence[Floats], rng: np.random.Generator) -> Float64:
-    """The mixture of the bootstrap samples of several split seeds, ``(B,)``: its interval covers images and splits.
-
-    Every split contributes an equal share of the B resamples, so that more splits do not look like more images.
-    ``samples[s][b]`` must come from row b of the same counts; the result keeps that order.
-    """
-    stacked = np.stack([np.asarray(array, np.float64) for array in samples])
-    chosen = rng.permutation(np.arange(stacked.shape[1]) % len(stacked))
-    return np.asarray(stacked[chosen, np.arange(stacked.shape[1])], np.float64)
+    return "better" if difference > 0 else "worse"

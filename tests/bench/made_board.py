@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from subnetbench.bench.core.files import write_bytes, write_json
-from subnetbench.bench.detection.cells import Measuring, leaders, measure
+from subnetbench.bench.detection.cells import Measuring, columns, leaders, measure
 from subnetbench.bench.detection.entry import Entry
-from subnetbench.bench.detection.suite import Statistics
+from subnetbench.bench.stats.splits import Design
 
 ATTACKS = ("fgsm", "cw")
-STATISTICS = Statistics(resamples=100)
-MEASURING = Measuring("half", STATISTICS, seed=0)
+MEASURING = Measuring("half", 0.95, Design(0.5))
 
 
 def scores(strength: dict[str, float], seed: int = 0, splits: int = 2, images: int = 40) -> pd.DataFrame:
-    """Normal scores; those of an attack's images lie ``strength`` higher, less where it was not fitted on."""
+    """Normal scores; those of an attack's images lie ``strength`` higher, less where it was not fitted on.
+
+    Every split evaluates all images but a few, which it might have been fitted on.
+    """
     rng = np.random.default_rng(seed)
     frames = []
     for split in range(splits):
@@ -39,7 +41,7 @@ def scores(strength: dict[str, float], seed: int = 0, splits: int = 2, images: i
                                 "fit_on": fit_on,
                                 "test_on": test_on,
                                 "kind": kind,
-                                "image": np.arange(images, dtype=np.int32),
+                                "image": np.arange(split, images + split, dtype=np.int32),
                                 "score": rng.normal(shift, 1, images),
                             }
                         )
@@ -63,7 +65,7 @@ def entry(
         for a in ATTACKS
         for s in splits
     ]
-    cells, _ = measure(table, fits, ATTACKS, MEASURING)
+    cells = measure(table, fits, ATTACKS, MEASURING)
     attack = {
         "library": "foolbox",
         "version": "3",
@@ -83,7 +85,7 @@ def entry(
     return {
         "schema": 1,
         "suite": {"name": suite, "title": "made by a test", "limit": None},
-        "dataset": {"name": "digits", "note": "", "sha256": "d" * 64, "train_images": 80, "attacked_images": 40},
+        "dataset": {"name": "digits", "note": "", "sha256": "d" * 64, "train_images": 80, "attacked_images": 50},
         "model": {"name": "digits-cnn", "parameters": {}, "sha256": "e" * 64, "accuracy": 0.9, "weights": {}},
         "protocol": {"name": protocol, "ties": "half"},
         "detector": {
@@ -102,7 +104,7 @@ def entry(
         "attacks": {name: {"name": name, **attack} for name in ATTACKS},
         "subnets": None,
         "seed": 0,
-        "statistics": {"resamples": 100, "level": 0.95},
+        "statistics": {"level": 0.95},
         "cells": cells,
         "cost": {"seconds_per_image": 0.002},
         "versions": {"subnetbench": "0", "torch": "2"},
@@ -122,22 +124,16 @@ def write_entry(folder: Path, content: dict[str, Any], table: pd.DataFrame) -> P
 def made_results(folder: Path, strengths: dict[str, tuple[float, float]], controls: Sequence[str] = ()) -> Path:
     """A suite ``made`` with a detector for each label, whose scores lie so much higher on FGSM's and CW's images."""
     home = folder / "made"
-    samples, values = {}, {}
+    detectors = {}
     for place, (label, (fgsm, cw)) in enumerate(strengths.items()):
         table = scores({"fgsm": fgsm, "cw": cw}, seed=place)
         one = entry(label, table, control=label in controls)
         write_entry(home, one, table)
-        fits = [
-            {"fit_on": a, "gate": -1, "split": s, "n_fit": 40, "candidate": 0, "remark": ""}
-            for a in ATTACKS
-            for s in (0, 1)
-        ]
-        samples[label] = measure(table, fits, ATTACKS, MEASURING)[1]
-        values[label] = {(c["fit_on"], c["test_on"]): c["auroc"] for c in one["cells"]}
+        detectors[label] = columns(one["cells"], [(-1, 0), (-1, 1)])
     pairs = [("fgsm", "fgsm"), ("cw", "cw"), ("fgsm", "cw")]
     write_json(
         home / "comparisons" / "strict.json",
-        {"suite": "made", "protocol": "strict", "comparisons": [], "best": leaders(samples, values, pairs, STATISTICS)},
+        {"suite": "made", "protocol": "strict", "comparisons": [], "best": leaders(detectors, pairs, MEASURING)},
     )
     return folder
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from subnetbench.bench.core.errors import UserError
+from subnetbench.bench.detection.entry import BY_SPLIT
 from subnetbench.bench.exchange.rerun import AtHand, draw
 from subnetbench.bench.exchange.verify import against_base, located
 from subnetbench.bench.harness.audit import Audit, audited
@@ -149,10 +150,15 @@ def first(entry: Entry) -> Entry:
     return entry["cells"][0]
 
 
+#: Lists of a cell with one value for each split.
+LISTS = ("n", "n_fit", "candidates", *BY_SPLIT)
+
 EDITS: list[tuple[str, Callable[[Entry], Any], str]] = [
-    ("a better AUROC", lambda e: first(e).update(auroc=0.9999, high=1.0), "states AUROC 0.9999"),
+    ("a better AUROC", lambda e: first(e).update(auroc=0.9999, high=1.0), "states auroc 0.9999"),
     ("a narrower interval", lambda e: first(e).update(low=first(e)["auroc"] - 1e-4), "states low"),
-    ("another AUPR", lambda e: first(e).update(aupr=0.5), "states aupr 0.500000"),
+    ("another FPR", lambda e: first(e).update(fpr95=0.5), "states fpr95 0.500000"),
+    ("a better split", lambda e: first(e)["auroc_by_split"].__setitem__(0, 0.99), "states AUROC 0.990000 for a split"),
+    ("a split less", lambda e: [c[n].pop() for c in e["cells"] for n in LISTS if c.get(n)], "states 1 splits"),
     ("another n", lambda e: first(e).update(n=[n + 1 for n in first(e)["n"]]), "states n "),
     ("NaN", lambda e: first(e).update(auroc=float("nan")), "NaN"),
     ("out of range", lambda e: first(e).update(auroc=1.5), "auroc"),
@@ -164,12 +170,11 @@ EDITS: list[tuple[str, Callable[[Entry], Any], str]] = [
     ("scores elsewhere, absolute", lambda e: e["scores"].update(file="/etc/passwd"), "outside their results folder"),
     ("a path as label", lambda e: e["detector"].update(label="../../x"), "reads as a path"),
     ("other sha256", lambda e: e["scores"].update(sha256="0" * 64), "sha256 differs"),
-    ("more splits than scores", lambda e: e["protocol"].update(splits=3), "but its protocol and scores give 3"),
+    ("more splits than scores", lambda e: e["protocol"].update(splits=4), "states 2 splits, its protocol gives 4"),
     ("fewer attacked images", lambda e: e["dataset"].update(attacked_images=50), "outside the 50 attacked"),
-    ("another seed", lambda e: e.update(seed=5), "states"),
     ("text for a number", lambda e: first(e).update(auroc="high"), "auroc"),
     ("no sha256 to supersede", lambda e: e.update(supersedes="the old one"), "is no sha256"),
-    ("statistics that are none", lambda e: e["statistics"].update(resamples=1), "not how a run writes it"),
+    ("statistics that are none", lambda e: e["statistics"].update(level=95), "level"),
 ]
 
 
@@ -206,9 +211,7 @@ def swapped(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(score=frame["score"].where(frame.index != index, frame["score"].max()))
 
 
-@pytest.mark.parametrize(
-    ("edit", "words"), [(doubled, "score an image twice"), (blank, "are NaN"), (swapped, "states AUROC")]
-)
+@pytest.mark.parametrize(("edit", "words"), [(doubled, "states n "), (blank, "are NaN"), (swapped, "states AUROC")])
 def test_edited_scores_are_found_though_their_sha256_was_edited_too(
     folder: Path, edit: Callable[[pd.DataFrame], pd.DataFrame], words: str
 ) -> None:

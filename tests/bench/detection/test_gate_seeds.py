@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.detection.cells import (
-    NO_GATES,
+    Column,
     Measuring,
-    Replicates,
-    _mixed,
+    columns,
     compare,
     leaders,
     matched,
@@ -21,13 +20,14 @@ from subnetbench.bench.detection.cells import (
 )
 from subnetbench.bench.detection.compare import compare_detectors
 from subnetbench.bench.detection.entry import read_entries, read_scores, replicates
-from subnetbench.bench.detection.suite import Statistics
+from subnetbench.bench.detection.suite import NO_GATES
 from subnetbench.bench.detection.tables import report
 from subnetbench.bench.harness.tables import write_tables
+from subnetbench.bench.stats.splits import Design, Replicates
 
 from ..conftest import Tiny
 
-OPTIONS = Statistics(resamples=300)
+HOW = Measuring("half", 0.95, Design(0.5, 2))
 SUBNETS = """
 [subnets]
 epochs = 6
@@ -141,7 +141,7 @@ def frame(rng: np.random.Generator, gates: int, shift: float) -> pd.DataFrame:
                             "fit_on": "a",
                             "test_on": "a",
                             "kind": kind,
-                            "image": np.arange(80),
+                            "image": np.arange(80) + 80 * split,
                             "score": rng.normal(mean, 1, 80),
                         }
                     )
@@ -161,7 +161,7 @@ def test_gates_that_disagree_widen_the_interval():
     rng = np.random.default_rng(0)
     widths = {}
     for shift in (0.0, 3.0):
-        cells, _ = measure(frame(rng, 3, shift), fits(3), ["a"], Measuring("half", OPTIONS, seed=0))
+        cells = measure(frame(rng, 3, shift), fits(3), ["a"], HOW)
         widths[shift] = cells[0]["high"] - cells[0]["low"]
     assert widths[3.0] > 1.5 * widths[0.0]
 
@@ -171,21 +171,20 @@ def test_a_detector_without_gates_meets_every_set_on_the_same_splits():
     several, one = frame(rng, 3, 1.0), frame(rng, 1, 0.0)
     one["gate"] = NO_GATES
     first, second = (
-        measure(scores, records, ["a"], Measuring("half", OPTIONS, seed=0))[1]
+        columns(measure(scores, records, ["a"], HOW), [(r["gate"], r["split"]) for r in records])
         for scores, records in ((several, fits(3)), (one, fits(1, NO_GATES)))
     )
-    record = compare(first, second, [("a", "a")], ("x", "y"), OPTIONS)[0]
-    rows, other = first["a", "a"].rows, second["a", "a"].rows
-    by_hand = _mixed(np.concatenate([rows[2 * gate : 2 * gate + 2] - other for gate in range(3)]))
-    assert record["centre"] == pytest.approx(float(np.median(by_hand)))
-    assert record["difference"] == pytest.approx(first["a", "a"].values.mean() - second["a", "a"].values.mean())
-    back = compare(second, first, [("a", "a")], ("y", "x"), OPTIONS)[0]
-    assert back["centre"] == pytest.approx(-record["centre"])
+    record = compare(first, second, [("a", "a")], ("x", "y"), HOW)[0]
+    values, other = first["a", "a"].replicates.values, second["a", "a"].replicates.values
+    assert record["replicates"] == 6
+    assert record["difference"] == pytest.approx(np.mean(values.reshape(3, 2) - other))
+    back = compare(second, first, [("a", "a")], ("y", "x"), HOW)[0]
+    assert (back["low"], back["high"], back["p"]) == pytest.approx((-record["high"], -record["low"], record["p"]))
 
 
-def replicates_at(*places: tuple[int, int]) -> Replicates:
+def column_at(*places: tuple[int, int]) -> Column:
     values = np.array([0.5 + gate / 10 + split / 100 for gate, split in places])
-    return Replicates(places, values, np.tile(values[:, None], 200))
+    return Column(Replicates(places, values, np.zeros(len(values))), 50)
 
 
 @pytest.mark.parametrize(
@@ -198,19 +197,18 @@ def replicates_at(*places: tuple[int, int]) -> Replicates:
     ],
 )
 def test_only_what_belongs_together_is_subtracted(first, second, together):
-    left, right = replicates_at(*first), replicates_at(*second)
-    pairs = matched(left, right)
+    left, right = column_at(*first), column_at(*second)
+    pairs = matched(left.replicates, right.replicates)
     assert len(pairs) == together
     for i, j in pairs:
-        assert left.places[i][1] == right.places[j][1]
-    found = compare({("a", "a"): left}, {("a", "a"): right}, [("a", "a")], ("x", "y"), OPTIONS)
+        assert left.replicates.places[i][1] == right.replicates.places[j][1]
+    found = compare({("a", "a"): left}, {("a", "a"): right}, [("a", "a")], ("x", "y"), HOW)
     assert [record["replicates"] for record in found] == ([together] if together else [])
 
 
 def test_what_cannot_be_compared_with_the_best_is_not_called_worse():
-    samples = {"x": {("a", "a"): replicates_at((0, 0))}, "y": {("a", "a"): replicates_at((1, 0))}}
-    values = {"x": {("a", "a"): 0.9}, "y": {("a", "a"): 0.8}}
-    assert leaders(samples, values, [("a", "a")], OPTIONS)[0]["not_separable"] == ["y"]
+    detectors = {"x": {("a", "a"): column_at((1, 0))}, "y": {("a", "a"): column_at((0, 0))}}
+    assert leaders(detectors, [("a", "a")], HOW)[0]["not_separable"] == ["y"]
 
 
 # -- the sweep over choices of gate training ------------------------------------------------------------------------

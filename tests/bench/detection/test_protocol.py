@@ -51,7 +51,7 @@ def evaluate(options: Strict | Lee2018, facts: Material, made: Made, candidates:
 
 def test_strict_fits_and_evaluates_on_disjoint_images_of_every_class() -> None:
     options, facts = Strict(), material()
-    for split in range(3):
+    for split in range(4):
         fit, held_out = options.split_indices(facts, 0, split)
         assert not set(fit) & set(held_out)
         assert set(fit) | set(held_out) == set(np.flatnonzero(facts.clean_correct))
@@ -59,7 +59,17 @@ def test_strict_fits_and_evaluates_on_disjoint_images_of_every_class() -> None:
             facts.labels[facts.clean_correct], minlength=10
         )
         assert np.all(np.abs(counts - options.fit_share) < 0.03)
-    assert not np.array_equal(options.split_indices(facts, 0, 0)[0], options.split_indices(facts, 0, 1)[0])
+    halves = [options.split_indices(facts, 0, split) for split in range(4)]
+    for even, odd in (halves[:2], halves[2:]):  # each half fits once and evaluates once
+        np.testing.assert_array_equal(even[0], odd[1])
+        np.testing.assert_array_equal(even[1], odd[0])
+    assert not np.array_equal(halves[0][0], halves[2][0])
+
+
+def test_halves_take_turns_so_their_number_is_even() -> None:
+    with pytest.raises(ValueError, match="splits is 3; halves take turns, so give an even number"):
+        Strict(splits=3)
+    assert Strict(splits=3, fit_share=0.4).design.blocks == 1
 
 
 def test_strict_evaluates_all_attacks_on_one_index_set() -> None:
@@ -92,7 +102,7 @@ def test_images_that_were_wrong_when_clean_are_no_successes_of_an_attack() -> No
 
 
 def test_an_attack_without_successes_gives_a_cell_with_n_0_and_its_reason() -> None:
-    outcome = evaluate(Strict(splits=1), material(success=0.0), Made(), 1, 0)
+    outcome = evaluate(Strict(splits=2), material(success=0.0), Made(), 1, 0)
     assert outcome.scores.query("fit_on == 'a'").empty
     assert outcome.scores.query("fit_on == 'b' and test_on == 'a' and kind == 'adversarial'").empty
     remark = next(f["remark"] for f in outcome.fits if f["fit_on"] == "a")
@@ -101,7 +111,7 @@ def test_an_attack_without_successes_gives_a_cell_with_n_0_and_its_reason() -> N
 
 def test_a_single_column_without_candidates_is_its_own_score_and_never_flipped() -> None:
     made = Made(shift=-3.0, columns=1)
-    outcome = evaluate(Strict(splits=1), material(), made, 1, 0).scores
+    outcome = evaluate(Strict(splits=2), material(), made, 1, 0).scores
     rows = outcome.query("fit_on == 'a' and test_on == 'a' and kind == 'adversarial'")
     expected = made(0, "adversarial", "a")[rows["image"].to_numpy(), 0]
     np.testing.assert_array_equal(rows["score"], expected)
@@ -113,7 +123,7 @@ def test_candidates_are_chosen_on_the_fitting_part() -> None:
 
 
 def test_cells_fitted_on_fewer_than_the_minimum_are_marked() -> None:
-    fits = evaluate(Strict(splits=1, minimum_fit=500), material(), Made(), 1, 0).fits
+    fits = evaluate(Strict(splits=2, minimum_fit=500), material(), Made(), 1, 0).fits
     assert all("fewer than 500" in f["remark"] for f in fits)
 
 
@@ -127,9 +137,9 @@ def test_the_combiner_is_scikit_learns_logistic_regression_on_standardised_colum
 
 
 def test_noise_is_a_control_under_strict_and_a_negative_where_asked() -> None:
-    assert "noise" in set(evaluate(Strict(splits=1, minimum_fit=2), material(), Made(), 1, 0).scores["kind"])
+    assert "noise" in set(evaluate(Strict(splits=2, minimum_fit=2), material(), Made(), 1, 0).scores["kind"])
     kinds = set(
-        evaluate(Strict(splits=1, minimum_fit=2, negatives="clean+noise"), material(), Made(), 1, 0).scores["kind"]
+        evaluate(Strict(splits=2, minimum_fit=2, negatives="clean+noise"), material(), Made(), 1, 0).scores["kind"]
     )
     assert kinds == {"clean", "noisy", "adversarial"}
 
@@ -154,9 +164,19 @@ def test_trap_15_the_first_tenth_in_file_order_fits_and_the_rest_is_tested() -> 
     facts, options = material(), Lee2018(batch_size=50)
     kept = options.kept(facts, "a")
     outcome = evaluate(options, facts, Made(), 1, 0)
-    tested = outcome.scores.query("fit_on == 'a' and test_on == 'a' and kind == 'clean'")["image"].tolist()
-    assert tested == kept[int(0.1 * len(kept)) :].tolist()
+    own = outcome.scores.query("split == 0 and fit_on == 'a' and test_on == 'a' and kind == 'clean'")
+    assert own["image"].tolist() == kept[int(0.1 * len(kept)) :].tolist()
     assert next(f["n_fit"] for f in outcome.fits if f["fit_on"] == "a") == int(0.1 * len(kept)) // 2
+
+
+def test_every_tenth_takes_its_turn_in_fitting() -> None:
+    facts, options = material(), Lee2018(batch_size=50)
+    kept = options.kept(facts, "a")
+    scores = evaluate(options, facts, Made(), 1, 0).scores.query("fit_on == 'a' and test_on == 'a' and kind == 'clean'")
+    left_out = [set(kept) - set(part["image"]) for _, part in scores.groupby("split")]
+    assert len(left_out) == options.repeats == 10
+    assert [len(part) for part in left_out] == [int(0.1 * len(kept))] * 10
+    assert set.union(*left_out) == set(kept)
 
 
 def test_trap_16_the_regression_sees_raw_columns_and_gives_probabilities() -> None:
@@ -177,7 +197,7 @@ def test_trap_17_the_candidate_is_chosen_on_the_fitted_attack_alone() -> None:
 
 def test_trap_25_columns_of_lee2018_have_their_own_images_and_an_unknown_attack_none_that_fitted() -> None:
     facts, options = material(), Lee2018(batch_size=50)
-    scores = evaluate(options, facts, Made(), 1, 0).scores
+    scores = evaluate(options, facts, Made(), 1, 0).scores.query("split == 0")
     of = {t: set(scores.query(f"fit_on == 'a' and test_on == '{t}' and kind == 'clean'")["image"]) for t in "ab"}
     assert of["a"] != of["b"]
     kept = options.kept(facts, "a")
@@ -190,7 +210,7 @@ def test_too_few_triples_are_said_with_their_number() -> None:
 
 
 def test_the_same_seed_gives_the_same_scores_and_another_seed_others() -> None:
-    runs = [evaluate(Strict(splits=1, minimum_fit=2), material(), Made(), 1, seed).scores for seed in (0, 0, 1)]
+    runs = [evaluate(Strict(splits=2, minimum_fit=2), material(), Made(), 1, seed).scores for seed in (0, 0, 1)]
     assert runs[0].equals(runs[1])
     assert not runs[0].equals(runs[2])
 

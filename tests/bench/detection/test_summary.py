@@ -59,7 +59,7 @@ def entry(detector: str, dataset: str = "cifar10", auroc: float | None = 0.9) ->
             "formula": "f(x)",
         },
         "attacks": {name: {"name": name, **ATTACK} for name in ATTACKS},
-        "statistics": {"resamples": 100, "level": 0.95},
+        "statistics": {"level": 0.95},
         "cells": cells,
         "cost": {},
     }

@@ -71,7 +71,7 @@ def entry(protocol: str, label: str, control: bool) -> Entry:
             "formula": "f(x)",
         },
         "attacks": dict.fromkeys(ATTACKS, ATTACK),
-        "statistics": {"resamples": 100, "level": 0.95},
+        "statistics": {"level": 0.95},
         "seed": 0,
         "cells": cells,
         "cost": {},

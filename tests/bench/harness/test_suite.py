@@ -69,7 +69,7 @@ def test_a_suite_of_the_other_track_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ("splits = 2", "splits = -1", 22, "protocols.0.splits: input should be greater than or equal to 1 (given: -1)"),
+        ("splits = 2", "splits = -1", 22, "protocols.0.splits: input should be greater than or equal to 2 (given: -1)"),
         ("splits = 2", "spilts = 2", 22, "protocols.0.spilts: there is no such key"),
         ("limit = 100", 'limit = "many"', 3, "limit: input should be a valid integer"),
         ('[[attacks]]\nname = "bim"', '[[attacks]]\nname = "b im"', 15, "attacks.1.name"),

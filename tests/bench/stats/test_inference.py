@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from subnetbench.bench.stats import inference as stats
@@ -97,6 +98,14 @@ def test_interval_leaves_nan_out():
     assert all(math.isnan(end) for end in stats.interval(np.full(3, np.nan)))
 
 
+@pytest.mark.parametrize("images", [10, 1000])
+def test_a_share_of_nothing_or_all_has_the_end_of_clopper_and_pearson(images):
+    exact = float(scipy.stats.beta.ppf(0.025, images, 1))
+    assert stats.share_interval(np.ones(50), images) == (pytest.approx(exact), 1.0)
+    assert stats.share_interval(np.zeros(50), images) == (0.0, pytest.approx(1 - exact))
+    assert stats.share_interval(np.linspace(0, 1, 101), images, 0.9) == pytest.approx((0.05, 0.95))
+
+
 def test_paired_p_never_claims_more_than_the_resamples_hold():
     assert stats.paired_p(np.full(999, 0.1)) == pytest.approx(2 / 1000)
     assert stats.paired_p(np.full(999, -0.1)) == pytest.approx(2 / 1000)
@@ -139,29 +148,9 @@ def test_holm_lies_between_the_raw_and_bonferronis(p):
 
 
 def test_verdict_speaks_only_where_the_adjusted_p_allows():
-    up, down = np.full(99, 0.02), np.full(99, -0.02)
-    assert stats.verdict(up, 0.01) == "better"
-    assert stats.verdict(down, 0.01) == "worse"
-    assert stats.verdict(up, 0.2) == "not separable"
-    assert stats.verdict(up, float("nan")) == "not separable"
-    assert stats.verdict(np.zeros(99), 0.01) == "not separable"
-    assert stats.verdict(np.full(99, np.nan), 0.01) == "not separable"
-
-
-def test_pooled_splits_cover_the_spread_between_splits():
-    rng = np.random.default_rng(0)
-    splits = [rng.normal(centre, 0.01, 1000) for centre in (0.8, 0.85, 0.9)]
-    pooled = stats.pool_splits(splits, rng)
-    low, high = stats.interval(pooled)
-    assert pooled.shape == (1000,)
-    assert low < 0.81
-    assert high > 0.89
-    assert pooled.mean() == pytest.approx(0.85, abs=0.002)
-
-
-def test_pooled_splits_keep_the_resamples_place():
-    splits = [np.arange(90.0), np.arange(90.0) + 1000, np.arange(90.0) + 2000]
-    pooled = stats.pool_splits(splits, np.random.default_rng(0))
-    assert (pooled % 1000 == np.arange(90)).all()
-    assert np.bincount((pooled // 1000).astype(int)).tolist() == [30, 30, 30]
-    assert (stats.pool_splits(splits, np.random.default_rng(0)) == pooled).all()
+    assert stats.verdict(0.02, 0.01) == "better"
+    assert stats.verdict(-0.02, 0.01) == "worse"
+    assert stats.verdict(0.02, 0.2) == "not separable"
+    assert stats.verdict(0.02, float("nan")) == "not separable"
+    assert stats.verdict(0.0, 0.01) == "not separable"
+    assert stats.verdict(float("nan"), 0.01) == "not separable"

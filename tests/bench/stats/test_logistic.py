@@ -1,0 +1,30 @@
+"""Logistic regression against scikit-learn's, separable classes and nearly dependent columns included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from subnetbench.bench.stats.logistic import fit_logistic
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("shift", [0.0, 0.5, 3.0, 50.0])
+@pytest.mark.parametrize("columns", [1, 2, 12])
+def test_weights_are_those_of_scikit_learn(seed, shift, columns):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(120, columns))
+    target = np.repeat([0, 1], [50, 70])
+    values[target == 1] += shift
+    if columns == 2:
+        values[:, 1] = values[:, 0] + 1e-6 * values[:, 1]
+    weights, intercept = fit_logistic(values, target)
+    reference = LogisticRegression(solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(values, target)
+    assert weights == pytest.approx(reference.coef_[0], rel=1e-6, abs=1e-7)
+    assert intercept == pytest.approx(reference.intercept_[0], rel=1e-6, abs=1e-7)
+
+
+def test_one_class_alone_ends():
+    weights, intercept = fit_logistic(np.random.default_rng(0).normal(size=(20, 3)), np.ones(20, np.int64))
+    assert np.isfinite(weights).all()
+    assert intercept > 5
