@@ -49,6 +49,28 @@ class MaxSoftmax:
         return np.asarray(others / (1 + others))[:, None]
 
 
+@register_detector("max-softmax-both")
+class BothMaxSoftmax(MaxSoftmax):
+    """`max-softmax` with both sides open: -log p and -log(1 - p) of the largest softmax p. Two columns.
+
+    An attack that leaves the net surer than clean images do is separated by `max-softmax` with the sign turned, which
+    one column cannot say. Here the combiner weighs doubt and certainty: either sign, or both tails at once.
+    """
+
+    info: ClassVar[DetectorInfo] = replace(
+        MaxSoftmax.info, formula="-log p, -log(1 - p), p = max_c softmax_c(z)", control=True
+    )
+
+    def characteristics(self, x: View) -> Floats:
+        fitted("max-softmax-both", self._fitted)
+        logits = x.logits.astype(np.float64)
+        largest = logits.max(1)
+        np.put_along_axis(logits, logits.argmax(1)[:, None], -np.inf, axis=1)
+        # p = sigmoid(margin): a sum of softplus, which neither rounds to 0 nor overflows where the net is sure.
+        margin = largest - logsumexp(logits, axis=1)
+        return np.stack([np.logaddexp(0, -margin), np.logaddexp(0, margin)], axis=1)
+
+
 @register_detector("energy")
 class Energy:
     """Free energy -T log sum_c exp(z_c / T) of the logits z (Liu et al. 2020), ``temperature`` T. One column."""

@@ -24,6 +24,9 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.glob("*/entries"))
 LOCATED = sorted(path.parent for path in RESULTS.glob("*/localisation"))
 
+#: Rows that suites got after their committed run; the next run of all suites empties this.
+CAME_LATER = {"max-softmax-both"}
+
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_committed_tables_are_what_committed_entries_give(folder):
@@ -52,12 +55,15 @@ def test_a_committed_localisation_error_is_that_of_its_images(folder):
 
 @pytest.mark.parametrize("folder", FOLDERS + LOCATED, ids=lambda path: path.name)
 def test_committed_results_come_from_the_suite_that_ships(folder):
-    """The suite as it ran, but for fields that came later and have their defaults."""
+    """The suite as it ran, but for fields that came later and have their defaults, and for rows that came later."""
     import json
 
     ran = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
     assert folder.name in builtin_suites()
-    assert ran == load_suite(folder.name).model_dump(mode="json")
+    ships = load_suite(folder.name).model_dump(mode="json")
+    for suite in (ran, ships):
+        suite["detectors"] = [part for part in suite.get("detectors", []) if part["name"] not in CAME_LATER]
+    assert ran == ships
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)

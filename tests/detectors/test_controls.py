@@ -7,10 +7,13 @@ from typing import cast
 
 import numpy as np
 import pytest
+from subnetbench.bench.core.arrays import Floats
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.registry import detectors
+from subnetbench.bench.detection.protocol import combine
+from subnetbench.bench.stats.metrics import auroc
 from subnetbench.bench.views import View
-from subnetbench.detectors.controls import Energy, MaxSoftmax
+from subnetbench.detectors.controls import BothMaxSoftmax, Energy, MaxSoftmax
 
 
 class Logits:
@@ -34,6 +37,36 @@ def test_max_softmax_does_not_tie_where_the_net_is_sure() -> None:
     sure = score(MaxSoftmax(), [60, 0], [61, 0], [90, 0], [1000, 0])
     assert sure[:3] == pytest.approx([math.exp(-60), math.exp(-61), math.exp(-90)])
     assert sure[3] == 0
+
+
+def both(*rows: list[float]) -> Floats:
+    view = cast(View, Logits(*rows))
+    return BothMaxSoftmax().fit(view).characteristics(view)
+
+
+def test_both_sides_of_the_softmax_in_closed_form() -> None:
+    expected = [[-math.log(0.75), -math.log(0.25)], [-math.log(0.25), -math.log(0.75)]]
+    np.testing.assert_allclose(both([math.log(9), 0, 0, 0], [0, 0, 0, 0]), expected, rtol=1e-6)
+    np.testing.assert_allclose(both([60, 0], [1000, 0]), [[math.exp(-60), 60], [0, 1000]])
+
+
+def test_both_sides_find_what_makes_the_net_surer_and_what_makes_it_unsure() -> None:
+    """BIM leaves every margin far above the clean ones, DeepFool leaves it near 0."""
+    rng = np.random.default_rng(0)
+    clean, surer, unsure = (np.abs(rng.normal(m, s, 400)) for m, s in ((8, 2), (20, 2), (0, 0.1)))
+
+    def found(moved: Floats) -> tuple[float, float]:
+        rows = [[margin, 0.0] for margin in (*clean, *moved)]
+        columns, one = both(*rows), np.array(score(MaxSoftmax(), *rows))
+        scored = combine(columns, np.repeat([0, 1], 400))(columns)
+        return auroc(one[400:], one[:400]), auroc(scored[400:], scored[:400])
+
+    assert found(surer) == pytest.approx((0, 1), abs=0.01)
+    assert found(unsure) == pytest.approx((1, 1), abs=0.01)
+    # Two tails at once, which no sign of one column gives.
+    one, two = found(np.concatenate([surer[:200], unsure[:200]]))
+    assert one == pytest.approx(0.5, abs=0.02)
+    assert two > 0.95
 
 
 def test_energy_in_closed_form() -> None:
@@ -60,6 +93,7 @@ def test_controls_are_marked_and_proposals_are_not() -> None:
         "mahalanobis-both",
         "mahalanobis-predicted",
         "max-softmax",
+        "max-softmax-both",
         "subnet-mahalanobis-identity",
         "subnet-mahalanobis-random",
     }
