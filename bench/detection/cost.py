@@ -55,9 +55,9 @@ def _row(suite: str, stage: str, seconds: float, peak: Any) -> dict[str, str]:
 
 
 STRENGTH_NOTE = (
-    "Success: share of the correctly named images that the attack turns, re-verified in float32. Norms and margin "
-    "(largest other logit minus the true one): medians over successes, pixels in [0, 1]. 8-bit: share of successes "
-    "that survive rounding to 8 bits."
+    "Success: share of the correctly classified images that become misclassified, re-verified in float32. Norms and "
+    "margin (largest other logit minus the true one): medians over successes, pixels in [0, 1]. 8-bit: share of "
+    "successes that survive rounding to 8 bits."
 )
 
 
@@ -80,7 +80,9 @@ def strength(entries: Sequence[Entry]) -> pd.DataFrame:
                 "L2": _short(a.l2_median),
                 "Linf": _short(a.linf_median),
                 "margin": _short(a.margin_median),
-                "8-bit %": percent(a.survives_8bit),
+                "8-bit %": percent(a.survives_8bit)
+                if a.survives_8bit is not None or not a.successes
+                else "not measured",
                 "ms an image": f"{1000 * a.seconds_per_image:.1f}",
             }
     return pd.DataFrame(rows.values())

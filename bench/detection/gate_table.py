@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..core.errors import UserError
 from ..core.files import read_json
+from ..harness.gate_words import gate_departures, tau_met
 from ..harness.tables import percent
 
 SUBNETS_NOTE = (
@@ -17,6 +18,11 @@ SUBNETS_NOTE = (
     "share of active channels in percent (in all, and behind each gated module), balanced accuracy and binary "
     "cross-entropy of the full net and of the subnet, the epochs taken, and in how many sets the share was at most "
     "tau. The first row is the mean over classes."
+)
+
+_CHOICE = (
+    "Another position, norm or gamma gives another result: the suite `cifar10-sensitivity` tries some, and "
+    "`results/FINDINGS.md` says which of them the suites that ship use."
 )
 
 
@@ -33,6 +39,16 @@ def subnets(folder: Path) -> pd.DataFrame:
         for name, places in _subnet_rows(len(sets[0]))
     ]
     return pd.DataFrame(rows)
+
+
+def about_subnets(folder: Path) -> list[str]:
+    """Lines of Markdown beside the table: how many subnets meet tau, what is not the paper's, where the choice is."""
+    content = read_json(folder / "subnets.json")
+    reports = [report for gates in content["sets"] for report in gates["report"]]
+    texts = [tau_met(reports, content["options"]), gate_departures(content["options"])]
+    if not (folder / "sensitivity.json").is_file():
+        texts.append(_CHOICE)
+    return [*(f"- {text}" for text in texts if text), ""]
 
 
 def _subnet_rows(classes: int) -> list[tuple[str, Sequence[int]]]:

@@ -19,6 +19,11 @@ PUBLISHED_DETECTORS = {
 PUBLISHED_DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "svhn": "SVHN", "svhn10k": "SVHN"}
 PUBLISHED_ATTACKS = {"fgsm": "FGSM", "bim": "BIM", "deepfool": "DeepFool", "cw": "CW"}
 
+PUBLISHED_NOTE = (
+    "Published: Wang, Hu, Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Where the runs differ, a difference in "
+    "AUROC is no failed reproduction."
+)
+
 
 def published_table2() -> pd.DataFrame:
     return published_table("table2_detection_auroc.csv")

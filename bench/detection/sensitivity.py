@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,9 @@ def sweep(suite: Suite, plan: Sensitivity, scored: Callable[[Suite, str], Scored
     return head | labels | {"points": points}
 
 
+#: What tells the forms of gates of a sweep apart.
+_FORM = ("position", "l1", "gamma")
+
 SENSITIVITY_NOTE = (
     "One row a choice of gate position, form of ||lambda||_1 and its weight gamma, with one set of gates each. "
     "Active: share of channels left, the mean over classes; tau met, collapsed: subnets that met it, that are "
@@ -118,3 +121,29 @@ def sensitivity(folder: Path) -> pd.DataFrame:
                     f"[{100 * point[f'{prefix}low']:+.1f}, {100 * point[f'{prefix}high']:+.1f}]"
                 )
     return pd.DataFrame(rows.values())
+
+
+def own_rank(folder: Path) -> list[str]:
+    """Lines of Markdown: where the suite's own gates stand in its sweep."""
+    path = folder / "subnets.json"
+    options = read_json(path)["options"] if path.is_file() else {}
+    ranks = ranks_of(folder, options)
+    if not ranks:
+        return []
+    own = f"`{options['position']}`, `{options['l1']}`, gamma {options['gamma']:g}"
+    return [f"The suite's own detectors use {own}, by difference {ranks}. {BEST_OF_SEVERAL}", ""]
+
+
+BEST_OF_SEVERAL = "The best of several choices tried is too good by chance."
+
+
+def ranks_of(folder: Path, options: Mapping[str, Any]) -> str:
+    """The ranks of a form of gates in a folder's sweep, attack by attack; empty if it is none of those tried."""
+    path = folder / "sensitivity.json"
+    points = read_json(path)["points"] if path.is_file() else []
+    own = [point for point in points if all(point[key] == options.get(key) for key in _FORM)]
+    ranks = []
+    for mine in own:
+        tried = [point["difference"] for point in points if point["attack"] == mine["attack"]]
+        ranks.append(f"{1 + sum(d > mine['difference'] for d in tried)} of {len(tried)} on {mine['attack']}")
+    return ", ".join(ranks)

@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 
 from ..core.files import read_json
-from ..harness.tables import Report, Section
+from ..harness.tables import Report, Section, percent
 from .cells import column_title
+from .departures import IN_SHORT_NOTE, in_short
 from .entry import Entry, read_entries
 from .published import PUBLISHED_DETECTORS, against_published, published_cells
 from .rows import bracket, difference
+from .sensitivity import BEST_OF_SEVERAL, ranks_of
 from .suite import columns_of
 
 CLAIMANT = "subnet-mahalanobis"
@@ -21,8 +23,7 @@ CLAIMANT = "subnet-mahalanobis"
 _PUBLISHED = (
     "Every cell of Table 2 of Wang, Hu and Su (ResNet-34, protocol and attacks of Lee et al. 2018) beside ours. "
     "Another net, another attack library or another protocol makes another figure: a difference is no failed "
-    "reproduction by itself. Each suite's own report says what it ran. *: fitted on too few adversarial images, see "
-    "there."
+    "reproduction by itself. *: fitted on too few adversarial images, see the suite's own report."
 )
 _CLAIMS = (
     "The paper's claim: features of class-specific subnets separate adversarial images better than the full net's. "
@@ -35,11 +36,17 @@ _CLAIMS = (
 
 def summary(folders: Sequence[Path]) -> Report:
     """The report ``summary.md`` and its CSVs, for a folder with several suites."""
-    beside = pd.DataFrame([row for folder in folders for row in published_rows(read_entries(folder))]).fillna("–")
+    entries = {folder: read_entries(folder) for folder in folders}
+    beside = pd.DataFrame([row for folder in folders for row in published_rows(entries[folder])]).fillna("–")
     claims = pd.DataFrame([row for folder in folders for row in claim_rows(folder)]).fillna("–")
+    settings = pd.DataFrame([row for own in entries.values() if published_rows(own) for row in in_short(own)]).fillna(
+        "–"
+    )
     sections = [
+        Section("setting", "How these runs differ from the published ones", lambda: settings, IN_SHORT_NOTE),
         Section("published", "Table 2 beside the published one", lambda: beside, _PUBLISHED, _inside),
         Section("claims", "Does the class-specific subnet beat ...", lambda: claims, _CLAIMS, _verdicts),
+        Section("gates", "The gates behind the claim", lambda: gates(folders), _GATES),
     ]
     return Report("All suites", [], sections, name="summary")
 
@@ -112,3 +119,31 @@ def _verdicts(frame: pd.DataFrame) -> list[str]:
         words = ", ".join(f"{v} in {n}" for v, n in counts.items())
         lines.append(f"- against {column.removeprefix('minus ')}: {words} of {len(texts)} cells")
     return [*lines, ""]
+
+
+_GATES = (
+    "Subnets that meet tau, which the paper asks of every one, and the rank of their form of gates, by difference from "
+    f"the baseline, among those that a suite with a sweep has tried on its own net. {BEST_OF_SEVERAL}"
+)
+
+
+def gates(folders: Sequence[Path]) -> pd.DataFrame:
+    """One row for every suite with subnets."""
+    rows = []
+    for folder in folders:
+        content = read_json(folder / "subnets.json") if (folder / "subnets.json").is_file() else {}
+        reports = [report for each in content.get("sets", []) for report in each["report"]]
+        if not reports:
+            continue
+        options = content["options"]
+        row = {
+            "suite": content["suite"],
+            "position": options["position"],
+            "L1": options["l1"],
+            "gamma": f"{options['gamma']:g}",
+            "active": percent(sum(report["active_total"] for report in reports) / len(reports)),
+            "tau": f"{options['tau']:g}",
+            "met": f"{sum(report['tau_met'] for report in reports)} of {len(reports)}",
+        }
+        rows.append(row | {f"rank in {other.name}": r for other in folders if (r := ranks_of(other, options))})
+    return pd.DataFrame(rows).fillna("–")

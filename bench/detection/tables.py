@@ -14,11 +14,12 @@ from ..core.files import csv_text, read_json
 from ..harness.tables import Report, Section, percent
 from .cells import column_title
 from .cost import COST_NOTE, STRENGTH_NOTE, TIME_NOTE, cost, strength, timing
+from .departures import departures
 from .entry import Cell, Entry, read_entries, tidy
-from .gate_table import SUBNETS_NOTE, subnets
-from .published import against_published, published_cells
+from .gate_table import SUBNETS_NOTE, about_subnets, subnets
+from .published import PUBLISHED_NOTE, against_published, published_cells
 from .rows import bracket, difference, head_of, sorted_frame
-from .sensitivity import SENSITIVITY_NOTE, sensitivity
+from .sensitivity import SENSITIVITY_NOTE, own_rank, sensitivity
 from .suite import Pair, columns_of
 
 
@@ -41,7 +42,13 @@ def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -
     """Sections on detectors and attacks, from entries and comparisons."""
     return [
         Section("table2", "AUROC for seen and unknown attacks", lambda: table2(entries, comparisons), _TABLE2_NOTE),
-        Section("published", "Beside the published table", lambda: published(entries), _PUBLISHED_NOTE),
+        Section(
+            "published",
+            "Beside the published table",
+            lambda: published(entries),
+            PUBLISHED_NOTE,
+            before=lambda _: departures(entries),
+        ),
         Section("comparisons", "Does it beat the controls?", lambda: compared(comparisons), _COMPARED_NOTE),
         Section("transfer", "Fitted on (row) and tested on (column)", lambda: transfer(entries), _TRANSFER_NOTE),
         Section(
@@ -57,10 +64,18 @@ def _beside(folder: Path) -> list[Section]:
     alike = "Are true and adversarial images further apart in the subnets?"
     choices = "What it owes to the choices of gate training"
     return [
-        Section("subnets", "The class-specific subnets", lambda: subnets(folder), SUBNETS_NOTE),
+        Section(
+            "subnets",
+            "The class-specific subnets",
+            lambda: subnets(folder),
+            SUBNETS_NOTE,
+            before=lambda _: about_subnets(folder),
+        ),
         Section("separation", alike, lambda: separation(folder), SEPARATION_NOTE),
         Section("semantics", "Do alike classes have alike subnets?", lambda: semantics(folder), SEMANTICS_NOTE),
-        Section("sensitivity", choices, lambda: sensitivity(folder), SENSITIVITY_NOTE),
+        Section(
+            "sensitivity", choices, lambda: sensitivity(folder), SENSITIVITY_NOTE, before=lambda _: own_rank(folder)
+        ),
     ]
 
 
@@ -92,8 +107,8 @@ def _preamble(entries: Sequence[Entry]) -> list[str]:
         note = f" ({data.note})" if data.note else ""
         lines.append(
             f"- **{name}**: {data.name}{note}, {data.attacked_images} test images attacked, detectors fitted on "
-            f"{data.train_images} training images; net {model.name}, {model.accuracy:.2%} right on the test "
-            f"split; seed {entry.seed}; subnetbench {entry.versions['subnetbench']}, "
+            f"{data.train_images} training images; net {model.name}, {model.accuracy:.2%} of the test "
+            f"images correctly classified; seed {entry.seed}; subnetbench {entry.versions['subnetbench']}, "
             f"torch {entry.versions['torch']}."
         )
     return [*lines, ""]
@@ -131,12 +146,6 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
 def _columns(entry: Entry) -> list[tuple[str, Pair]]:
     """Titles and cells of Table 2's columns."""
     return [(column_title(pair), pair) for pair in columns_of(list(entry.attacks))]
-
-
-_PUBLISHED_NOTE = (
-    "Published: Wang, Hu, Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Where net, attacks or protocol differ "
-    "from the paper's, a difference is no failed reproduction; `lee2018` on ResNet-34 is the like for like."
-)
 
 
 def published(entries: Sequence[Entry]) -> pd.DataFrame:

@@ -113,7 +113,8 @@ class Run:
         _ = gates.setup.trained
         if any(variant in GATED for variant in self.suite.localisation.variants):
             gates.check()
-            self._gates[part.title] = gates.sets[0].record()
+            assert gates.options is not None  # a suite without [subnets] has no such variant
+            self._gates[part.title] = gates.sets[0].record() | {"options": gates.options.model_dump()}
         return Measured(gates, self.suite, part)
 
     def _entries(self, measured: Measured, variant: Variant) -> Made:

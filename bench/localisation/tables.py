@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..core.files import read_json
+from ..harness.gate_words import gate_departures, tau_met
 from ..harness.scores import read_frame
 from ..harness.tables import Lines, Report, Section, percent, published_table
 from .entry import CONTROL, FOLDER, Claim, Entry, read_claims, read_entries
@@ -39,7 +40,9 @@ def report(folder: Path) -> Report:
             "claims", "Does the subnet localise better?", lambda: claims(claimed), CLAIMS_NOTE, after=_verdicts(claimed)
         ),
         Section("metrics", "By other metrics", lambda: other_metrics(entries), METRICS_NOTE),
-        Section("subnets", "The subnets", lambda: subnets(folder), SUBNETS_NOTE),
+        Section(
+            "subnets", "The subnets", lambda: subnets(folder), SUBNETS_NOTE, before=lambda _: about_subnets(folder)
+        ),
         Section("cost", "Cost of a map", lambda: cost(entries), COST_NOTE),
     ]
     return Report(entries[0].suite.name, _preamble(entries, content), sections, _failures(entries))
@@ -90,7 +93,7 @@ def _preamble(entries: Sequence[Entry], content: dict[str, Any]) -> list[str]:
         f"{content['left_out']['test']} test and {content['left_out']['train']} training images or lines",
     ]
     lines += [
-        f"- **{label}**: {model.name}, {model.accuracy:.2%} of the test images named right"
+        f"- **{label}**: {model.name}, {model.accuracy:.2%} of the test images correctly classified"
         for label, model in {entry.model.label: entry.model for entry in entries}.items()
         if model.accuracy is not None
     ]
@@ -219,10 +222,10 @@ def _verdicts(claimed: Sequence[Claim]) -> Lines:
 
 
 METRICS_NOTE = (
-    "In percent with 95% intervals. Top-1: the whole net must name the class right, too. MaxBoxAcc (Choe et al. 2020) "
-    "takes the largest contour of a thresholded map at the threshold that is best on these very test images (V2: any "
-    "contour, the mean over IoU .3, .5, .7), quirks of wsolevaluation included. Pointing game: the map's maximum lies "
-    "in a true box. Higher is better in the last three."
+    "In percent with 95% intervals. Top-1: the whole net must classify the image correctly, too. MaxBoxAcc (Choe et "
+    "al. 2020) takes the largest contour of a thresholded map at the threshold that is best on these very test images "
+    "(V2: any contour, the mean over IoU .3, .5, .7), quirks of wsolevaluation included. Pointing game: the map's "
+    "maximum lies in a true box. Higher is better in the last three."
 )
 
 
@@ -246,6 +249,14 @@ SUBNETS_NOTE = (
     "Means over classes: share of active channels in percent, balanced accuracy of whole net and subnet, one class "
     "against the rest on held-out training images, and subnets whose share was at most tau."
 )
+
+
+def about_subnets(folder: Path) -> list[str]:
+    """Lines of Markdown beside the table: how many subnets meet tau, and what is not the paper's."""
+    nets = read_json(folder / FOLDER / "subnets.json")["nets"]
+    options = next(iter(nets.values())).get("options", {})
+    texts = [tau_met([row for meta in nets.values() for row in meta["report"]], options), gate_departures(options)]
+    return [*(f"- {text}" for text in texts if text), ""]
 
 
 def subnets(folder: Path) -> pd.DataFrame:

@@ -388,7 +388,7 @@ def test_weights_that_train_wrote_give_the_same_classifier(own: Small, tmp_path:
     weights = tmp_path / "new" / "weights.safetensors"
     said = call("train", own.file, "--store", own.store, "--out", weights)
     assert said.code == 0
-    assert "of 899 test images right" in said.out
+    assert "of 899 test images correctly classified" in said.out
     result = own.run(file=with_weights(tmp_path / "b", weights))
     assert result.code == 0
     trained, loaded = (read_entries(folder / "small")[0].model for folder in (own.file.parent / "out", own.output))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.detection.entry import Entry
-from subnetbench.bench.detection.summary import claim_rows, published_rows, summary
+from subnetbench.bench.detection.sensitivity import own_rank
+from subnetbench.bench.detection.summary import claim_rows, gates, published_rows, summary
 from subnetbench.bench.harness.tables import render, write_tables
 
 ATTACKS = ("fgsm", "bim", "deepfool", "cw")
@@ -21,7 +23,7 @@ ATTACK = {
     "library": "foolbox",
     "version": "3",
     "preset": "standard",
-    "parameters": {},
+    "parameters": {"overshoot": 0.02},
     "threat": "budget",
     "norm": "Linf",
     "clean_correct": 40,
@@ -37,7 +39,16 @@ ATTACK = {
 def entry(detector: str, dataset: str = "cifar10", auroc: float | None = 0.9) -> Entry:
     bounds = {"low": 0.8, "high": 0.95, "fpr95": 0.5} if auroc is not None else dict.fromkeys(("low", "high", "fpr95"))
     cells = [
-        {"fit_on": a, "test_on": b, "seen": a == b, "auroc": auroc, **bounds, "n": [], "n_fit": [], "remark": ""}
+        {
+            "fit_on": a,
+            "test_on": b,
+            "seen": a == b,
+            "auroc": auroc,
+            **bounds,
+            "n": [],
+            "n_fit": [30, 40, 0],
+            "remark": "",
+        }
         for a in ATTACKS
         for b in ATTACKS
     ]
@@ -125,6 +136,47 @@ def test_the_page_counts_verdicts_and_hits(results):
     assert "- s, `strict`: 10 of 32 published figures lie inside our interval" in text
     assert "- against mahalanobis: better in 4, worse in 0, not separable in 0 of 7 cells" in text
     assert "- against random: better in 0, worse in 0, not separable in 4 of 7 cells" in text
+
+
+def test_what_differs_from_the_published_setting_stands_beside_the_table(results):
+    texts = render(summary([results / "s"]))
+    frame = pd.read_csv(StringIO(texts["setting.csv"]), dtype=str)
+    assert frame.to_dict("records") == [
+        {
+            "suite": "s",
+            "net": "net (width=3)",
+            "images": "40",
+            "overshoot": "2% (80%)",
+            "pre-processing": "no",
+            "fitted on, strict": "30 to 40",
+            "undone by 8 bits": "fgsm 10.0%, bim 10.0%, deepfool 10.0%, cw 10.0%",
+        }
+    ]
+    assert texts["summary.md"].index("differ from the published") < texts["summary.md"].index("Table 2 beside")
+
+
+def test_the_gates_behind_a_claim_say_how_many_meet_tau_and_how_they_were_chosen(results):
+    options = {"position": "units", "l1": "sum", "gamma": 0.1, "tau": 0.5}
+    report = [{"tau_met": met, "active_total": 0.6} for met in (True, False, False)]
+    content = {"suite": "s", "options": options, "sets": [{"report": report}, {"report": report}]}
+    (results / "s" / "subnets.json").write_text(json.dumps(content))
+    sweep = results / "sweep"
+    sweep.mkdir()
+    points = [
+        {"position": "units", "l1": "sum", "gamma": gamma, "attack": attack, "difference": difference}
+        for gamma, difference in ((0.1, 0.2), (0.3, 0.1), (0.5, -0.1))
+        for attack, difference in (("fgsm", -difference), ("cw", difference))
+    ]
+    (sweep / "sensitivity.json").write_text(json.dumps({"points": points}))
+    (row,) = gates([results / "s", sweep]).to_dict("records")
+    assert (row["active"], row["met"]) == ("60.0", "2 of 6")
+    assert row["rank in sweep"] == "3 of 3 on fgsm, 1 of 3 on cw"
+    (sweep / "subnets.json").write_text(json.dumps(content))
+    assert own_rank(sweep)[0].startswith(
+        "The suite's own detectors use `units`, `sum`, gamma 0.1, by difference 3 of 3"
+    )
+    (sweep / "subnets.json").write_text(json.dumps(content | {"options": options | {"gamma": 9}}))
+    assert own_rank(sweep) == []
 
 
 def test_a_page_that_is_not_what_entries_give_is_named(results):
