@@ -393,6 +393,9 @@ def test_subnets_localise_by_their_own_gates(digits, tmp_path):
     }
     subnets = json.loads((digits.folder / "localisation" / "subnets.json").read_text())["nets"]["digits-cnn"]
     assert min(row["active_total"] for row in subnets["report"]) < 1
+    page = (digits.folder / "tables" / "report.md").read_text()
+    assert "The paper asks every subnet to meet tau (at most" in page
+    assert "binary gates (factors of 0 and above)" in page
     assert not frames["subnet"].equals(frames["normal"])
     assert not frames["subnet"].equals(frames["wrong-class"])
 
