@@ -17,6 +17,29 @@ from ..made_board import edit, entry, made_results, many, scores, write_entry
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+#: The least contrast of a shown text, and the text.
+WORST_CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= .03928 ? v / 12.92 :
+    ((v + .055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const c = parse(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] === 1) return c;
+    }
+    return [255, 255, 255];
+  };
+  let worst = [99, ""];
+  for (const e of document.querySelectorAll("body *")) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.checkVisibility() || e.closest(".sr, .skip, option, optgroup")) continue;
+    const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < worst[0]) worst = [ratio, `${e.tagName}.${e.className}: ${e.textContent.slice(0, 40)}`];
+  }
+  return worst;
+}"""
+
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 ROWS = 1000
 
@@ -245,28 +268,26 @@ def test_text_stands_out_from_what_is_behind_it(browser, folder, theme):
     """WCAG's 4.5 : 1 for every text that is shown."""
     watch = Watch(browser, color_scheme=theme)
     page = watch.open(folder / "site" / "index.html", "#board/made--strict")
-    worst = page.evaluate("""() => {
-      const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-      const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= .03928 ? v / 12.92 :
-        ((v + .055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-      const behind = (element) => {
-        for (let e = element; e; e = e.parentElement) {
-          const c = parse(getComputedStyle(e).backgroundColor);
-          if (c.length < 4 || c[3] === 1) return c;
-        }
-        return [255, 255, 255];
-      };
-      let worst = [99, ""];
-      for (const e of document.querySelectorAll("body *")) {
-        const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-        if (!own || !e.checkVisibility() || e.closest(".sr, .skip, option, optgroup")) continue;
-        const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))];
-        const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-        if (ratio < worst[0]) worst = [ratio, `${e.tagName}.${e.className}: ${e.textContent.slice(0, 40)}`];
-      }
-      return worst;
-    }""")
+    worst = page.evaluate(WORST_CONTRAST)
     assert worst[0] >= 4.5, worst
+    watch.context.close()
+
+
+def test_a_board_printed_from_a_dark_desktop_is_dark_on_white_and_fits_the_paper(browser, folder):
+    """A4 landscape without its margins, and a narrower sheet."""
+    watch = Watch(browser, color_scheme="dark", viewport={"width": 1047, "height": 720})
+    page = watch.open(folder / "site" / "index.html", "#board/made--strict")
+    page.emulate_media(media="print", color_scheme="dark")
+    worst = page.evaluate(WORST_CONTRAST)
+    assert worst[0] >= 4.5, worst
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for width in (1047, 700):
+        page.set_viewport_size({"width": width, "height": 720})
+        edges = page.locator("thead th:visible").evaluate_all("all => all.map(th => th.getBoundingClientRect().right)")
+        assert len(edges) == 12
+        assert max(edges) <= width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("tbody th:visible").first.evaluate("th => getComputedStyle(th).position") == "static"
     watch.context.close()
 
 
@@ -284,6 +305,23 @@ def test_a_phone_scrolls_the_table_and_not_the_page_and_keeps_the_name_in_sight(
         watch.open(folder / "site" / other)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, other
     assert watch.troubles == []
+    watch.context.close()
+
+
+@pytest.mark.parametrize("width", [1300, 360])
+def test_names_without_a_space_do_not_widen_the_page(browser, tmp_path, width):
+    long = "n" * 150
+    made_results(tmp_path / "results", {long: (2.0, 1.7)})
+    for path in (tmp_path / "results").rglob("entries/*/*.json"):
+        edit(path, lambda e: e["suite"].update(title=long))
+        edit(path, lambda e: e["dataset"].update(name=long, note=long))
+        edit(path, lambda e: e["model"].update(name=long))
+        edit(path, lambda e: e["detector"].update(title=long, formula=long, notes=long, needs=[long]))
+    write_single(tmp_path / "results", tmp_path / "single.html")
+    watch = Watch(browser, viewport={"width": width, "height": 740})
+    page = watch.open(tmp_path / "single.html")
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     watch.context.close()
 
 
