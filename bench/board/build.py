@@ -14,6 +14,7 @@ from .boards import Board, Results, Row, read_results, slug
 from .downloads import board_frame, latex, markdown, parquet_bytes, sheet, tidy_frame
 from .pages import Pages, asset, stem, table_library
 from .reproduce import reruns
+from .visible import visible
 
 #: Lists all files of a built site, so that the next build removes those it no longer writes and touches nothing else.
 MANIFEST = "site-files.txt"
@@ -77,7 +78,7 @@ def site_files(results: Results) -> Iterator[tuple[str, bytes]]:
             yield f"downloads/json/{stem(board, row)}.json", _json(row).encode()
             suite = runs[board.id, row.label].toml
             if suite is not None:
-                yield f"downloads/run/{stem(board, row)}.toml", suite.encode()
+                yield f"downloads/run/{stem(board, row)}.toml", visible(suite).encode()
 
 
 def _whole_files(results: Results) -> Iterator[tuple[str, bytes]]:
@@ -102,7 +103,7 @@ def _board_files(board: Board) -> Iterator[tuple[str, bytes]]:
 
 
 def _json(row: Row) -> str:
-    return json.dumps(row.entry.written(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return visible(json.dumps(row.entry.written(), indent=1, allow_nan=False, ensure_ascii=False)) + "\n"
 
 
 def _lines(names: Iterable[str]) -> bytes:

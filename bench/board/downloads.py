@@ -15,6 +15,7 @@ from ..detection.suite import Pair
 from ..harness.entry import Checked
 from ..harness.tables import percent
 from .boards import Board, Row
+from .visible import visible
 
 _TIDY = (
     "suite",
@@ -90,7 +91,7 @@ def sheet(frame: pd.DataFrame) -> str:
     for name in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[name]):
             safe[name] = [f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for v in safe[name]]
-    return csv_text(safe)
+    return visible(csv_text(safe))
 
 
 def shown_rows(board: Board) -> tuple[list[str], list[list[str]]]:
@@ -164,7 +165,7 @@ def caption(board: Board) -> str:
 
 def _markdown(text: str) -> str:
     """Text escaped for Markdown and the HTML inside it; brackets of intervals stay readable."""
-    text = re.sub(r"([\\`*_|])", r"\\\1", text).replace("](", r"]\(")
+    text = re.sub(r"([\\`*_|])", r"\\\1", visible(text)).replace("](", r"]\(")
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
 
 
@@ -188,4 +189,4 @@ _TEX = {
 
 
 def _latex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in " ".join(text.split()))
+    return "".join(_TEX.get(c, c) for c in " ".join(visible(text).split()))

@@ -21,6 +21,7 @@ from ..localisation.metrics import METRICS
 from .boards import Board, Results, Row, by_attack, by_detector, papers, slug, web_address
 from .reproduce import Reruns
 from .svg import HISTOGRAM_HEIGHT, WIDTH, bars_paths, roc_path
+from .visible import visible
 
 _KINDS = {
     "csv": "text/csv",
@@ -65,6 +66,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown,
     )
     environment.filters |= {"percent": percent, "number": _number}
     environment.globals |= {
@@ -167,6 +169,11 @@ class Pages:
 
     def _rerun(self, board: Board, row: Row) -> Any:
         return self._runs[board.id, row.label]
+
+
+def _shown(value: Any) -> Any:
+    """What a template puts out: text of others without marks that turn its surroundings; finished HTML as it is."""
+    return visible(value) if type(value) is str else value
 
 
 def stem(board: Board, row: Row) -> str:

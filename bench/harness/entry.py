@@ -24,8 +24,8 @@ def _shown(text: str) -> str:
     """A name of printable characters; it becomes a file name, so it must not be a path."""
     if not text.strip() or text.strip(".") == "" or any(c in "/\\" for c in text):
         raise ValueError("this is not a name: it is empty, or reads as a path")
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
-        raise ValueError("this is not a name: it holds control characters")
+    if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in text):
+        raise ValueError("this is not a name: it holds control characters or invisible ones")
     return text
 
 

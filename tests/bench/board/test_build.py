@@ -271,6 +271,8 @@ DAMAGE = {
     "dots": (detector(label=".."), "reads as a path"),
     "no name": (detector(label=" "), "it is empty"),
     "control characters": (detector(label="a\nb"), "control characters"),
+    "an invisible character": (detector(label="go\u200bod"), "invisible ones"),
+    "a turned name": (detector(label="go\u202eod"), "invisible ones"),
     "half a surrogate": (detector(title="\ud800"), "not valid text"),
     "another figure": (first_cell(auroc=0.5, low=0.4, high=0.6), "states AUROC 0.500000, but its scores give"),
     "another FPR": (first_cell(fpr95=0.987), "states FPR at 95% TPR 0.987000"),
@@ -306,6 +308,25 @@ def test_a_bad_entry_is_named_and_the_rest_is_built(results, tmp_path, name):
     assert html.escape(left.reason, quote=False) in html.unescape(start).replace("<", "&lt;").replace(">", "&gt;")
     assert not (tmp_path / "site" / "detector" / "good.html").exists()
     assert not [p for p in tmp_path.rglob("*evil*") if "results" not in p.parts]
+
+
+def test_marks_that_turn_the_text_around_them_are_shown_as_escapes_on_pages_and_in_downloads(results, tmp_path):
+    turned = "A \u202epaper\u2066"
+    for path in results.rglob("entries/*/*.json"):
+        edit(path, lambda e: e["suite"].update(title=turned))
+        edit(path, lambda e: e["dataset"].update(note=turned))
+        edit(path, lambda e: e["detector"].update(title=turned, formula=turned, notes=turned))
+        edit(path, lambda e: e["cells"][0].update(remark=turned))
+        edit(path, lambda e: e["model"].update(parameters={"form": turned}))
+    built = write_site(results, tmp_path / "site")
+    assert built.left_out == []
+    for path in (tmp_path / "site").rglob("*.*"):
+        if path.suffix in (".html", ".json", ".csv", ".md", ".tex", ".toml"):
+            assert not set("\u202e\u2066") & set(path.read_text(encoding="utf-8")), path
+    page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "<bdi>A \\u202epaper\\u2066</bdi></a>" in page
+    stored = json.loads(next((tmp_path / "site" / "downloads" / "json").glob("*good.json")).read_text(encoding="utf-8"))
+    assert stored["detector"]["title"] == turned
 
 
 def test_of_two_files_with_one_name_the_second_is_refused(results, tmp_path):
