@@ -90,7 +90,11 @@
       });
       pick(fromAddress());
     }
-    for (const element of document.querySelectorAll("table.data:not(.ranking)")) start(element);
+    // On one page with everything there are hundreds: each is made as it comes into sight.
+    const near = new IntersectionObserver((seen) => {
+      for (const { isIntersecting, target } of seen) if (isIntersecting) { near.unobserve(target); start(target); }
+    }, { rootMargin: "600px" });
+    for (const element of document.querySelectorAll("table.data:not(.ranking)")) near.observe(element);
     root.dataset.ready = "yes";
   });
 })();

@@ -416,6 +416,17 @@ def test_the_single_page_needs_no_file_beside_it(watch, folder, tmp_path):
     assert {url.split("#")[0] for url in watch.requests if not url.startswith("data:")} == {alone.as_uri()}
 
 
+def test_the_single_page_makes_a_table_when_it_comes_into_sight(watch, folder):
+    page = watch.open(folder / "single.html", "#board/made--strict")
+    made = "document.querySelectorAll('.dt-container').length"
+    assert page.evaluate(made) < page.locator("table.data").count() / 2
+    page.locator('[data-board="made--strict"]').get_by_role("link", name="fgsm", exact=True).click()
+    heading = page.locator("#attack-fgsm")
+    assert until(lambda: -1 < heading.bounding_box()["y"] < 900)
+    assert until(lambda: page.locator("article", has=heading).locator(".dt-container").count() > 0)
+    assert -1 < heading.bounding_box()["y"] < 900
+
+
 def test_a_thousand_rows_load_sort_and_search(watch, tmp_path):
     write_site(many(tmp_path / "results", ROWS), tmp_path / "site")
     page = watch.open(tmp_path / "site" / "index.html")
