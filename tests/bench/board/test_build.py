@@ -97,6 +97,15 @@ def test_a_detector_that_lacks_a_cell_others_have_is_not_ranked_and_says_which(r
     assert board.rows[-1].why_unranked == "no value for seen cw"
 
 
+def test_survival_of_rounding_is_a_share_or_not_measured(results, tmp_path):
+    for path in results.rglob("entries/*/*.json"):
+        edit(path, lambda e: e["attacks"]["cw"].update(survives_8bit=None))
+    write_site(results, tmp_path / "site")
+    texts = pages(tmp_path / "site")
+    assert "not measured" in texts["attack/cw.html"]
+    assert "not measured" not in texts["attack/fgsm.html"]
+
+
 def test_a_column_that_nobody_could_run_does_not_rank(tmp_path):
     for label, strength in (("one", 2.0), ("two", 1.0)):
         table = scores({"fgsm": strength, "cw": 1.0})

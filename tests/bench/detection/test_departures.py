@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from subnetbench.attacks.lee2018 import STEP_SIZES
+from subnetbench.bench.detection.cost import strength
 from subnetbench.bench.detection.departures import OVERSHOOT, departures
 from subnetbench.bench.detection.entry import Entry
 
@@ -66,6 +67,12 @@ def test_survival_of_rounding_is_a_share_or_not_measured():
     assert "undoes: fgsm 10.0%, bim 10.0%" in said(changed())
     assert "undoes: fgsm not measured, bim not measured" in said(changed(attacks=attacks(survives_8bit=None)))
     assert "undoes" not in said(changed(attacks=attacks(survives_8bit=None, successes=0)))
+
+
+def test_the_strength_table_says_not_measured_too():
+    for values, shown in (({}, "90.0"), ({"survives_8bit": None}, "not measured")):
+        assert set(strength([changed(attacks=attacks(**values))])["8-bit %"]) == {shown}
+    assert set(strength([changed(attacks=attacks(survives_8bit=None, successes=0))])["8-bit %"]) == {"–"}
 
 
 def test_gates_are_among_the_departures_where_there_are_any():
