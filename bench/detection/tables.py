@@ -119,8 +119,8 @@ _TABLE2_NOTE = (
     "adversarial images evaluated in a split, with as many clean ones, and in `lee2018` as many noisy ones. Unknown: "
     "the combiner is fitted on the first attack and meets the others for the first time. **Bold**: the highest of its "
     "column; †: cannot be told apart from it (paired test, Holm). Controls are baselines that a proposal has to beat. "
-    "Below 50 the images are ranked the wrong way round: at 0 they are perfectly separated with the sign turned. *: see "
-    "the remarks."
+    "Below 50 the images are ranked the wrong way round: at 0 they are perfectly separated with the sign turned. *: "
+    "see the remarks."
 )
 
 
