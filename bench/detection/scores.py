@@ -125,6 +125,12 @@ def examine(folder: Path, entry: Entry) -> Found:
     curves: dict[str, Float64] = {}
     histograms: dict[str, Histogram] = {}
     for cell in entry.cells:
+        for metric, stated, values in (
+            ("AUROC", cell.auroc, cell.auroc_by_split),
+            ("FPR at 95% TPR", cell.fpr95, cell.fpr95_by_split),
+            ("AUROC on noise", cell.noise_auroc, cell.noise_by_split),
+        ):
+            _agree(cell.pair, metric, stated, _mean(values), "its splits give")
         sides: Sides = []
         for number, place in enumerate(entry.places(cell)):
             kinds = by_kind(rows, cell.pair, place) if place in stored else {}
@@ -144,10 +150,15 @@ def _agree_in(cell: Cell, number: int, side: tuple[Float64, Float64], noise: Flo
         raise UserError(
             f"{_name(cell.pair)} states n {cell.n[number]} for a split, but its scores give {len(side[0])}."
         )
-    _agree(cell.pair, "AUROC", cell.auroc_by_split, number, auroc(*side, ties=ties))
-    _agree(cell.pair, "FPR at 95% TPR", cell.fpr95_by_split, number, fpr_at_tpr(*side))
+    figures = [
+        ("AUROC", cell.auroc_by_split, auroc(*side, ties=ties)),
+        ("FPR at 95% TPR", cell.fpr95_by_split, fpr_at_tpr(*side)),
+    ]
     if noise is not None:
-        _agree(cell.pair, "AUROC on noise", cell.noise_by_split, number, auroc(noise, side[1], ties=ties))
+        figures.append(("AUROC on noise", cell.noise_by_split, auroc(noise, side[1], ties=ties)))
+    for metric, values, recomputed in figures:
+        stated = values[number] if number < len(values) else None
+        _agree(cell.pair, f"a split's {metric}", stated, recomputed, "its scores give")
 
 
 def _negatives(pair: Pair, kinds: Mapping[str, Float64]) -> Float64:
@@ -157,14 +168,17 @@ def _negatives(pair: Pair, kinds: Mapping[str, Float64]) -> Float64:
     return np.sort(negative)
 
 
-def _agree(pair: Pair, metric: str, stated: Sequence[float | None], number: int, recomputed: float) -> None:
-    old = stated[number] if number < len(stated) else None
-    if old is None or abs(old - recomputed) > TOLERANCE:
-        text = "none" if old is None else f"{old:.6f}"
-        raise UserError(
-            f"{_name(pair)} states {metric} {text} for a split, but its scores give {recomputed:.6f}; "
-            "run the suite again."
-        )
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _agree(pair: Pair, metric: str, stated: float | None, recomputed: float | None, words: str) -> None:
+    if stated is None and recomputed is None:
+        return
+    if stated is None or recomputed is None or abs(stated - recomputed) > TOLERANCE:
+        old, new = ("none" if value is None else f"{value:.6f}" for value in (stated, recomputed))
+        raise UserError(f"{_name(pair)} states {metric} {old}, but {words} {new}; run the suite again.")
 
 
 def _name(pair: Pair) -> str:

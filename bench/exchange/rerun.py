@@ -76,7 +76,8 @@ def _again(at_hand: AtHand, suite: Suite, entry: Entry, scores: pd.DataFrame, pa
         (c["fit_on"], c["test_on"]): c for c in measure(again, outcome.fits, list(entry.attacks), measuring(entry))
     }
     for pair in pairs:
-        yield _compared(pair, scores, again)
+        if ((scores["fit_on"] == pair[0]) & (scores["test_on"] == pair[1])).any():
+            yield _compared(pair, scores, again)
         yield _splits(pair, entry.by_pair()[pair], cells[pair])
 
 

@@ -16,13 +16,14 @@ from subnetbench.bench.detection.entry import Entry
 from subnetbench.bench.stats.splits import Design
 
 ATTACKS = ("fgsm", "cw")
-MEASURING = Measuring("half", 0.95, Design(0.5))
+SPLITS = 6
+MEASURING = Measuring("half", 0.95, Design(0.5, 2))
 
 
-def scores(strength: dict[str, float], seed: int = 0, splits: int = 2, images: int = 40) -> pd.DataFrame:
+def scores(strength: dict[str, float], seed: int = 0, splits: int = SPLITS, images: int = 40) -> pd.DataFrame:
     """Normal scores; those of an attack's images lie ``strength`` higher, less where it was not fitted on.
 
-    Every split evaluates all images but a few, which it might have been fitted on.
+    Halves take turns: what one split evaluates fitted the other.
     """
     rng = np.random.default_rng(seed)
     frames = []
@@ -41,7 +42,7 @@ def scores(strength: dict[str, float], seed: int = 0, splits: int = 2, images: i
                                 "fit_on": fit_on,
                                 "test_on": test_on,
                                 "kind": kind,
-                                "image": np.arange(split, images + split, dtype=np.int32),
+                                "image": np.arange(images, dtype=np.int32) + images * (split % 2),
                                 "score": rng.normal(shift, 1, images),
                             }
                         )
@@ -85,9 +86,9 @@ def entry(
     return {
         "schema": 1,
         "suite": {"name": suite, "title": "made by a test", "limit": None},
-        "dataset": {"name": "digits", "note": "", "sha256": "d" * 64, "train_images": 80, "attacked_images": 50},
+        "dataset": {"name": "digits", "note": "", "sha256": "d" * 64, "train_images": 80, "attacked_images": 80},
         "model": {"name": "digits-cnn", "parameters": {}, "sha256": "e" * 64, "accuracy": 0.9, "weights": {}},
-        "protocol": {"name": protocol, "ties": "half"},
+        "protocol": {"name": protocol, "ties": "half", "splits": len(splits)},
         "detector": {
             "label": label,
             "name": "made",
@@ -129,7 +130,7 @@ def made_results(folder: Path, strengths: dict[str, tuple[float, float]], contro
         table = scores({"fgsm": fgsm, "cw": cw}, seed=place)
         one = entry(label, table, control=label in controls)
         write_entry(home, one, table)
-        detectors[label] = columns(one["cells"], [(-1, 0), (-1, 1)])
+        detectors[label] = columns(one["cells"], [(-1, split) for split in range(SPLITS)])
     pairs = [("fgsm", "fgsm"), ("cw", "cw"), ("fgsm", "cw")]
     write_json(
         home / "comparisons" / "strict.json",

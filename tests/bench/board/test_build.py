@@ -283,7 +283,7 @@ DAMAGE = {
     "an invisible character": (detector(label="go\u200bod"), "invisible ones"),
     "a turned name": (detector(label="go\u202eod"), "invisible ones"),
     "half a surrogate": (detector(title="\ud800"), "not valid text"),
-    "another figure": (first_cell(auroc=0.5, low=0.4, high=0.6), "states AUROC 0.500000, but its scores give"),
+    "another figure": (first_cell(auroc=0.5, low=0.4, high=0.6), "states AUROC 0.500000, but its splits give"),
     "another FPR": (first_cell(fpr95=0.987), "states FPR at 95% TPR 0.987000"),
     "another noise": (first_cell(noise_auroc=0.001), "states AUROC on noise"),
     "a cell without scores": (

@@ -264,6 +264,7 @@ def small(net: str, parameters: dict[str, Any]) -> Suite:
     changes["detectors"] = [d for d in changes["detectors"] if d["name"] in kept and d["label"] is None]
     changes["subnets"] |= {"epochs": 1, "learning_rate": 0.2, "position": "late", "allow_collapsed": True}
     changes["protocols"] = [{"name": "strict", "splits": 2, "minimum_fit": 2, "minimum_success": 2, "folds": 2}]
+    changes["statistics"] = {}
     return Suite.model_validate(changes)
 
 
