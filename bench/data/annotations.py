@@ -16,7 +16,7 @@ import numpy as np
 from ..core.arrays import Floats, Ints
 from ..core.errors import UserError
 from ..core.hashing import hash_arrays
-from .box import check_boxes, clipped, from_inclusive, scaled
+from .box import check_boxes, clipped, from_inclusive, resized_pixels, scaled
 from .dataset import Split
 from .folders import files_of, placed
 
@@ -28,11 +28,13 @@ SplitName = Literal["train", "test"]
 class Annotations:
     """Boxes of one split by image id, in the pixels that the net sees, and the reasons for what was left out.
 
-    ``boxes[id]`` is ``(K, 4)``, never empty. ``names[id]`` is the image's path in its data set. ``left_out`` gives the
-    reason in a sentence for each image or line without a usable box.
+    ``boxes[id]`` is ``(K, 4)``, never empty, and ``pixels[id]`` are the same boxes by first and last pixel as
+    wsolevaluation truncates them (`box.resized_pixels`). ``names[id]`` is the image's path in its data set.
+    ``left_out`` gives the reason in a sentence for each image or line without a usable box.
     """
 
     boxes: Mapping[int, Floats]
+    pixels: Mapping[int, Ints]
     names: Mapping[int, str]
     left_out: tuple[str, ...]
 
@@ -74,6 +76,7 @@ def annotated(
             f"{', '.join(COLUMNS)} or a folder of ImageNet's XML files."
         )
     kept: dict[int, Floats] = {}
+    pixels: dict[int, Ints] = {}
     for image, rows in rows_of.items():
         height, width = shape = _dimensions(paths[image])
         boxes = from_inclusive(np.array(rows, np.float64))
@@ -83,13 +86,14 @@ def annotated(
         (high, wide), (top, left) = placed(height, width, resize, size)
         corner = np.tile([left, top], 2)
         moved = clipped(scaled(boxes, shape, (high, wide)) - corner, (size, size))
-        visible = moved[(moved[:, 2] > moved[:, 0]) & (moved[:, 3] > moved[:, 1])]
-        if len(boxes) and not len(visible):
+        visible = (moved[:, 2] > moved[:, 0]) & (moved[:, 3] > moved[:, 1])
+        if len(boxes) and not visible.any():
             reasons.append(f"{names[image]}: its box lies outside of the part that the net sees")
-        if len(visible):
-            kept[image] = visible
+        if visible.any():
+            kept[image] = moved[visible]
+            pixels[image] = np.clip(resized_pixels(boxes[visible], shape, (high, wide)) - corner, 0, size - 1)
     reasons += [f"{names[image]} has no box" for image in names if image not in rows_of]
-    return Annotations(kept, names, tuple(reasons))
+    return Annotations(kept, pixels, names, tuple(reasons))
 
 
 Rows = dict[int, list[tuple[float, ...]]]  # by image id
@@ -161,21 +165,25 @@ def _dimensions(path: Path) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Boxed:
-    """Images with their boxes, in the same order."""
+    """Images with their boxes by edges (``truth``) and by first and last pixel, in the same order."""
 
     split: Split
     truth: Sequence[Floats]
+    pixels: Sequence[Ints]
     annotations: Annotations
 
     @classmethod
     def of(cls, split: Split, annotations: Annotations) -> Boxed:
         """The images of the split that have a usable box."""
         kept = split.select(np.array([int(image) in annotations.boxes for image in split.ids], bool))
-        return cls(kept, [annotations.boxes[int(image)] for image in kept.ids], annotations)
+        boxes, pixels = ([of[int(image)] for image in kept.ids] for of in (annotations.boxes, annotations.pixels))
+        return cls(kept, boxes, pixels, annotations)
 
     def select(self, index: Ints) -> Boxed:
-        return Boxed(self.split.select(index), [self.truth[i] for i in index], self.annotations)
+        boxes, pixels = ([of[i] for i in index] for of in (self.truth, self.pixels))
+        return Boxed(self.split.select(index), boxes, pixels, self.annotations)
 
     @cached_property
     def key(self) -> str:
-        return hash_arrays(self.split.ids, np.concatenate([*self.truth, np.zeros((1, 4))]))
+        boxes = np.concatenate([*self.truth, np.zeros((1, 4))])
+        return hash_arrays(self.split.ids, boxes, np.concatenate([*self.pixels, np.zeros((1, 4), np.int64)]))

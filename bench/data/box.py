@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..core.arrays import Float64, Floats
+from ..core.arrays import Float64, Floats, Ints
 
 #: From the last pixel of a box to its edge.
 LAST_PIXEL: Float64 = np.array([0.0, 0.0, 1.0, 1.0])
@@ -24,6 +24,16 @@ def scaled(boxes: Floats, from_size: Size, to_size: Size) -> Float64:
     # Multiplied first: a whole number of pixels comes out whole.
     moved = np.asarray(boxes, np.float64) * (to_width, to_height, to_width, to_height)
     return np.asarray(moved / (width, height, width, height), np.float64)
+
+
+def resized_pixels(boxes: Floats, from_size: Size, to_size: Size) -> Ints:
+    """``(..., 4)`` boxes by edges, in the scaled image by first and last pixel.
+
+    Each coordinate of the pixels is scaled and truncated on its own, as in wsolevaluation: a last pixel of 500 of 640
+    becomes 50 of 64, where `scaled` has the edge at 50.1, that is, within pixel 50.
+    """
+    pixels: Ints = np.floor(scaled(boxes - LAST_PIXEL, from_size, to_size)).astype(np.int64)
+    return pixels
 
 
 def clipped(boxes: Floats, size: Size) -> Float64:

@@ -33,7 +33,7 @@ class Control:
 
 def controls(images: Images, options: Localisation) -> Iterator[Control]:
     heldout, tested = (
-        box_statistics(edges(boxed.split), boxed.truth, options, full=full)
+        box_statistics(edges(boxed.split), boxed.truth, boxed.pixels, options, full=full)
         for boxed, full in ((images.heldout, False), (images.test, True))
     )
     yield Control(_method("edges", "Sobel's gradient of the grey image"), heldout, tested, alphas_of(options))

@@ -8,6 +8,7 @@ decided as in that code:
 - at threshold t the foreground is ``byte > int(t * largest byte)``, so that t = 0 leaves out the lowest 1/255;
 - V1 takes the contour with the largest polygon area, where an object one pixel wide has area 0; V2 takes the contour
   that fits best, outlines of holes included;
+- a true box follows its image by first and last pixel, each coordinate scaled and truncated (`box.resized_pixels`);
 - a contour's box is ``x, y, x + width, y + height`` clipped to the last pixel, and IoU counts the last pixel as
   included: except at the border, a box is one pixel too wide and too high;
 - without any contour the box is (0, 0, 0, 0), one pixel;
@@ -28,7 +29,6 @@ from scipy import ndimage
 
 from ..core.arrays import Bools, Float64, Floats, Ints
 from ..core.errors import UserError
-from ..data.box import LAST_PIXEL
 from .boxes import Truth, per_image, usable
 from .suite import V2_IOUS
 
@@ -48,6 +48,13 @@ class MaxBoxHits(NamedTuple):
     v2: Bools
 
 
+class MaxBoxOverlaps(NamedTuple):
+    """IoU with the true box that fits best, of N maps at T thresholds: of V1's contour and of the best one, V2's."""
+
+    v1: Float64
+    v2: Float64
+
+
 class Contours(NamedTuple):
     """Boxes of the contours of P masks, in the reference's convention (module docstring).
 
@@ -61,10 +68,13 @@ class Contours(NamedTuple):
 
 
 def maxbox_hits(heat: Floats, truth: Truth, interval: float = 0.05) -> MaxBoxHits:
-    """``(N, H, W)`` maps and true boxes by edges, as everywhere in the suite (`boxes`) -> hits at each threshold.
+    """``(N, H, W)`` maps and true boxes by first and last pixel (not by edges, as elsewhere) -> hits per threshold."""
+    v1, v2 = maxbox_overlaps(heat, truth, interval)
+    return MaxBoxHits(v1 >= IOUS[1], v2[..., None] >= IOUS)
 
-    True boxes are truncated to whole pixels here.
-    """
+
+def maxbox_overlaps(heat: Floats, truth: Truth, interval: float) -> MaxBoxOverlaps:
+    """The overlaps that `maxbox_hits` compares with `IOUS`."""
     if not 0 < interval <= 1:
         raise UserError(f"The threshold interval of MaxBoxAcc is {interval:g}; give a number above 0 and at most 1.")
     scores = _bytes(np.asarray(heat))
@@ -83,7 +93,7 @@ def maxbox_hits(heat: Floats, truth: Truth, interval: float = 0.05) -> MaxBoxHit
         empty = np.bincount(outlines.owner, minlength=len(image)) == 0
         second[begin : begin + step] = np.where(empty, first[begin : begin + step], best)
     shape = (len(scores), len(levels))
-    return MaxBoxHits(first.reshape(shape)[:, back] >= IOUS[1], second.reshape(shape)[:, back, None] >= IOUS)
+    return MaxBoxOverlaps(first.reshape(shape)[:, back], second.reshape(shape)[:, back])
 
 
 def contours(masks: Bools) -> Contours:
@@ -181,13 +191,11 @@ def _bytes(heat: Floats) -> Bytes:
 
 
 def _padded(truth: list[Float64]) -> Ints:
-    """True boxes by first and last whole pixel, ``(N, K, 4)``; an image with fewer repeats its first."""
+    """True boxes by first and last pixel, ``(N, K, 4)``; an image with fewer repeats its first."""
     known = np.zeros((len(truth), max((len(boxes) for boxes in truth), default=0), 4), np.int64)
     for image, boxes in enumerate(truth):
-        pixels = np.floor(boxes - LAST_PIXEL).astype(np.int64)
-        pixels[:, 2:] = np.maximum(pixels[:, 2:], pixels[:, :2])
-        known[image] = pixels[0]
-        known[image, : len(boxes)] = pixels
+        known[image] = boxes[0]
+        known[image, : len(boxes)] = boxes
     return known
 
 

@@ -16,10 +16,11 @@ def alphas_of(options: Localisation) -> Floats:
     return 0.5 * np.arange(options.alphas)
 
 
-def box_statistics(heat: Floats, truth: Truth, options: Localisation, *, full: bool) -> Arrays:
+def box_statistics(heat: Floats, truth: Truth, pixels: Truth, options: Localisation, *, full: bool) -> Arrays:
     """Maps ``(N, H, W)`` -> ``iou (N, alphas)``, ``usable (N,)`` and, if ``full``, ``pointing``, ``v1``, ``v2``.
 
-    A constant map or one with NaN overlaps with nothing at any alpha.
+    ``truth`` holds the true boxes by edges, ``pixels`` the same by first and last pixel, for ``v1`` and ``v2``. A
+    constant map or one with NaN overlaps with nothing at any alpha.
     """
     good = usable(heat)
     safe = np.where(good[:, None, None], heat, 0)
@@ -27,5 +28,5 @@ def box_statistics(heat: Floats, truth: Truth, options: Localisation, *, full: b
     arrays: Arrays = {"iou": iou.astype(np.float32), "usable": good}
     if full:
         arrays["pointing"] = pointing(safe, truth, options.tolerance) & good
-        arrays["v1"], arrays["v2"] = maxbox_hits(safe, truth, options.maxbox_interval)
+        arrays["v1"], arrays["v2"] = maxbox_hits(safe, pixels, options.maxbox_interval)
     return arrays

@@ -107,7 +107,7 @@ class Walk:
         for label, index in portion if asked else ():
             net = self._variants.net(self._variant, label)
             batch = Batch.of(self._images.split, index, self._context.device)
-            truth = [self._images.truth[i] for i in index]
+            images = self._images.select(index)
             for one in asked:
                 if one.title in refused:
                     continue
@@ -117,7 +117,9 @@ class Walk:
                     refused[one.title] = heat
                     continue
                 seconds[one.title] += time.monotonic() - began
-                rows[one.title].append(box_statistics(heat, truth, self._suite.localisation, full=self._full))
+                options = self._suite.localisation
+                statistics = box_statistics(heat, images.truth, images.pixels, options, full=self._full)
+                rows[one.title].append(statistics)
         return {
             title: refused[title] if title in refused else (_joined(rows[title]), {"seconds": seconds[title]})
             for title in rows

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from subnetbench.bench import UserError
-from subnetbench.bench.data.box import from_inclusive
 from subnetbench.bench.localisation import maxbox
 from subnetbench.bench.localisation.maxbox import contours, maxbox_hits
 from subnetbench.bench.localisation.metrics import maxbox_acc
@@ -79,7 +78,7 @@ def test_hits_are_those_of_the_metric_computed_by_opencv(seed, height, width, bl
     for images in range(3):
         x, y = np.sort(rng.integers(0, width, (images + 1, 2))), np.sort(rng.integers(0, height, (images + 1, 2)))
         truth.append(np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], 1).tolist())
-    found = maxbox_hits(heat, [from_inclusive(np.array(boxes)) for boxes in truth], interval)
+    found = maxbox_hits(heat, [np.array(boxes) for boxes in truth], interval)
     v1, v2 = by_opencv(heat, truth, interval)
     np.testing.assert_array_equal(found.v1, v1)
     np.testing.assert_array_equal(found.v2, v2)
@@ -87,7 +86,7 @@ def test_hits_are_those_of_the_metric_computed_by_opencv(seed, height, width, bl
 
 def hits(heat: list[list[float]], *truth: tuple[int, int, int, int], interval: float = 0.05) -> maxbox.MaxBoxHits:
     """Hits of one map at each threshold; ``truth`` holds first and last pixels."""
-    found = maxbox_hits(np.array([heat]), [from_inclusive(np.array(truth))], interval)
+    found = maxbox_hits(np.array([heat]), [np.array(truth)], interval)
     return maxbox.MaxBoxHits(found.v1[0], found.v2[0])
 
 
@@ -175,10 +174,7 @@ def test_accuracy_takes_the_best_threshold_over_images_not_the_best_of_each():
 
 def test_one_of_several_true_boxes_is_enough_and_the_order_of_images_does_not_matter():
     heat = noise(3, (5, 20, 20), 2)
-    truth = [
-        from_inclusive(np.random.default_rng(i).integers([0, 0, 10, 10], [10, 10, 20, 20], (i + 1, 4)))
-        for i in range(5)
-    ]
+    truth = [np.random.default_rng(i).integers([0, 0, 10, 10], [10, 10, 20, 20], (i + 1, 4)) for i in range(5)]
     found = maxbox_hits(heat, truth)
     singly = [[maxbox_hits(heat[i : i + 1], [box]) for box in own] for i, own in enumerate(truth)]
     for image, own in enumerate(singly):
