@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -17,10 +15,13 @@ from ..core.arrays import Floats, Ints
 from ..core.errors import UserError
 from ..core.hashing import hash_arrays
 from .box import check_boxes, clipped, from_inclusive, resized_pixels, scaled
+from .box_files import COLUMNS, Rows, Wanted, from_csv, from_xml
 from .dataset import Split
-from .folders import files_of, placed
+from .folders import placed
+from .listing import composed, files_of, split_folder
+from .load import expanded
+from .pictures import dimensions
 
-COLUMNS = ("path", "wnid", "xmin", "ymin", "xmax", "ymax")
 SplitName = Literal["train", "test"]
 
 
@@ -58,27 +59,19 @@ def annotated(
     """The boxes of a folder data set's split, or only of its images with these ``ids``.
 
     ``source``, relative to ``root``, is a CSV with the columns path, wnid, xmin, ymin, xmax, ymax (pixels of the file
-    itself, both ends inside the box) or a folder of ImageNet's XML files, matched by image name. Boxes are resized and
-    cropped with their images as `folders.folder` does it (shorter side to ``resize``, centre crop to ``size``); a box
-    outside the crop is left out. Raises UserError if the source itself cannot be read.
+    itself, upright, both ends inside the box) or a folder of ImageNet's XML files, matched by image name and, where
+    several images or files have it, by the folders above (`box_files`). Boxes are resized and cropped with their
+    images as `folders.folder` does it (shorter side to ``resize``, centre crop to ``size``); a box outside the crop is
+    left out. Raises UserError if the source itself cannot be read.
     """
     paths = files_of(root, split, classes)
     chosen = range(len(paths)) if ids is None else ids.tolist()
     names = {image: paths[image].relative_to(root).as_posix() for image in chosen}
-    place = root / source
-    if place.is_dir():
-        rows_of, reasons = _from_xml(place, names)
-    elif place.is_file():
-        rows_of, reasons = _from_csv(place, root, names, {path.relative_to(root).parts[1] for path in paths})
-    else:
-        raise UserError(
-            f"There are no boxes at {place}; set boxes.source to a CSV with the columns "
-            f"{', '.join(COLUMNS)} or a folder of ImageNet's XML files."
-        )
+    rows_of, reasons = _rows_of(root, source, split, classes, names, paths)
     kept: dict[int, Floats] = {}
     pixels: dict[int, Ints] = {}
     for image, rows in rows_of.items():
-        height, width = shape = _dimensions(paths[image])
+        height, width = shape = dimensions(paths[image])
         boxes = from_inclusive(np.array(rows, np.float64))
         unusable = check_boxes(boxes, [shape] * len(boxes), [names[image]] * len(boxes))
         reasons += unusable.values()
@@ -96,71 +89,24 @@ def annotated(
     return Annotations(kept, pixels, names, tuple(reasons))
 
 
-Rows = dict[int, list[tuple[float, ...]]]  # by image id
-
-
-def _from_csv(place: Path, root: Path, names: Mapping[int, str], wnids: set[str]) -> tuple[Rows, list[str]]:
-    rows_of: Rows = {}
-    reasons: list[str] = []
-    ids = {name: image for image, name in names.items()}
-    folders = {name.split("/")[0] for name in names.values()}
-    for number, row in _rows(place):
-        if row["path"].split("/")[0] not in folders:
-            continue  # of another split
-        where = f"{place.name}, line {number}"
-        if row["wnid"] not in wnids:
-            reasons.append(f"{where}: the class {row['wnid']!r} is none of the net's")
-        elif row["path"] not in ids:
-            if not (root / row["path"]).is_file():
-                reasons.append(f"{where}: there is no image {row['path']}")
-        else:
-            entries = rows_of.setdefault(ids[row["path"]], [])
-            try:
-                entries.append(tuple(float(row[name]) for name in COLUMNS[2:]))
-            except ValueError:
-                reasons.append(f"{where}: a coordinate of {row['path']} is no number")
-    return rows_of, reasons
-
-
-def _rows(place: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        with place.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(f"{place} has no column {missing[0]!r}; boxes need {', '.join(COLUMNS)}.")
-            for row in reader:
-                yield reader.line_num, {name: (row[name] or "").strip() for name in COLUMNS}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"The boxes {place} cannot be read ({error}); give a CSV in UTF-8.") from None
-
-
-def _from_xml(place: Path, names: Mapping[int, str]) -> tuple[Rows, list[str]]:
-    rows_of: Rows = {}
-    reasons: list[str] = []
-    files = {path.stem: path for path in place.rglob("*.xml")}
-    for image, name in names.items():
-        path = files.get(Path(name).stem)
-        if path is None:
-            continue
-        try:
-            boxes = [
-                [float(box.findtext(side) or "nan") for side in COLUMNS[2:]]
-                for box in ElementTree.parse(path).iter("bndbox")
-            ]
-        except (OSError, ElementTree.ParseError, ValueError) as error:
-            reasons.append(f"{path.name} cannot be read ({error})")
-            continue
-        if boxes:
-            rows_of[image] = [tuple(box) for box in boxes]
-    return rows_of, reasons
-
-
-def _dimensions(path: Path) -> tuple[int, int]:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return image.height, image.width
+def _rows_of(
+    root: Path, source: str, split: SplitName, classes: Any, names: Mapping[int, str], paths: Sequence[Path]
+) -> tuple[Rows, list[str]]:
+    """The boxes of the images with these names as the file or the folder has them; ``paths`` are all of the split."""
+    place = root / expanded(source)
+    rest: SplitName = "test" if split == "train" else "train"
+    here, other = (split_folder(root, one).name for one in (split, rest))
+    folders = {composed(path.relative_to(root).parts[1]) for path in paths}
+    wanted = Wanted(root, here, other, names, folders)
+    if place.is_file():
+        return from_csv(place, wanted)
+    if place.is_dir():
+        images = [*paths, *files_of(root, rest, classes)]
+        return from_xml(place, wanted, [path.relative_to(root).as_posix() for path in images])
+    raise UserError(
+        f"There are no boxes at {place}; set boxes.source to a CSV with the columns "
+        f"{', '.join(COLUMNS)} or a folder of ImageNet's XML files."
+    )
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A train and a test split, identified by content, not by name."""
+    """A train and a test split, identified by content, not by name.
+
+    ``note`` is stated in entries; ``warnings`` are sentences on what the reader met in the files, for the user.
+    """
 
     name: str
     train: Split
     test: Split
     classes: int
     note: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from ..core.errors import UserError
 from ..core.registry import register_dataset
 from ..core.wnids import synsets
 from .dataset import Dataset
-from .folders import _class_folders, folder
+from .folders import folder
+from .listing import class_folders
 
 
 @register_dataset("imagenet")
@@ -37,7 +39,7 @@ def imagenet(
         )
     if (root / "ILSVRC2012_devkit_t12.tar.gz").is_file():
         _unpack(root)
-    names = sorted(set(classes)) if classes else _class_folders(root / "train")
+    names = sorted(set(classes)) if classes else list(class_folders(root / "train"))
     unknown = [name for name in names if name not in synsets()]
     if len(names) == 1000 and unknown:  # pretrained logits would be assigned to the wrong classes
         raise UserError(
@@ -54,7 +56,7 @@ def imagenet(
         train_per_class=min(train_per_class, max(1, train_images // count)),
         test_per_class=min(test_per_class, max(1, test_images // count)),
     )
-    return Dataset("imagenet", dataset.train, dataset.test, dataset.classes, "ImageNet subset" if classes else "")
+    return replace(dataset, name="imagenet", note="ImageNet subset" if classes else "")
 
 
 def geometry(dataset: str, parameters: Mapping[str, Any], size: int) -> int:
@@ -85,7 +87,7 @@ def tinyimagenet30(*, root: Path | None = None, size: int = 64) -> Dataset:
             "--data-root."
         )
     dataset = folder(root=home("tinyimagenet30", root), size=size)
-    return Dataset("tinyimagenet30", dataset.train, dataset.test, dataset.classes, "30 classes of Tiny-ImageNet-200")
+    return replace(dataset, name="tinyimagenet30", note="30 classes of Tiny-ImageNet-200")
 
 
 def home(dataset: str, root: Path) -> Path:

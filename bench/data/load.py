@@ -31,6 +31,14 @@ def load(name: str, root: Path | None = None, **parameters: Any) -> Dataset:
     return _built(factory, repr(name), root=root, **parameters)
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with ``~`` replaced: in a suite no shell does it."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: no home folder is known for {Path(path).parts[0]}; give the whole path.") from None
+
+
 def _built(factory: Callable[..., Dataset], title: str, **parameters: Any) -> Dataset:
     """The factory's data set. Parameters that it does not take are a UserError; errors inside it pass through."""
     try:

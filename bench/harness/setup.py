@@ -49,7 +49,10 @@ class Setup:
         if self._dataset is not None:
             return self._dataset
         part = self.suite.dataset
-        return load(part.name, self.context.data_root, **part.parameters)
+        dataset = load(part.name, self.context.data_root, **part.parameters)
+        for sentence in dataset.warnings:
+            self.context.report.warn(sentence)
+        return dataset
 
     @cached_property
     def test(self) -> Split:

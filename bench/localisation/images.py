@@ -36,7 +36,10 @@ class Images:
     @cached_property
     def dataset(self) -> Dataset:
         part = self.suite.dataset
-        return load(part.name, self.root, **part.parameters)
+        dataset = load(part.name, self.root, **part.parameters)
+        for sentence in dataset.warnings:
+            self.context.report.warn(sentence)
+        return dataset
 
     @cached_property
     def test(self) -> Boxed:
