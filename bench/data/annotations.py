@@ -101,8 +101,8 @@ def _rows_of(
     if place.is_file():
         return from_csv(place, wanted)
     if place.is_dir():
-        images = [*paths, *files_of(root, rest, classes)]
-        return from_xml(place, wanted, [path.relative_to(root).as_posix() for path in images])
+        others = files_of(root, rest, classes) if split_folder(root, rest).is_dir() else []
+        return from_xml(place, wanted, [path.relative_to(root).as_posix() for path in (*paths, *others)])
     raise UserError(
         f"There are no boxes at {place}; set boxes.source to a CSV with the columns "
         f"{', '.join(COLUMNS)} or a folder of ImageNet's XML files."
