@@ -12,6 +12,7 @@ from ..core import registry
 from ..core.errors import UserError
 from ..core.registry import datasets
 from ..core.wnids import places
+from ..data.load import is_npz
 from ..models.torchvision import SMALLEST
 from .suite import DetectorPart, Suite
 
@@ -24,7 +25,7 @@ def choose_classes(suite: Suite, chosen: str | Sequence[str] | None) -> Suite:
     """
     dataset, model = suite.dataset, suite.model
     if chosen is not None:
-        if dataset.name.endswith(".npz") or "classes" not in inspect.signature(datasets.get(dataset.name)).parameters:
+        if is_npz(dataset.name) or "classes" not in inspect.signature(datasets.get(dataset.name)).parameters:
             raise UserError(
                 f"The data set {dataset.name!r} has no class folders to choose from; --classes goes with "
                 "'imagenet' and 'folder'."

@@ -13,6 +13,7 @@ from ..core import registry
 from ..core.errors import UserError
 from ..core.files import write_json
 from ..core.store import Meta, NotStored, StoreError
+from ..data.load import check_name
 from ..harness.context import Context
 from ..harness.toml import fill
 from ..models.weights import locate
@@ -54,8 +55,7 @@ class Run:
                 scoring.build(detector, protocol)
             for attack in suite.attacks:
                 protocol.sigma(attack.title, attack.name)
-        if not suite.dataset.name.endswith(".npz"):
-            registry.datasets.get(suite.dataset.name)
+        check_name(suite.dataset.name, self.context.data_root)
         self.describer.check()
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:

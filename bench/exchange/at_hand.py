@@ -17,6 +17,7 @@ from ..core.errors import UserError
 from ..core.hashing import canonical, key_of
 from ..core.progress import Reporter, Silent
 from ..core.store import Artifact, NotStored, Store
+from ..data.load import is_npz
 from ..detection.entry import Entry
 from ..detection.scoring import Scoring
 from ..detection.suite import AnyProtocol, DetectorPart, Suite
@@ -75,7 +76,7 @@ class AtHand:
     def has_data(self, suite: Suite) -> bool:
         """Whether the suite's images are here, as far as can be seen without reading them."""
         return suite.dataset.name == SELF_CONTAINED or (
-            self._context.data_root is not None and not suite.dataset.name.endswith(".npz")
+            self._context.data_root is not None and not is_npz(suite.dataset.name)
         )
 
     def has_net(self, suite: Suite) -> bool:

@@ -15,6 +15,7 @@ from ..core import registry
 from ..core.arrays import Bools
 from ..core.files import write_json
 from ..core.store import Arrays, Meta
+from ..data.load import check_name
 from ..harness.context import Context
 from ..harness.gates import GateSets
 from ..harness.setup import Setup
@@ -61,7 +62,7 @@ class Run:
         for saliency in suite.saliency:
             build(saliency)
             check_method(saliency)
-        registry.datasets.get(suite.dataset.name)
+        check_name(suite.dataset.name, self.context.data_root)
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
         """The nets with their methods and variants; the time that they take is not known in advance."""

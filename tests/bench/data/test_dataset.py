@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 from subnetbench.bench import UserError
-from subnetbench.bench.data import npz
+from subnetbench.bench.core.registry import datasets
+from subnetbench.bench.data import official
 from subnetbench.bench.data.builtin import digits
 from subnetbench.bench.data.dataset import Dataset, Split, stratified
-from subnetbench.bench.data.load import load
+from subnetbench.bench.data.load import check_name, load
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
@@ -23,8 +24,10 @@ LABELS = np.arange(20) % 10
 
 def written(path: Path, **changes: Any) -> Path:
     """An .npz of 20 random images of 10 classes in each split; ``None`` leaves an array out."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"train_images": IMAGES, "train_labels": LABELS, "test_images": IMAGES, "test_labels": LABELS} | changes
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    with path.open("wb") as file:  # numpy would change the suffix
+        np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
     return path
 
 
@@ -59,16 +62,103 @@ def test_selecting_keeps_official_positions():
     assert (part.images[0] == IMAGES[4]).all()
 
 
-def test_an_npz_of_ones_own_is_found_by_path_root_and_folder(tmp_path):
+@pytest.mark.parametrize("file", ["mine.npz", "mine.NPZ"])
+def test_an_npz_of_ones_own_is_found_by_path_root_and_folder(tmp_path, monkeypatch, file):
+    path = written(tmp_path / "folder" / file)
+    expected = load(str(path))
+    assert expected.name == "mine"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name, root in (
+        ("mine", path),
+        ("mine", path.parent),
+        (file, path),
+        (file, path.parent),
+        (f"folder/{file}", tmp_path),
+        (f"folder/{file}", path.parent),  # as it is: there is no folder within the folder
+        (f"folder/{file}", None),
+        (f"~/folder/{file}", None),
+        ("mine", Path("~/folder")),
+    ):
+        check_name(name, root)
+        found = load(name, root)
+        assert (found.name, found.content_hash) == ("mine", expected.content_hash)
+    other = written(tmp_path / "folder" / "deeper" / file, train_labels=LABELS[::-1])
+    assert load(file, other.parent).content_hash != expected.content_hash
+    monkeypatch.chdir(path.parent)
+    assert load(file, other.parent).content_hash == load(str(other)).content_hash  # the root before the path
+
+
+def test_data_that_are_not_there_are_one_sentence(tmp_path):
     path = written(tmp_path / "mine.npz")
-    assert load(str(path)).name == "mine"
-    assert load("digits", path).content_hash == load(str(path)).content_hash
-    written(tmp_path / "cifar10.npz")
-    assert load("cifar10", tmp_path).shape == (3, 8, 8)
     with pytest.raises(UserError, match=r"data root .* does not exist"):
         load("digits", tmp_path / "nowhere")
-    with pytest.raises(UserError, match="no data file"):
-        load(str(tmp_path / "nowhere.npz"))
+    with pytest.raises(UserError, match=r"data root .* does not exist"):
+        load(str(path), tmp_path / "nowhere")
+    for find in (load, check_name):
+        with pytest.raises(UserError, match="no data file"):
+            find(str(tmp_path / "nowhere.npz"), None)
+        with pytest.raises(UserError, match="no data set named 'nowhere'"):
+            find("nowhere", tmp_path)
+        with pytest.raises(UserError, match=r"data are other\.npz and --data-root is .*mine\.npz; give one"):
+            find("other.npz", path)
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10", "svhn", "svhn10k", "imagenet", "tinyimagenet30", "folder"])
+def test_nobodys_npz_passes_as_a_known_data_set(tmp_path, name):
+    path = written(tmp_path / f"{name}.npz")
+    other = written(tmp_path / "mine.npz")
+    for call in ((name, path), (name, other), (name, tmp_path), (str(path), None)):
+        with pytest.raises(UserError, match=rf"is not the official {name}, .* name = \"my-{name}\.npz\""):
+            load(*call)
+
+
+def test_the_official_digits_pass_as_an_npz(tmp_path):
+    data = digits()
+    arrays = {
+        "train_images": data.train.images,
+        "train_labels": data.train.labels.astype(np.uint8),
+        "test_images": data.test.images,
+        "test_labels": data.test.labels,
+    }
+    assert load("digits", written(tmp_path / "a.npz", **arrays)).name == "digits"
+    labels = data.test.labels.copy()
+    labels[0] = (labels[0] + 1) % 10
+    with pytest.raises(UserError, match="is not the official digits"):
+        load("digits", written(tmp_path / "b.npz", **arrays | {"test_labels": labels}))
+
+
+def test_arrays_mean_the_same_however_they_lie_in_memory():
+    mirrored, labels = IMAGES[..., ::-1], LABELS.astype(">i8")
+    plain = Split(mirrored.copy(), LABELS)
+    for split in (
+        Split(mirrored, labels),
+        Split(mirrored, LABELS.astype(np.uint8)),
+        Split(mirrored, LABELS[::-1][::-1]),
+    ):
+        assert torch.equal(split.tensor(), plain.tensor())
+        assert Dataset("a", split, split, 10).content_hash == Dataset("a", plain, plain, 10).content_hash
+        torch.from_numpy(split.labels)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "sentence"),
+    [
+        (IMAGES / 255, LABELS, r"train_images is float64 with values in \[0, 1\]; store uint8 pixels"),
+        (IMAGES[..., 0], LABELS, r"train_images has shape \(20, 8, 8\)"),
+        (IMAGES, LABELS / 1, "train_labels is float64"),
+        (IMAGES, LABELS - 1, "must be 0 or greater"),
+        (IMAGES[:, :4], LABELS, "differ in size"),
+    ],
+)
+def test_arrays_of_a_plugin_are_checked_as_those_of_a_file(monkeypatch, images, labels, sentence):
+    data = Dataset("pdata", Split(images, labels), Split(IMAGES, LABELS), 10)
+    monkeypatch.setitem(datasets._items, "pdata", lambda root=None: data)
+    with pytest.raises(UserError, match=f"The data set 'pdata': .*{sentence}"):
+        load("pdata")
+    monkeypatch.setitem(datasets._items, "pdata", lambda root=None: (images, labels))
+    with pytest.raises(UserError, match="'pdata' is a tuple; its factory must return a Dataset"):
+        load("pdata")
 
 
 def test_images_that_are_not_lossless_are_left_out(tmp_path):
@@ -134,7 +224,7 @@ def test_cifar100_given_as_cifar10_is_refused(tmp_path):
     written(tmp_path / "cifar10.npz", **hundred)
     with pytest.raises(UserError, match="has labels of 100 classes but cifar10 has 10: this is another data set"):
         load("cifar10", tmp_path)
-    assert load("cifar100", written(tmp_path / "cifar100.npz", **hundred)).classes == 100
+    assert load(str(written(tmp_path / "hundred.npz", **hundred))).classes == 100
 
 
 def test_cifar10_given_as_cifar100_is_refused(tmp_path):
@@ -157,13 +247,17 @@ def first_image(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn10k"])
 @pytest.mark.parametrize("given", ["cifar10", "cifar100", "svhn10k", "svhn", "digits", "imagenet"])
-def test_images_of_another_official_data_set_are_refused(tmp_path, name, given):
+def test_images_of_another_official_data_set_are_refused(tmp_path, monkeypatch, name, given):
     count = 100 if name == "cifar100" else 10
     images = np.repeat(first_image(name)[None], count, 0)
     path = tmp_path / "file.npz"
     written(path, train_images=images, train_labels=np.arange(count), test_images=images, test_labels=np.arange(count))
     assert len(load(str(path)).train) == count  # a name of one's own says nothing that could be wrong
     if name == given:
+        with pytest.raises(UserError, match="is not the official"):  # but a part of it
+            load(given, path)
+        whole = np.tile(np.arange(count), 2)
+        monkeypatch.setitem(official.LABELS, name, hashlib.sha256(whole.tobytes()).hexdigest()[:16])
         assert load(given, path).classes == count
         return
     (tmp_path / f"{given}.npz").write_bytes(path.read_bytes())
@@ -173,7 +267,7 @@ def test_images_of_another_official_data_set_are_refused(tmp_path, name, given):
 
 
 @pytest.mark.parametrize("given", ["cifar10", "svhn10k"])
-def test_the_counts_of_svhn_give_it_away(tmp_path, given):
+def test_the_counts_of_svhn_give_it_away(tmp_path, monkeypatch, given):
     labels = {"train_labels": np.arange(73_257) % 10, "test_labels": np.arange(26_032) % 10}
     images = {
         "train_images": np.zeros((73_257, 1, 1, 3), np.uint8),
@@ -182,7 +276,14 @@ def test_the_counts_of_svhn_give_it_away(tmp_path, given):
     path = written(tmp_path / "file.npz", **labels, **images)
     with pytest.raises(UserError, match=f"holds the images of svhn but was given as {given}"):
         load(given, path)
-    assert load("svhn", path).classes == 10
+    with pytest.raises(UserError, match="is not the official svhn"):
+        load("svhn", path)
+    # Its test images begin with svhn10k.
+    monkeypatch.setitem(official.FIRST, hashlib.sha256(bytes(3)).hexdigest()[:16], "svhn10k")
+    first = hashlib.sha256(labels["test_labels"][:10_000].tobytes()).hexdigest()[:16]
+    monkeypatch.setitem(official.LABELS, "svhn10k", first)
+    images["train_images"] += 1
+    assert load("svhn", written(path, **labels, **images)).classes == 10
 
 
 def test_the_check_comes_before_images_are_left_out(tmp_path):
@@ -190,7 +291,7 @@ def test_the_check_comes_before_images_are_left_out(tmp_path):
     keep = np.arange(20) > 0
     with pytest.MonkeyPatch.context() as patch:
         first = hashlib.sha256(images[0].tobytes()).hexdigest()[:16]
-        patch.setitem(npz._FIRST, first, "svhn10k")
+        patch.setitem(official.FIRST, first, "svhn10k")
         with pytest.raises(UserError, match="holds the images of svhn10k"):
             load("cifar10", written(tmp_path / "file.npz", train_lossless=keep))
 
@@ -204,9 +305,10 @@ def test_parameters_that_a_data_set_does_not_take_are_one_sentence(tmp_path):
         load("imagenet", tmp_path, classes=["n01440764", "n01443537"])
 
 
-def test_svhn10k_is_read_from_its_file_alone_and_says_what_it_is(tmp_path):
+def test_svhn10k_is_read_from_its_file_alone_and_says_what_it_is(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"svhn10k\.npz"):
         load("svhn10k")
+    monkeypatch.setattr("subnetbench.bench.data.npz.is_official", lambda name, columns: name == "svhn10k")
     assert "no SVHN test score" in load("svhn10k", written(tmp_path / "svhn10k.npz")).note
 
 
