@@ -122,11 +122,11 @@ class Boxed:
     def of(cls, split: Split, annotations: Annotations) -> Boxed:
         """The images of the split that have a usable box."""
         kept = split.select(np.array([int(image) in annotations.boxes for image in split.ids], bool))
-        boxes, pixels = ([of[int(image)] for image in kept.ids] for of in (annotations.boxes, annotations.pixels))
-        return cls(kept, boxes, pixels, annotations)
+        ids = kept.ids.tolist()
+        return cls(kept, [annotations.boxes[i] for i in ids], [annotations.pixels[i] for i in ids], annotations)
 
     def select(self, index: Ints) -> Boxed:
-        boxes, pixels = ([of[i] for i in index] for of in (self.truth, self.pixels))
+        boxes, pixels = [self.truth[i] for i in index], [self.pixels[i] for i in index]
         return Boxed(self.split.select(index), boxes, pixels, self.annotations)
 
     @cached_property

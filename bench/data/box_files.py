@@ -155,7 +155,7 @@ def _matched(place: Path, wanted: Wanted, images: Sequence[str]) -> dict[str, Pa
         named = set(parts[:-1]) & {wanted.split, wanted.other, *wanted.classes}
         fitting = {
             name: _common(parts, _parts(name))
-            for name in by_tail.get(parts[-2:]) or by_tail.get(parts[-1:], ())
+            for name in by_tail.get(parts[-2:]) or by_tail.get(parts[-1:]) or []
             if named <= set(_parts(name))  # not in the folder of another class or split
         }
         most = max(fitting.values(), default=0)

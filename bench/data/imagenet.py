@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from ..core.registry import register_dataset
 from ..core.wnids import synsets
 from .dataset import Dataset
 from .folders import folder
-from .listing import class_folders
+from .listing import class_folders, files_of
 
 
 @register_dataset("imagenet")
@@ -47,7 +48,7 @@ def imagenet(
             "another data set; give the right folder with --data-root."
         )
     count = max(1, len(names))
-    dataset = folder(
+    dataset: Dataset = folder(
         root=root,
         size=size,
         resize=round(size * 256 / 224),
@@ -56,7 +57,8 @@ def imagenet(
         train_per_class=min(train_per_class, max(1, train_images // count)),
         test_per_class=min(test_per_class, max(1, test_images // count)),
     )
-    return replace(dataset, name="imagenet", note="ImageNet subset" if classes else "")
+    note = "" if count == 1000 else "images of other classes than ImageNet's" if unknown else "ImageNet subset"
+    return replace(dataset, name="imagenet", note=note)
 
 
 def geometry(dataset: str, parameters: Mapping[str, Any], size: int) -> int:
@@ -86,8 +88,21 @@ def tinyimagenet30(*, root: Path | None = None, size: int = 64) -> Dataset:
             "The data set 'tinyimagenet30' is read from disk; give the folder that holds tinyimagenet30/ with "
             "--data-root."
         )
-    dataset = folder(root=home("tinyimagenet30", root), size=size)
+    place = home("tinyimagenet30", root)
+    names = "\n".join(
+        path.relative_to(place).as_posix() for part in ("train", "test") for path in files_of(place, part)
+    )
+    if hashlib.sha256(names.encode()).hexdigest()[:16] != _TINY_FILES:
+        raise UserError(
+            f"The images in {place} are not those of tinyimagenet30, whose name their results would carry; "
+            'for images of your own set [dataset] name = "folder".'
+        )
+    dataset: Dataset = folder(root=place, size=size)
     return replace(dataset, name="tinyimagenet30", note="30 classes of Tiny-ImageNet-200")
+
+
+#: First digits of the sha256 of the paths of all images of tinyimagenet30, which decoders of JPEG cannot change.
+_TINY_FILES = "de1367ce51d880bf"
 
 
 def home(dataset: str, root: Path) -> Path:

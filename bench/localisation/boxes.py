@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torchvision.ops import box_iou
 
-from ..core.arrays import Bools, Float64, Floats
+from ..core.arrays import Bools, Float64, Floats, Ints
 from ..core.errors import UserError
 from ..data.box import Size
 
@@ -63,7 +63,7 @@ def threshold_boxes(heat: Floats, alphas: Floats = ALPHAS) -> Float64:
     return boxes
 
 
-def per_image(truth: Truth, images: int) -> list[Float64]:
+def per_image(truth: Truth | Sequence[Ints], images: int) -> list[Float64]:
     """Truth as float64 ``(K_i, 4)``, K_i > 0, one array per image; UserError if an image has no box."""
     boxes = [np.asarray(image_boxes, np.float64).reshape(-1, 4) for image_boxes in truth]
     if len(boxes) != images:

@@ -42,7 +42,7 @@ class Describer:
             schema_=SCHEMA,
             suite=SuiteNote(name=self.suite.name),
             dataset=BoxedNote(
-                name=data.name,
+                name=self.suite.dataset.name,
                 note=data.note,
                 sha256=data.content_hash,
                 size=data.shape[1],

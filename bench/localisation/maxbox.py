@@ -21,6 +21,7 @@ pixel centres is the number of 2 x 2 windows with four pixels set plus half of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ from scipy import ndimage
 
 from ..core.arrays import Bools, Float64, Floats, Ints
 from ..core.errors import UserError
-from .boxes import Truth, per_image, usable
+from .boxes import per_image, usable
 from .suite import V2_IOUS
 
 #: IoU thresholds of V2; V1 uses the second.
@@ -67,13 +68,13 @@ class Contours(NamedTuple):
     owner: Ints
 
 
-def maxbox_hits(heat: Floats, truth: Truth, interval: float = 0.05) -> MaxBoxHits:
+def maxbox_hits(heat: Floats, truth: Sequence[Ints], interval: float = 0.05) -> MaxBoxHits:
     """``(N, H, W)`` maps and true boxes by first and last pixel (not by edges, as elsewhere) -> hits per threshold."""
     v1, v2 = maxbox_overlaps(heat, truth, interval)
     return MaxBoxHits(v1 >= IOUS[1], v2[..., None] >= IOUS)
 
 
-def maxbox_overlaps(heat: Floats, truth: Truth, interval: float) -> MaxBoxOverlaps:
+def maxbox_overlaps(heat: Floats, truth: Sequence[Ints], interval: float) -> MaxBoxOverlaps:
     """The overlaps that `maxbox_hits` compares with `IOUS`."""
     if not 0 < interval <= 1:
         raise UserError(f"The threshold interval of MaxBoxAcc is {interval:g}; give a number above 0 and at most 1.")

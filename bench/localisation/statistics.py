@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from ..core.arrays import Floats
+from ..core.arrays import Floats, Ints
 from ..core.store import Arrays
 from .boxes import Truth, best_iou, pointing, threshold_boxes, usable
 from .maxbox import maxbox_hits
@@ -16,7 +18,7 @@ def alphas_of(options: Localisation) -> Floats:
     return 0.5 * np.arange(options.alphas)
 
 
-def box_statistics(heat: Floats, truth: Truth, pixels: Truth, options: Localisation, *, full: bool) -> Arrays:
+def box_statistics(heat: Floats, truth: Truth, pixels: Sequence[Ints], options: Localisation, *, full: bool) -> Arrays:
     """Maps ``(N, H, W)`` -> ``iou (N, alphas)``, ``usable (N,)`` and, if ``full``, ``pointing``, ``v1``, ``v2``.
 
     ``truth`` holds the true boxes by edges, ``pixels`` the same by first and last pixel, for ``v1`` and ``v2``. A

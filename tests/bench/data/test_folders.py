@@ -124,6 +124,16 @@ def test_a_thousand_other_classes_are_not_imagenet(tmp_path):
         load("imagenet", tmp_path)
 
 
+def test_nobodys_folder_passes_as_a_known_data_set(root):
+    """Of ImageNet people choose classes, so that other images are marked; tinyimagenet30 is always whole."""
+    assert load("imagenet", root, size=28).note == "images of other classes than ImageNet's"
+    with pytest.raises(UserError, match=r"are not those of tinyimagenet30, .* name = \"folder\""):
+        load("tinyimagenet30", root)
+    for folder in list(root.glob("*/*")):
+        folder.rename(folder.parent / {"bee": "n02206856", "ant": "n02219486"}[folder.name])
+    assert load("imagenet", root, size=28).note == "ImageNet subset"
+
+
 def test_an_unreadable_image_is_named(root):
     (root / "train" / "bee" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     with pytest.raises(UserError, match=r"bee.2\.png cannot be read"):
