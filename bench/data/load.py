@@ -49,7 +49,7 @@ def data_file(name: str, root: Path | None) -> Path | None:
         places = [] if root is None else [root / f"{name}{suffix}" for suffix in (".npz", ".NPZ")]
         return next((place for place in places if place.is_file()), None)
     path = expanded(name)
-    return path if root is None or not (root / path).is_file() else root / path
+    return path if root is None or (path.is_file() and not (root / path).is_file()) else root / path
 
 
 def check_name(name: str, root: Path | None) -> None:

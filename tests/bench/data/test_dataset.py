@@ -98,6 +98,8 @@ def test_data_that_are_not_there_are_one_sentence(tmp_path):
     for find in (load, check_name):
         with pytest.raises(UserError, match="no data file"):
             find(str(tmp_path / "nowhere.npz"), None)
+        with pytest.raises(UserError, match=rf"no data file {tmp_path}/nowhere\.npz"):
+            find("nowhere.npz", tmp_path)
         with pytest.raises(UserError, match="no data set named 'nowhere'"):
             find("nowhere", tmp_path)
         with pytest.raises(UserError, match=r"data are other\.npz and --data-root is .*mine\.npz; give one"):
