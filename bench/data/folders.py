@@ -53,7 +53,7 @@ def folder(
     kept = {split: list(_drawn(listed.files, limits[split], seed)) for split, listed in listings.items()}
     _check_memory(root, sum(map(len, kept.values())), size)
     reader = Reader(size, resize or size)
-    splits = [_split(kept[split], reader, size) for split in ("train", "test")]
+    splits = [_split(kept[split], reader) for split in ("train", "test")]
     reader.refuse_broken()
     warnings = [sentence for listed in listings.values() for sentence in listed.warnings] + reader.warnings
     return Dataset(root.resolve().name, splits[0], splits[1], len(names), warnings=tuple(dict.fromkeys(warnings)))
@@ -94,7 +94,7 @@ def placed(height: int, width: int, resize: int, size: int) -> tuple[tuple[int, 
     return (high, wide), (round((high - size) / 2), round((wide - size) / 2))
 
 
-def _split(chosen: list[tuple[Path, int, int]], reader: Reader, size: int) -> Split:
-    images = reader.read([path for path, _, _ in chosen], size)
+def _split(chosen: list[tuple[Path, int, int]], reader: Reader) -> Split:
+    images = reader.read([path for path, _, _ in chosen])
     labels, ids = (np.array([item[column] for item in chosen], np.int64) for column in (1, 2))
     return Split(images, labels, ids)

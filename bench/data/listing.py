@@ -48,10 +48,13 @@ def listing(place: Path, classes: Sequence[str] | None) -> Listing:
     if isinstance(classes, str):
         raise UserError(f"dataset.parameters.classes is the text {classes!r}; it must be a list of class folders.")
     if classes is not None:
-        wanted = {composed(name) for name in classes}
-        absent = sorted(wanted - folders.keys())
+        absent = [name for name in classes if not isinstance(name, str) or composed(name) not in folders]
         if absent:
-            raise UserError(f"{place} has no class folder {absent[0]!r} ({len(absent)} of those listed are absent).")
+            raise UserError(
+                f"{place} has no class folder {absent[0]!r} ({len(absent)} of {len(classes)} named classes "
+                "are absent); correct --classes or dataset.parameters.classes."
+            )
+        wanted = {composed(name) for name in classes}
         folders = {name: folder for name, folder in folders.items() if name in wanted}
     if len(folders) < 2:
         raise UserError(f"{place} has {len(folders)} class sub-folders and needs two or more, with images in each.")

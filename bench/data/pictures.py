@@ -27,15 +27,15 @@ class Reader:
         import torchvision.transforms as tf
 
         self._fit = tf.Compose([tf.Resize(resize), tf.CenterCrop(size)])
-        self._resize, self._count = resize, 0
+        self._size, self._resize, self._count = size, resize, 0
         self._turned: list[Path] = []
         self._transparent: list[Path] = []
         self._paged: list[Path] = []
         self._enlarged: list[Path] = []
         self._broken: list[str] = []
 
-    def read(self, paths: Sequence[Path], size: int) -> npt.NDArray[np.uint8]:
-        images = np.zeros((len(paths), size, size, 3), np.uint8)
+    def read(self, paths: Sequence[Path]) -> npt.NDArray[np.uint8]:
+        images = np.zeros((len(paths), self._size, self._size, 3), np.uint8)
         for row, path in enumerate(paths):
             try:
                 images[row] = self._read(path)
