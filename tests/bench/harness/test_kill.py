@@ -1,7 +1,8 @@
 """kill -9 at random moments and two runs at once: one store, the same tables to the last digit.
 
 The runs are children of one process that has imported everything, so that a run costs what it computes. This file
-is that process's script, too: ``python test_kill.py FOLDER`` runs FOLDER/killed.toml, writes FOLDER/report.json.
+is that process's script, too: ``python test_kill.py FOLDER [KILLS]`` runs FOLDER/killed.toml, with the data in
+FOLDER/data if it has any, and writes FOLDER/report.json. The localisation track's test runs it as well.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ class Child:
 
             torch.set_num_threads(1)
             said = Silent()
-            context = Context(Store(store, "missing"), torch.device("cpu"), report=said)
+            data = file.with_name("data")
+            context = Context(
+                Store(store, "missing"), torch.device("cpu"), data if data.is_dir() else None, report=said
+            )
             result = execute(load_suite(file), context, output)
             self.report.write_text(json.dumps({"computed": result.computed, "warnings": said.warnings}))
             code = 0
@@ -90,13 +94,13 @@ def undisturbed(folder: Path) -> dict[str, Any]:
     return {"code": code, "seconds": seconds, "artifacts": len(artifacts(folder / "calm-store")), **child.said()}
 
 
-def killed(folder: Path, seconds: float) -> dict[str, Any]:
-    """Kill runs of one store until KILLS of them died; a run that got through takes half of the artifacts with it."""
+def killed(folder: Path, seconds: float, kills: int) -> dict[str, Any]:
+    """Kill runs of one store until so many of them died; a run that got through takes half of the artifacts with it."""
     draw = random.Random(20)
     store = folder / "killed-store"
     codes: list[int | None] = []
     counts: list[tuple[int, int]] = []  # artifacts before and after each run
-    while codes.count(None) < KILLS and len(codes) < 4 * KILLS:
+    while codes.count(None) < kills and len(codes) < 4 * kills:
         before = len(artifacts(store))
         code, _ = Child(folder, "killed-store", "killed").end(draw.uniform(0, seconds))
         codes.append(code)
@@ -123,7 +127,7 @@ def together(folder: Path) -> dict[str, Any]:
     }
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, kills: int) -> None:
     for name in LAZY:
         importlib.import_module(name)
     from subnetbench.bench.core import registry
@@ -131,13 +135,13 @@ def main(folder: Path) -> None:
     for each in (registry.datasets, registry.models, registry.attacks, registry.detectors):
         list(each)  # imports the modules that register
     report: dict[str, Any] = {"calm": undisturbed(folder)}
-    report["killed"] = killed(folder, report["calm"]["seconds"])
+    report["killed"] = killed(folder, report["calm"]["seconds"], kills)
     report["together"] = together(folder)
     (folder / "report.json").write_text(json.dumps(report))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else KILLS)
     sys.exit()
 
 import pytest  # noqa: E402 (the script needs none)
