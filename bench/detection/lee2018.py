@@ -16,8 +16,9 @@ from ..stats.metrics import auroc, lee_metrics
 from ..stats.splits import Design
 from .protocol import Kind, Material, Outcome, Protocol, Rows, Table, fit_record
 
-#: Trap 15: the order of the three thirds. Trap 2: noisy images are negatives.
-TARGET: dict[Kind, int] = {"adversarial": 1, "clean": 0, "noisy": 0}
+#: Trap 15: the order of the three thirds, as in `block_split_adv`; unshuffled folds depend on it. Trap 2: noisy images
+#: are negatives.
+TARGET: dict[Kind, int] = {"clean": 0, "noisy": 0, "adversarial": 1}
 
 
 class Lee2018(Protocol):
