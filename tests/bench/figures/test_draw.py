@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from rich.console import Console
+from scipy.integrate import trapezoid
 from subnetbench.bench import UserError
 from subnetbench.bench.analysis.arrays import FEATURES, GATES, write_arrays
 from subnetbench.bench.analysis.features import gate_arrays
@@ -271,7 +272,7 @@ def test_curves_have_the_area_that_the_scores_have():
     sides = seen_sides(frame, "cw")
     assert len(sides) == 4  # two sets of gates x two splits
     assert all(len(positive) == len(negative) == 30 for positive, negative in sides)
-    area = float(np.trapezoid(mean_roc(sides), GRID))
+    area = float(trapezoid(mean_roc(sides), GRID))
     assert area == pytest.approx(np.mean([auroc(*each) for each in sides]), abs=0.01)
     infinite = [(np.array([np.inf, 1.0]), np.array([-np.inf, 0.0]))]
     assert (mean_roc(infinite) == 1).all()
