@@ -7,7 +7,6 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 from scipy.integrate import trapezoid
