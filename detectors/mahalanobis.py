@@ -26,6 +26,9 @@ MAGNITUDES: tuple[float, ...] = (0.0, 0.01, 0.005, 0.002, 0.0014, 0.001, 0.0005)
 #: Number of rows multiplied at once. A fixed block gives a product the same rounding whoever calls.
 BLOCK = 1000
 
+#: Standard deviation, in steps of the features' precision, below which a direction is left out as rounding.
+STEPS = 10
+
 DISTANCES = ("nearest", "predicted", "both")
 
 
@@ -50,8 +53,14 @@ class Gaussians:
         means = np.stack([data[labels == c].mean(0) for c in range(classes)])
         covariance = empirical_covariance(data - means[labels], assume_centered=False)
         values, vectors = np.linalg.eigh(covariance)
-        # The cut-off of scipy.linalg.pinvh: a dead or dependent channel has no variance and is left out.
+        # A dead channel has no variance: the cut-off of scipy.linalg.pinvh, below which eigenvalues are rounding.
         kept = values > len(values) * np.finfo(np.float64).eps * np.abs(values).max()
+        # A dependent channel, such as the sum of two others, has some: that of its rounding. A feature is rounded to a
+        # step of at most eps times its size, mean included, so that a step of every channel gives the direction v a
+        # variance of sum_j (v_j eps rms_j)^2. A direction whose deviation is below `STEPS` of those says nothing about
+        # images, yet a single step would move a distance by much; in one that is kept, by at most 1 / STEPS deviations.
+        step = np.finfo(features.dtype).eps * np.sqrt(np.square(data).mean(0))
+        kept &= values > STEPS**2 * np.square(step[:, None] * vectors).sum(0)
         return cls(means, vectors[:, kept] / np.sqrt(values[kept]))
 
     @property

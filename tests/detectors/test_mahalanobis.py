@@ -74,6 +74,26 @@ def test_dead_and_dependent_channels_take_no_part(rng: np.random.Generator) -> N
     np.testing.assert_allclose(found.distances(data), plain.distances(alive.astype(np.float32)), rtol=1e-6)
 
 
+def test_rounding_of_a_dependent_channel_is_no_direction(rng: np.random.Generator) -> None:
+    """The float32 sum of two channels depends on them up to its rounding, which must not weigh like a direction."""
+    labels = classes_of(rng, 2000, 4)
+    pair = rng.normal(10, 1, (2000, 2)).astype(np.float32)
+    data = np.concatenate([pair, pair.sum(1, keepdims=True)], 1)
+    found = Gaussians.fit(data, labels, 4)
+    assert found.whitening.shape == (3, 2)
+    before, after = found.distances(data), found.distances(np.nextafter(data, np.float32(np.inf)))
+    np.testing.assert_allclose(after, before, atol=1e-4)
+    np.testing.assert_allclose(before, Gaussians.fit(pair, labels, 4).distances(pair), rtol=1e-5, atol=1e-6)
+
+
+def test_a_direction_far_above_rounding_is_kept_however_small_it_is_beside_others(rng: np.random.Generator) -> None:
+    data = (rng.normal(size=(500, 3)) * [1e2, 1.0, 1e-3] + [0.0, 10.0, 1e-2]).astype(np.float32)
+    found = Gaussians.fit(data, np.zeros(500, np.int64), 1)
+    assert found.whitening.shape == (3, 3)
+    sums = np.concatenate([data, data[:, 1:2] + np.float32(1e-3) * data[:, :1]], 1)
+    assert Gaussians.fit(sums, np.zeros(500, np.int64), 1).whitening.shape == (4, 3)
+
+
 def test_one_class_at_a_time_gives_the_same_bits_as_all_at_once(rng: np.random.Generator) -> None:
     labels = classes_of(rng, 300, 3)
     found = Gaussians.fit(rng.normal(size=(300, 17)), labels, 3)
