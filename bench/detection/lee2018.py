@@ -101,6 +101,7 @@ class Lee2018(Protocol):
             return None
         if len(train) < self.minimum_fit:
             record["remark"] = f"fitted on {len(train)} successful adversarials, fewer than {self.minimum_fit}"
+        record["remark"] = _out_of_reach(table, attack, train) or record["remark"]
         models = [lee_regression(*_stacked(table, c, train, attack), self.folds) for c in range(table.candidates)]
         if len(models) > 1:
             # Trap 17: chosen on the fitted attack. Trap 18: ties count against the detector; the first of equals wins.
@@ -136,6 +137,23 @@ class Lee2018(Protocol):
 def _stacked(table: Table, candidate: int, images: Ints, attack: str) -> tuple[Floats, Ints]:
     values = np.concatenate([table.of(candidate, kind, attack)[images] for kind in TARGET])
     return values, np.repeat(list(TARGET.values()), len(images))
+
+
+#: Largest magnitudes of a column that the unscaled regression can use: it does not move for less, and stalls at more.
+REACH = (1e-6, 1e20)
+
+
+def _out_of_reach(table: Table, attack: str, images: Ints) -> str:
+    """A remark where a column is so small or so large that the released, unscaled regression passes it over."""
+    for candidate in range(table.candidates):
+        sizes = np.abs(_stacked(table, candidate, images, attack)[0]).max(0)
+        for column, size in enumerate(sizes, start=1):
+            if size != 0 and not REACH[0] <= size <= REACH[1]:
+                return (
+                    f"characteristic {column} is at most {size:.0e} in size, of no use to this protocol's regression, "
+                    f"which is unscaled; multiply it by a constant, to lie within {REACH[0]:g} to {REACH[1]:g}"
+                )
+    return ""
 
 
 def lee_regression(values: Floats, target: Ints, folds: int) -> Callable[[Floats], Floats]:

@@ -151,10 +151,18 @@ def combine(values: Floats, target: Ints) -> Callable[[Floats], Floats]:
 
     They are rounded to float32: far finer than any ranking needs, and half the bytes of stored scores.
     """
-    mean, deviation = values.mean(0), values.std(0)
+    # Squares of 1e200 overflow and those of 1e-200 vanish. A power of two changes no bit of what is standardised.
+    power = np.frexp(np.abs(values).max(0))[1]
+
+    def moderate(x: Floats) -> Floats:
+        with np.errstate(over="ignore"):  # of values that dwarf all that were fitted
+            return np.clip(np.ldexp(x, -power), -(2.0**100), 2.0**100)
+
+    fitted = moderate(values)
+    mean, deviation = fitted.mean(0), fitted.std(0)
     deviation[deviation <= 1e-12 * np.abs(mean)] = 1.0  # a constant column says nothing
-    weights, intercept = fit_logistic((values - mean) / deviation, target)
-    return lambda x: np.asarray((x - mean) / deviation @ weights + intercept, np.float32).astype(np.float64)
+    weights, intercept = fit_logistic((fitted - mean) / deviation, target)
+    return lambda x: np.asarray((moderate(x) - mean) / deviation @ weights + intercept, np.float32).astype(np.float64)
 
 
 def check_finite(values: Floats, detector: str, where: str) -> Floats:

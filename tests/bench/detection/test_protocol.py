@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -42,7 +44,9 @@ class Made:
         return values + (moved if kind == "adversarial" else 0)
 
 
-def evaluate(options: Strict | Lee2018, facts: Material, made: Made, candidates: int, seed: int) -> Outcome:
+def evaluate(
+    options: Strict | Lee2018, facts: Material, made: Callable[[int, Kind, str], Floats], candidates: int, seed: int
+) -> Outcome:
     """The protocol on a table of all that it may look at."""
     places = {(kind, "" if kind == "clean" else attack) for kind in options.kinds for attack in options.able(facts)}
     values = {place: [made(candidate, *place) for candidate in range(candidates)] for place in places}
@@ -136,6 +140,31 @@ def test_the_combiner_is_scikit_learns_logistic_regression_on_standardised_colum
     np.testing.assert_allclose(found, expected.decision_function(scaler.transform(values)), atol=1e-4)
 
 
+@pytest.mark.parametrize("factor", [1e-300, 1e-200, 1e200, 1e300])
+def test_the_unit_of_a_column_changes_no_ranking(factor: float) -> None:
+    rng, target = np.random.default_rng(0), np.repeat([0, 1], 100)
+    values = rng.normal(size=(200, 3)) + target[:, None] * [1.0, 0.5, 0.0]
+    np.testing.assert_allclose(combine(values * factor, target)(values * factor), combine(values, target)(values))
+    one_column = values * [1.0, factor, 1.0]
+    np.testing.assert_allclose(combine(one_column, target)(one_column), combine(values, target)(values))
+
+
+def test_scaling_by_a_power_of_two_changes_no_bit_of_ordinary_columns() -> None:
+    rng, target = np.random.default_rng(1), np.repeat([0, 1], 100)
+    values = (rng.normal(size=(200, 3)) + target[:, None]) * [1e-3, 7.0, 1e6] + [5.0, 0.0, 1e5]
+    scaler = StandardScaler().fit(values)
+    model = LogisticRegression(solver="newton-cholesky", tol=1e-8, max_iter=200).fit(scaler.transform(values), target)
+    expected = model.decision_function(scaler.transform(values)).astype(np.float32)
+    np.testing.assert_array_equal(combine(values, target)(values), expected)
+
+
+def test_values_that_dwarf_all_that_were_fitted_keep_their_side() -> None:
+    values, target = np.linspace(-1e-200, 1e-200, 20)[:, None], np.repeat([0, 1], 10)
+    scores = combine(values, target)(np.array([[-1e300], [1e300]]))
+    assert np.isfinite(scores).all()
+    assert scores[0] < scores[1]
+
+
 def test_noise_is_a_control_under_strict_and_a_negative_where_asked() -> None:
     assert "noise" in set(evaluate(Strict(splits=2, minimum_fit=2), material(), Made(), 1, 0).scores["kind"])
     kinds = set(
@@ -182,6 +211,19 @@ def test_every_tenth_takes_its_turn_in_fitting() -> None:
 def test_trap_16_the_regression_sees_raw_columns_and_gives_probabilities() -> None:
     scores = evaluate(Lee2018(batch_size=50), material(), Made(), 1, 0).scores["score"]
     assert scores.between(0, 1).all()
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1e200, True), (1e-200, True), (1.0, False)])
+def test_a_column_that_the_unscaled_regression_cannot_use_is_remarked_on(factor: float, said: bool) -> None:
+    made = Made(columns=2)
+    outcome = evaluate(
+        Lee2018(batch_size=50, minimum_fit=2),
+        material(),
+        lambda *place: made(*place) * [1.0, factor],
+        1,
+        0,
+    )
+    assert all(("characteristic 2 is at most" in fit["remark"]) == said for fit in outcome.fits)
 
 
 def test_trap_17_the_candidate_is_chosen_on_the_fitted_attack_alone() -> None:
