@@ -137,8 +137,9 @@ def _compared(pair: Pair, stated: pd.DataFrame, again: pd.DataFrame) -> Line:
         return Line(what, "mismatch", f"{len(old)} scores were of other images than the {len(new)} of this run")
     new = new.loc[old.index]
     before, after = old.to_numpy(np.float64), new.to_numpy(np.float64)
-    scale = float(before.std()) or 1.0
-    largest = float(np.abs(before - after).max(initial=0)) / scale
+    size = float(np.abs(before).max(initial=0)) or 1.0  # first, since squares of 1e200 overflow and of 1e-200 vanish
+    scale = float((before / size).std()) or 1.0
+    largest = float(np.abs(before / size - after / size).max(initial=0)) / scale
     if np.array_equal(before, after):
         return Line(what, "match", f"{len(old)} scores, all equal")
     if largest <= SCORE_TOLERANCE:
