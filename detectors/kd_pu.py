@@ -76,7 +76,8 @@ def mask_like(shape: Sequence[int], layer: nn.Module, seed: int, index: int, ste
     rate = float(layer.p)  # type: ignore[arg-type]
     spatial = not isinstance(layer, nn.Dropout)
     size = (1, shape[1], *(1 if spatial else n for n in shape[2:]))
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + index * 10_007 + step)
+    mixed = (seed * 1_000_003 + index * 10_007 + step) % 2**64  # torch takes no more bits
+    generator = torch.Generator().manual_seed(mixed)
     return (torch.rand(size, generator=generator) >= rate).float() / max(1 - rate, 1e-12)
 
 

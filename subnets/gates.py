@@ -83,7 +83,7 @@ def random_gates(gates: ClassGates, seed: int) -> ClassGates:
 
     A control for learned gates: sparsity and values per layer and class are kept, only the choice of channels is lost.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed % 2**64)  # torch takes no more bits
     shuffled = {}
     for path in sorted(gates):  # sorted, so that the draw does not depend on the order in the mapping
         order = torch.rand(gates[path].shape, generator=generator).argsort(1)

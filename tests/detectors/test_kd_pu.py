@@ -150,3 +150,11 @@ def test_mistakes_are_said_in_one_sentence() -> None:
         KdPu(rate=1)
     with pytest.raises(UserError, match="passes is 1; it must be at least 2"):
         KdPu(passes=1)
+
+
+@pytest.mark.parametrize("seed", [10**13, 2**63, 2**70 + 1])
+def test_masks_are_drawn_from_any_seed(seed: int) -> None:
+    layer = nn.Dropout(0.5)
+    mask = mask_like((2, 1000), layer, seed, 0, 0)
+    assert 0.4 < float((mask == 0).float().mean()) < 0.6
+    assert not torch.equal(mask, mask_like((2, 1000), layer, seed + 1, 0, 0))

@@ -43,6 +43,11 @@ def test_random_gates_keep_the_values_of_each_layer_and_class_and_move_them(extr
     assert list(shuffled) == list(extraction.gates)
 
 
+def test_random_gates_are_drawn_from_any_seed() -> None:
+    wide = {"a": torch.arange(40.0).reshape(2, 20)}
+    assert not torch.equal(random_gates(wide, 2**70)["a"], random_gates(wide, 2**70 + 1)["a"])
+
+
 def test_random_gates_differ_between_seeds_and_not_within_one(extraction: Extraction) -> None:
     first, again, other = (random_gates(extraction.gates, seed) for seed in (0, 0, 1))
     assert all(torch.equal(first[path], again[path]) for path in first)
