@@ -55,10 +55,10 @@ class Gaussians:
         values, vectors = np.linalg.eigh(covariance)
         # A dead channel has no variance: the cut-off of scipy.linalg.pinvh, below which eigenvalues are rounding.
         kept = values > len(values) * np.finfo(np.float64).eps * np.abs(values).max()
-        # A dependent channel, such as the sum of two others, has some: that of its rounding. A feature is rounded to a
-        # step of at most eps times its size, mean included, so that a step of every channel gives the direction v a
-        # variance of sum_j (v_j eps rms_j)^2. A direction whose deviation is below `STEPS` of those says nothing about
-        # images, yet a single step would move a distance by much; in one that is kept, by at most 1 / STEPS deviations.
+        # A dependent channel, such as the sum of two others, has some: that of its rounding. Features are rounded to a
+        # step of at most eps times their size, mean included: along v, a deviation of sqrt(sum_j (v_j eps rms_j)^2). A
+        # direction that deviates by less than `STEPS` of them says nothing about images, and yet would weigh like any
+        # other. In one that is kept, a step of one channel moves an image by at most 1 / STEPS of the deviation.
         step = np.finfo(features.dtype).eps * np.sqrt(np.square(data).mean(0))
         kept &= values > STEPS**2 * np.square(step[:, None] * vectors).sum(0)
         return cls(means, vectors[:, kept] / np.sqrt(values[kept]))
