@@ -156,7 +156,7 @@ def combine(values: Floats, target: Ints) -> Callable[[Floats], Floats]:
 
     def moderate(x: Floats) -> Floats:
         with np.errstate(over="ignore"):  # of values that dwarf all that were fitted
-            return np.clip(np.ldexp(x, -power), -(2.0**100), 2.0**100)
+            return np.asarray(np.clip(np.ldexp(x, -power), -(2.0**100), 2.0**100))
 
     fitted = moderate(values)
     mean, deviation = fitted.mean(0), fitted.std(0)
