@@ -77,10 +77,16 @@ def train(
     since every epoch draws from a generator of its own.
     """
     _refuse_misfit(dataset, recipe)
-    _begin(classifier, recipe, dataset.train)
-    classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def begin() -> None:
+        # Some versions of torch draw in the order of memory, and every device draws otherwise.
+        classifier.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        _begin(classifier, recipe, dataset.train)
+        classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    begin()
     optimizer = _optimizer(classifier, recipe)
-    start, seconds = _resume(checkpoint, classifier, optimizer, lambda: _begin(classifier, recipe, dataset.train))
+    start, seconds = _resume(checkpoint, classifier, optimizer, begin)
     epochs = _Epochs(classifier, dataset.train, recipe, optimizer, device, progress)
     classifier.train()
     for epoch in range(start, recipe.epochs):
