@@ -126,7 +126,7 @@ def verify(
         key: [] for key in ("success", "clean_correct", "l2", "linf", "margin", "survives_8bit")
     }
     # TF32 convolutions, the default on recent GPUs, keep ten bits: coarse enough to undo a minimum-norm success.
-    with torch.inference_mode(), evaluating(classifier), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.no_grad(), evaluating(classifier), torch.backends.cudnn.flags(allow_tf32=False):
         for begin in range(0, len(clean), batch_size):
             part = slice(begin, begin + batch_size)
             x, y, label = clean[part].to(device), adversarial[part].to(device), targets[part].to(device)

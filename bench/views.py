@@ -155,7 +155,7 @@ class View:
 def _full_pass(view: View) -> dict[str, Floats]:
     net, names = view.classifier, (PENULTIMATE, *view.classifier.taps)
     collected: dict[str, list[torch.Tensor]] = {name: [] for name in ("logits", *names)}
-    with torch.inference_mode(), evaluating(net):
+    with torch.no_grad(), evaluating(net):
         for part in view.batches():
             x = view.images[part].to(view.device)
             logits, seen = net.observe(x, names)
@@ -175,7 +175,7 @@ def _subnet_pass(view: View, gates: ClassGates, classes: Ints) -> dict[str, Floa
     collected: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
     # k copies of a hidden batch are alive at once: shrink the batch so that memory does not grow with k.
     step = max(1, view.batch_size // k)
-    with torch.inference_mode(), evaluating(net):
+    with torch.no_grad(), evaluating(net):
         for begin in range(0, max(1, len(view)), step):
             part = slice(begin, begin + step)
             x, chosen = view.images[part].to(view.device), torch.from_numpy(classes[part]).to(view.device)

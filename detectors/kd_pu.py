@@ -103,7 +103,7 @@ def uncertainty_by_layers(x: View, passes: int, seed: int) -> Floats:
     variances = []
     handles = [m.register_forward_hook(hook_for(path, i)) for i, (path, m) in enumerate(sorted(layers.items()))]
     try:
-        with torch.inference_mode(), evaluating(net):
+        with torch.no_grad(), evaluating(net):
             for part in x.batches():
                 images = x.images[part].to(x.device)
                 hidden = net.advance(images, 0, start) if start else images

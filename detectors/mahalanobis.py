@@ -160,7 +160,7 @@ def distances_after(x: View, tap: str, gaussians: Gaussians, classes: Ints, magn
 
     def moved() -> Doubles:
         features = []
-        with torch.inference_mode(), evaluating(x.classifier):
+        with torch.no_grad(), evaluating(x.classifier):
             for _, images in descend(x, tap, gaussians, classes, magnitude):
                 features.append(tap_features(x.classifier, images, tap).cpu().numpy())
                 x.meter.forward += len(images)

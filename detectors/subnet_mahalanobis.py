@@ -69,7 +69,7 @@ def by_class(view: View, gates: ClassGates, taps: Sequence[str], classes: Ints, 
             rows, column = np.nonzero(wanted == label)
             whole_block = len(rows) == len(index) and bool((rows == np.arange(len(index))).all())
             outputs: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
-            with torch.inference_mode():
+            with torch.no_grad():
                 subnet, selected = subnets.of(int(label)), hidden if whole_block else hidden[torch.from_numpy(rows)]
                 for part in torch.split(selected, view.batch_size):
                     for tap, features in subnet(part).items():
@@ -84,7 +84,7 @@ def blocks(view: View, subnets: CutSubnets | GatedSubnets, batches: Batches) -> 
     places: list[Ints] = []
     parts: list[torch.Tensor] = []
     for index, images in batches:
-        with torch.inference_mode():
+        with torch.no_grad():
             parts.append(subnets.prefix(images.to(view.device)))
         places.append(index)
         size = sum(part.numel() * part.element_size() for part in parts)

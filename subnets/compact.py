@@ -42,6 +42,7 @@ def class_subnets(classifier: Classifier, gates: ClassGates, taps: Sequence[str]
         classes=classifier.classes,
         shape=classifier.shape,
     )
+    up_to_tap.made_by = classifier.made_by
     # A tapped convolution keeps its BatchNorm too, since the tap lies between the two.
     net = frozen_copy(up_to_tap, (*local, *taps)).to(classifier.mean)
     chain = Chain.of(net, local, taps)
@@ -73,7 +74,7 @@ class CutSubnets:
     def prefix(self, images: torch.Tensor) -> torch.Tensor:
         """Output of the module that the first gate sits on, not yet gated."""
         x = (images - self._net.mean) / self._net.std
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=self._net.layout)
         for module in self._chain.prefix:
             x = module(x)
         return x

@@ -87,12 +87,12 @@ class Images:
 def frozen_copy(classifier: Classifier, whole: Sequence[str] = ()) -> Classifier:
     """A copy that computes the same function as the classifier with fixed weights and BatchNorm.
 
-    BatchNorm is folded into the convolutions, except those in ``whole``, and memory is channels-last, only for speed on
-    CPUs: folding gives a third more passes per second in ResNets, channels-last a third more in wide nets.
+    BatchNorm is folded into the convolutions, except those in ``whole``, and memory has the net's layout, only for
+    speed on CPUs: folding gives a third more passes per second in ResNets, channels-last a third more in wide nets.
     """
     net = copy.deepcopy(classifier).eval().requires_grad_(False)
     fold_batchnorm(net.net, whole)
-    return net.to(memory_format=torch.channels_last)
+    return net.to(memory_format=net.layout)
 
 
 def fold_batchnorm(net: nn.Module, gated: Sequence[str] = ()) -> None:

@@ -72,7 +72,7 @@ def through_subnets(view: View, gates: ClassGates, classes: Ints) -> Floats:
     net = view.classifier
     local = {path: gate.to(view.device) for path, gate in gates.items()}
     gated, features = Gated(net, gates, (PENULTIMATE,)), []
-    with torch.inference_mode(), evaluating(net):
+    with torch.no_grad(), evaluating(net):
         for part in view.batches():
             rows = torch.from_numpy(classes[part]).to(view.device)
             hidden, _ = gated.prefix(view.images[part].to(view.device))

@@ -87,3 +87,5 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
     for warning in report.warnings:
         console.note(warning)
     console.out.print(f"{escape(file)} is a valid suite: {suite.size()}.")
+    for label, net in suite.nets().items():
+        console.plain(f"  {label}: {net.model.origin}")

@@ -69,6 +69,11 @@ def _trained(suite: NetSuite, here: Surroundings) -> Setup:
     """The suite's data and net, trained even where the suite names weights."""
     from ..harness.setup import Setup
 
+    if suite.model.train is None:
+        raise UserError(
+            f"{suite.name}: the model {suite.model.name!r} has no [model.train] table, so there is nothing to train; "
+            "add one."
+        )
     chosen = suite.model_copy(update={"model": suite.model.model_copy(update={"weights": None})})
     with Bars(console.err) as bars:
         setup = Setup(chosen, here.context(bars))

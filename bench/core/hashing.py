@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from .sources import sources_of
 
 #: Incremented when the output of a stage changes meaning, so that nothing old is mistaken for new.
 FORMAT = 1
@@ -50,35 +51,71 @@ def code_hash(*modules: ModuleType) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
+#: A distribution of more files than this is hashed byte by byte: to parse a whole library takes tens of seconds.
+MOST_PARSED = 200
+
+
 def source_hash(thing: object) -> str:
-    """Hash of the files that define a plug-in and its bases, so that an edited version does not reuse old results."""
-    parts = []
-    for cls in (thing if inspect.isclass(thing) else type(thing)).__mro__[:-1]:  # all but object
-        try:
-            parts.append(syntax(Path(inspect.getsourcefile(cls) or "").read_bytes()))
-        except (OSError, TypeError):
-            parts.append(cls.__qualname__)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    """Hash of a plug-in (class, function or instance) with every file that counts for it, see `sources_of`.
+
+    An edited helper, base or factory then does not reuse old results.
+    """
+    sources = sources_of(thing)
+    parsed = len(sources) <= MOST_PARSED
+    parts = [[name, syntax(text) if parsed else hashlib.sha256(text).hexdigest()] for name, text in sources.items()]
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2048)
 def syntax(source: bytes) -> str:
-    """A module's syntax tree as text, without comments, layout and docstrings; unparsable source unchanged."""
+    """Hash of a module's syntax tree: no comments, layout or docstrings. Of unparsable source, hash of the bytes."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return source.decode("utf-8", "replace")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
-    return ast.dump(tree)
+        text = _written(tree).encode("utf-8", "surrogatepass")
+    except (SyntaxError, ValueError, RecursionError):
+        text = source
+    return hashlib.sha256(text).hexdigest()
+
+
+def _written(node: Any) -> str:
+    """A syntax tree as one text, the same in every version of Python.
+
+    `ast.dump` is not: versions differ in the fields that they know and in those that they leave out when empty.
+    """
+    if isinstance(node, list):
+        return f"[{','.join(map(_written, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.Constant):
+        return f"Constant({type(node.value).__name__} {node.value!r})"
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        fields["body"] = _without_docstring(node.body)
+    elif isinstance(node, ast.JoinedStr):
+        fields["values"] = _merged(node.values)
+    known = [f"{name}={_written(value)}" for name, value in sorted(fields.items()) if value is not None and value != []]
+    return f"{type(node).__name__}({','.join(known)})"
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    said = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    return body[1:] if said else body
+
+
+def _merged(values: list[ast.expr]) -> list[ast.expr]:
+    """The parts of an f-string with neighbouring texts as one, which versions cut differently."""
+    merged: list[ast.expr] = []
+    for value in values:
+        last = merged[-1] if merged else None
+        if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
+            merged[-1] = ast.Constant(str(last.value) + str(value.value))
+        elif not (isinstance(value, ast.Constant) and value.value == ""):
+            merged.append(value)
+    return merged
 
 
 def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """sha256 of a file of any size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

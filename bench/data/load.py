@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..core.blame import blamed
 from ..core.errors import UserError
 from ..core.registry import datasets
+from ..core.sources import HOME, home_of
 from .arrays import check_dataset
 from .dataset import Dataset
 from .npz import from_npz, no_file
@@ -71,9 +73,12 @@ def expanded(path: str | Path) -> Path:
 
 
 def _built(factory: Callable[..., Dataset], title: str, **parameters: Any) -> Dataset:
-    """The factory's data set. Parameters that it does not take are a UserError; errors inside it pass through."""
+    """The factory's data set. Parameters that it does not take are a UserError, as is any error in a plug-in's."""
     try:
         inspect.signature(factory).bind(**parameters)
     except TypeError as error:
         raise UserError(f"dataset.parameters: the data set {title} does not take them ({error}).") from None
-    return factory(**parameters)
+    if home_of(factory) == HOME:
+        return factory(**parameters)
+    with blamed(f"The data set {title}"):
+        return factory(**parameters)

@@ -84,7 +84,7 @@ class _Grid:
         setup, model = self._scoring.setup, self._suite.model
         if setup.context.store.has("weights", setup.weights_inputs):
             yield _Cost("classifier", model.name, 0, "in the store")
-        elif model.weights is None and not model.parameters.get("weights"):
+        elif model.trains:
             epochs = setup.recipe.epochs
             passes = FORWARD_AND_BACKWARD * epochs * len(setup.dataset.train)
             yield _Cost("classifier", model.name, passes, f"{epochs} epochs")
@@ -136,7 +136,7 @@ class _Grid:
 def _speed(net: Classifier, device: torch.device) -> float:
     batch = torch.rand(64, *net.shape, device=device)
     best = float("inf")
-    with torch.inference_mode(), evaluating(net):
+    with torch.no_grad(), evaluating(net):
         for _ in range(3):
             began = time.monotonic()
             net(batch).sum().item()  # item waits for the device

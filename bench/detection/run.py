@@ -15,6 +15,7 @@ from ..core.files import write_json
 from ..core.store import Meta, NotStored, StoreError
 from ..data.load import check_name
 from ..harness.context import Context
+from ..harness.factory import refuse_untrained
 from ..harness.toml import fill
 from ..models.weights import locate
 from .beside import comparisons, write_figures, write_gates, write_sensitivity
@@ -47,6 +48,7 @@ class Run:
         registry.models.get(suite.model.name)
         if suite.model.weights is not None:
             locate(suite.model.weights)
+        refuse_untrained(suite.model, "model")
         _ = scoring.setup.recipe, scoring.gates.options, scoring.attacked.attacks
         for _, variant in variants(suite):
             fill(GateOptions, variant.subnets or {}, "subnets with sensitivity")

@@ -23,6 +23,7 @@ from ..detection.scoring import Scoring
 from ..detection.suite import AnyProtocol, DetectorPart, Suite
 from ..harness.audit import Audit, Line
 from ..harness.context import Context
+from ..harness.factory import make
 from ..harness.setup import Trained
 from ..models.weights import load_weights, locate
 
@@ -67,7 +68,7 @@ class AtHand:
         key = canonical(suite.model_dump(mode="json"))
         if key not in self._scoring:
             spare = () if suite.dataset.name == SELF_CONTAINED else ("adversarial", "gates")
-            if suite.dataset.name != SELF_CONTAINED and suite.model.weights is None:
+            if suite.dataset.name != SELF_CONTAINED and suite.model.trains:
                 spare = (*spare, "weights")
             context = replace(self._context, store=Anew(self._store, spare=spare))
             self._scoring[key] = Scoring(suite, context)
@@ -246,8 +247,8 @@ def _shipped_hash(suite: Suite) -> str:
             for name in file.keys()  # noqa: SIM118 (not a mapping)
             if len(file.get_slice(name).get_shape()) == 2
         ]
-    parameters = {"classes": rows[0], **suite.model.parameters} if len(rows) == 1 else suite.model.parameters
-    net = registry.models.get(suite.model.name)(**parameters)
+    offered = {"classes": rows[0]} if len(rows) == 1 else {}
+    net = make(suite.model.name, suite.model.parameters, suite.seed, **offered)
     load_weights(net, path)
     sha256: str = net.content_hash()
     return sha256

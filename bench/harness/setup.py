@@ -9,14 +9,15 @@ import torch
 
 from ..core import registry
 from ..core.errors import UserError
-from ..core.hashing import digest, hash_arrays, key_of
+from ..core.hashing import digest, hash_arrays, key_of, source_hash
 from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset, Split, stratified
 from ..data.load import load
 from ..models.classifier import Classifier
 from ..models.torchvision import SMALLEST
-from ..models.weights import load_weights, locate
+from ..models.weights import load_weights, locate, refuse_unusable
 from .context import Context
+from .factory import brings_weights, make, refuse_untrained, with_files
 from .suite import NetSuite
 from .toml import fill
 from .train import Recipe, accuracy, train
@@ -66,7 +67,7 @@ class Setup:
 
     @cached_property
     def recipe(self) -> Recipe:
-        recipe: Recipe = fill(Recipe, {"seed": self.suite.seed, **self.suite.model.train}, "model.train")
+        recipe: Recipe = fill(Recipe, {"seed": self.suite.seed, **(self.suite.model.train or {})}, "model.train")
         return recipe
 
     def split_key(self, split: Split) -> str:
@@ -79,12 +80,8 @@ class Setup:
         parameters = part.parameters
         if not pretrained and part.name in SMALLEST:
             parameters = {key: value for key, value in parameters.items() if key not in ("weights", "rows")}
-        factory = registry.models.get(part.name)
-        try:
-            net: Classifier = factory(**{"classes": self.dataset.classes, "shape": self.dataset.shape, **parameters})
-        except (TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"model.parameters: the model {part.name!r} does not take them ({reason}).") from None
+        debug, shape = self.context.debug, self.dataset.shape
+        net = make(part.name, parameters, self.recipe.seed, debug=debug, classes=self.dataset.classes, shape=shape)
         if net.classes < self.dataset.classes:
             raise UserError(
                 f"model.parameters: the model {part.name!r} has {net.classes} classes and "
@@ -93,23 +90,39 @@ class Setup:
         return net
 
     @cached_property
+    def _given(self) -> Classifier:
+        """The net as a plug-in's factory gives it, which is part of the key of its weights."""
+        return self.blank_net()
+
+    @cached_property
     def weights_inputs(self) -> Meta:
         """The inputs that determine the net's weights."""
         part = self.suite.model
-        inputs: Meta = {"model": part.name, "parameters": part.parameters}
+        refuse_untrained(part, "model")
+        inputs: Meta = {
+            "model": part.name,
+            "parameters": with_files(part.parameters),
+            "source": source_hash(registry.models.get(part.name)),
+            "given": None if registry.models.is_ours(part.name) else self._given.content_hash(),
+            "classes": self.dataset.classes,
+            "shape": self.dataset.shape,
+        }
         if part.weights is not None:
-            return {"file": digest(locate(part.weights)), **inputs, "shape": self.dataset.shape}
+            return {"file": digest(locate(part.weights)), **inputs}
+        if not part.trains:
+            return inputs
         return {**inputs, "dataset": self.dataset.content_hash, "recipe": self.recipe.model_dump()}
 
     @cached_property
     def trained(self) -> Trained:
         """The net, trained or loaded, with an accuracy not below the suite's floor."""
-        store = self.context.store
-        net = self.blank_net(pretrained=not store.has("weights", self.weights_inputs))
-        arrays, meta = store.get("weights", self.weights_inputs, lambda: self._weights(net))
+        store, inputs = self.context.store, self.weights_inputs
+        ours = registry.models.is_ours(self.suite.model.name)
+        net = self.blank_net(pretrained=not store.has("weights", inputs)) if ours else self._given
+        arrays, meta = store.get("weights", inputs, lambda: self._weights(net))
         state = net.state_dict()
         net.load_state_dict({n: torch.from_numpy(arrays[n].copy()).to(state[n].dtype) for n in state})
-        net.to(self.context.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # faster on CPUs
+        net.to(self.context.device, memory_format=net.layout).eval()  # type: ignore[call-overload]
         for parameter in net.parameters():
             parameter.requires_grad_(False)
         sha256 = net.content_hash()
@@ -129,18 +142,33 @@ class Setup:
             )
 
     def _weights(self, net: Classifier) -> tuple[Arrays, Meta]:
-        part, context = self.suite.model, self.context
+        part = self.suite.model
         if part.weights is not None:
-            meta = load_weights(net, locate(part.weights))
-        elif part.parameters.get("weights"):
-            meta = {"weights": part.parameters["weights"]}  # the factory loaded them; training would reset them
+            meta: Meta = dict(load_weights(net, locate(part.weights)))
+        elif part.trains:
+            meta = self._train(net)
         else:
-            scratch = context.store.scratch("weights", key_of("weights", self.weights_inputs))
-            with context.report.stage(f"train {part.name}") as tick:
-                try:
-                    meta = train(
-                        net, self.dataset, self.recipe, device=context.device, checkpoint=scratch, progress=tick
-                    )
-                except OSError as error:  # from the checkpoint: nothing else is written there
-                    raise context.store.refused(error) from None
-        return {n: t.detach().cpu().contiguous().numpy() for n, t in net.state_dict().items()}, dict(meta)
+            meta = {"weights": part.parameters.get("weights") or f"as the factory of {part.name} gives them"}
+        refuse_unusable(net.state_dict(), f"The net {part.name!r}, {part.origin},")
+        return {n: t.detach().cpu().contiguous().numpy() for n, t in net.state_dict().items()}, meta
+
+    def _train(self, net: Classifier) -> Meta:
+        part, context = self.suite.model, self.context
+        if not registry.models.is_ours(part.name) and brings_weights(net, self._of_another_seed()):
+            context.report.warn(
+                f"The factory of the model {part.name!r} brings weights, and [model.train] trains the net from nothing "
+                'all the same; to take the net as it is, leave that table out (without = ["model.train"] in a suite '
+                "that extends another)."
+            )
+        scratch = context.store.scratch("weights", key_of("weights", self.weights_inputs))
+        with context.report.stage(f"train {part.name} from nothing") as tick:
+            try:
+                return dict(
+                    train(net, self.dataset, self.recipe, device=context.device, checkpoint=scratch, progress=tick)
+                )
+            except OSError as error:  # from the checkpoint: nothing else is written there
+                raise context.store.refused(error) from None
+
+    def _of_another_seed(self) -> Classifier:
+        part, given = self.suite.model, self.dataset
+        return make(part.name, part.parameters, self.recipe.seed + 1, classes=given.classes, shape=given.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..core.errors import UserError
 
@@ -34,10 +34,29 @@ class ModelPart(Part):
     name: str
     floor: float = Field(0.0, ge=0, le=1, description="refuse a classifier below this accuracy on the test split")
     parameters: dict[str, Any] = {}
-    weights: str | None = Field(
-        None, description="name of weights that ship, or a safetensors file; without it, the recipe below is trained"
+    weights: str | None = Field(None, description="name of weights that ship, or a safetensors file")
+    train: dict[str, Any] | None = Field(
+        None, description="fields of bench.harness.train.Recipe; absent = the net is taken as its factory gives it"
     )
-    train: dict[str, Any] = Field({}, description="fields of bench.harness.train.Recipe")
+
+    @model_validator(mode="after")
+    def _untrained(self) -> Self:
+        # Files of earlier versions state {} for nets that were taken as they came.
+        if self.train == {} and self.parameters.get("weights"):
+            object.__setattr__(self, "train", None)
+        return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether a run trains the net."""
+        return self.weights is None and self.train is not None
+
+    @property
+    def origin(self) -> str:
+        """Where the net's weights come from, in words."""
+        if self.weights is not None:
+            return f"with the weights {self.weights}"
+        return "trained from nothing by [model.train]" if self.trains else "taken as its factory gives it"
 
 
 class AnySuite(Part):

@@ -18,8 +18,10 @@ from ..core.arrays import Ints
 from ..core.device import has_fast_bf16
 from ..core.errors import UserError
 from ..core.files import replace_file
+from ..core.seeding import seeded
 from ..data.dataset import Dataset, Split
 from ..models.classifier import Classifier, evaluating
+from ..models.weights import own_tensors
 
 Progress = Callable[[int, int, str], None]
 
@@ -82,7 +84,7 @@ def train(
         # Some versions of torch draw in the order of memory, and every device draws otherwise.
         classifier.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         _begin(classifier, recipe, dataset.train)
-        classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        classifier.to(device, memory_format=classifier.layout)  # type: ignore[call-overload]
 
     begin()
     optimizer = _optimizer(classifier, recipe)
@@ -91,8 +93,10 @@ def train(
     classifier.train()
     for epoch in range(start, recipe.epochs):
         began = time.monotonic()
-        epochs.run(epoch)
+        finite = epochs.run(epoch)
         seconds += time.monotonic() - began
+        if not finite:
+            raise _diverged(epoch, recipe, checkpoint)
         if checkpoint is not None:
             _checkpoint(checkpoint, classifier, optimizer, epoch + 1, seconds)
     classifier.eval()
@@ -106,6 +110,15 @@ def train(
         "hardware": _hardware(device),
         "recipe": recipe.model_dump_json(),
     }
+
+
+def _diverged(epoch: int, recipe: Recipe, checkpoint: Path | None) -> UserError:
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return UserError(
+        f"Training diverged in epoch {epoch + 1} of {recipe.epochs}: the loss or a weight is NaN or infinite; lower "
+        f"model.train.learning_rate ({recipe.learning_rate:g})."
+    )
 
 
 def _refuse_misfit(dataset: Dataset, recipe: Recipe) -> None:
@@ -152,26 +165,37 @@ class _Epochs:
         self._steps = len(split) // recipe.batch_size
         self.low_precision = has_fast_bf16(device)
 
-    def run(self, epoch: int) -> None:
+    def run(self, epoch: int) -> bool:
+        """One epoch. False if the loss or a weight became NaN or infinite."""
+        seed = self._recipe.seed * 100_003 + epoch + 1
+        with seeded(seed, self._device):  # dropout draws from global generators
+            losses = self._steps_of(epoch, torch.Generator().manual_seed(seed))
+        numbers = [t for t in self._classifier.state_dict().values() if t.is_floating_point()]
+        return bool(losses.isfinite()) and all(bool(tensor.isfinite().all()) for tensor in numbers)
+
+    def _steps_of(self, epoch: int, generator: torch.Generator) -> torch.Tensor:
+        """The steps of one epoch; returns the sum of their losses."""
         recipe, steps = self._recipe, self._steps
         total = steps * recipe.epochs
-        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch + 1)
+        losses = torch.zeros((), device=self._device)
         order = torch.randperm(len(self._split), generator=generator).numpy()
         for step in range(steps):
             done = epoch * steps + step + 1
             index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             loss = self._step(index, recipe.learning_rate * one_cycle(done / total, recipe.warmup), generator)
+            losses += loss.detach()
             if self._slow is not None and (done % LOOKAHEAD_EVERY == 0 or step + 1 == steps):
                 self._slow.pull(done / total)  # at an epoch's end too: then a checkpoint needs no second set of weights
             if self._progress:
                 self._progress(done, total, f"training, loss {loss.item():.2f}")
+        return losses
 
     def _step(self, index: Ints, rate: float, generator: torch.Generator) -> torch.Tensor:
         """One step on these images; returns its loss."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         images = augment(self._split.tensor(index).to(self._device), self._recipe, generator)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=self._classifier.layout)
         labels = torch.from_numpy(self._split.labels[index]).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.low_precision):
             loss = F.cross_entropy(self._classifier(images), labels, label_smoothing=self._recipe.label_smoothing)
@@ -228,7 +252,8 @@ class Lookahead:
     """
 
     def __init__(self, net: nn.Module) -> None:
-        self._fast = [t for t in net.state_dict().values() if t.is_floating_point()]
+        named = {t.data_ptr(): t for t in net.state_dict().values() if t.is_floating_point()}
+        self._fast = list(named.values())  # a module that is used twice has two names
         self._slow = [t.clone() for t in self._fast]
 
     @torch.no_grad()
@@ -247,7 +272,7 @@ def accuracy(classifier: Classifier, split: Split, *, limit: int | None = None, 
     """Share of the (first ``limit``) images that the classifier classifies correctly."""
     device = next(classifier.parameters()).device
     count, correct = min(limit or len(split), len(split)), 0
-    with torch.inference_mode(), evaluating(classifier):
+    with torch.no_grad(), evaluating(classifier):
         for begin in range(0, count, batch_size):
             index = slice(begin, min(begin + batch_size, count))
             predicted = classifier(split.tensor(index).to(device)).argmax(1).cpu().numpy()
@@ -257,8 +282,7 @@ def accuracy(classifier: Classifier, split: Split, *, limit: int | None = None, 
 
 def _begin(classifier: Classifier, recipe: Recipe, split: Split) -> None:
     """Draw the initial weights from the recipe's seed, whatever the global random state."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
+    with seeded(recipe.seed):
         for module in classifier.modules():
             reset: Any = getattr(module, "reset_parameters", None)
             if callable(reset):
@@ -270,7 +294,7 @@ def _begin(classifier: Classifier, recipe: Recipe, split: Split) -> None:
 
 
 def _checkpoint(path: Path, classifier: Classifier, optimizer: torch.optim.SGD, epoch: int, seconds: float) -> None:
-    tensors = {f"net.{name}": t.detach().cpu().contiguous() for name, t in classifier.state_dict().items()}
+    tensors = {f"net.{name}": tensor for name, tensor in own_tensors(classifier).items()}
     for index, state in optimizer.state_dict()["state"].items():
         if state.get("momentum_buffer") is not None:
             tensors[f"momentum.{index}"] = state["momentum_buffer"].detach().cpu().contiguous()

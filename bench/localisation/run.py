@@ -17,6 +17,7 @@ from ..core.files import write_json
 from ..core.store import Arrays, Meta
 from ..data.load import check_name
 from ..harness.context import Context
+from ..harness.factory import refuse_untrained
 from ..harness.gates import GateSets
 from ..harness.setup import Setup
 from ..harness.toml import fill
@@ -56,7 +57,8 @@ class Run:
             registry.models.get(part.name)
             if part.weights is not None:
                 locate(part.weights)
-            fill(Recipe, {"seed": suite.seed, **part.train}, f"models.{part.title}.train")
+            refuse_untrained(part, f"models.{part.title}")
+            fill(Recipe, {"seed": suite.seed, **(part.train or {})}, f"models.{part.title}.train")
         if suite.subnets is not None:
             fill(GateOptions, {"seed": suite.seed, **suite.subnets}, "subnets")
         for saliency in suite.saliency:
@@ -70,7 +72,7 @@ class Run:
         rows = [
             {
                 "net": part.title,
-                "weights": part.weights or "trained first",
+                "weights": part.origin,
                 "methods": ", ".join(saliency.title for saliency in suite.saliency),
                 "of": ", ".join(suite.localisation.variants),
             }
@@ -154,7 +156,7 @@ class Run:
 
         def compute() -> tuple[Arrays, Meta]:
             predicted = []
-            with torch.inference_mode():
+            with torch.no_grad():
                 for begin in range(0, len(split), 250):
                     images = split.tensor(slice(begin, begin + 250)).to(device)
                     predicted.append(net(images).argmax(1).cpu().numpy())

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
+from torch import nn
 
 from ..core.errors import UserError
+from ..core.files import replace_file
 from ..core.hashing import digest
 from .classifier import Classifier
 
@@ -56,11 +58,21 @@ def locate(weights: str, where: Path | None = None) -> Path:
     return path
 
 
+#: Kept in float32 in files of half precision: six numbers, on which every activation depends.
+NORMALISATION = ("mean", "std")
+
+
+def _rounds(name: str, tensor: torch.Tensor) -> bool:
+    """Whether a tensor is written in half precision: one that is too large for it (BatchNorm's variances) is not."""
+    fits = tensor.is_floating_point() and bool(tensor.half().isfinite().all())
+    return fits and name not in NORMALISATION
+
+
 def to_half(classifier: Classifier) -> None:
-    """Round parameters and buffers to float16 precision, in place; they stay float32."""
+    """Round parameters and buffers to float16 precision where `save_weights` does, in place; they stay float32."""
     with torch.no_grad():
-        for tensor in classifier.state_dict().values():
-            if tensor.is_floating_point():
+        for name, tensor in classifier.state_dict().items():
+            if _rounds(name, tensor):
                 tensor.copy_(tensor.half())
 
 
@@ -85,19 +97,28 @@ def page(known: Mapping[str, Card]) -> str:
     return "\n".join(lines)
 
 
-def save_weights(classifier: Classifier, path: Path, metadata: Mapping[str, str], *, half: bool = False) -> None:
-    """Write all parameters and buffers, with ``half`` those of floating point as float16."""
-    tensors = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
-        for name, tensor in classifier.state_dict().items()
+def own_tensors(net: nn.Module) -> dict[str, torch.Tensor]:
+    """All parameters and buffers by name, each in memory of its own: a module used twice has two names."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in net.state_dict().items()
     }
-    save_file(tensors, path, metadata=dict(metadata))
+
+
+def save_weights(classifier: Classifier, path: Path, metadata: Mapping[str, str], *, half: bool = False) -> None:
+    """Write all parameters and buffers; with ``half`` as float16, except what that rounds away. Raises OSError."""
+    tensors = {
+        name: tensor.half() if half and _rounds(name, tensor) else tensor
+        for name, tensor in own_tensors(classifier).items()
+    }
+    replace_file(path, save(tensors, metadata=dict(metadata)))
 
 
 def load_weights(classifier: Classifier, path: Path) -> dict[str, str]:
     """Fill the classifier from a safetensors file and return the file's metadata.
 
-    Raises UserError if the file is missing, is not safetensors (a pickle, say) or does not fit the net.
+    Raises UserError if the file is missing, is not safetensors (a pickle, say), does not fit the net or holds numbers
+    that no net can have.
     """
     if not path.is_file():
         raise UserError(f"There is no weights file {path}; give the path of a .safetensors file.")
@@ -111,11 +132,65 @@ def load_weights(classifier: Classifier, path: Path) -> dict[str, str]:
             "convert them with safetensors.torch.save_file(state_dict, path)."
         ) from None
     state = classifier.state_dict()
-    wrong = [n for n in {*state, *tensors} if n not in state or n not in tensors or state[n].shape != tensors[n].shape]
-    if wrong:
-        raise UserError(
-            f"The weights in {path} do not fit the net: {len(wrong)} of {len(state)} tensors differ in name or shape "
-            f"(first: {sorted(wrong)[0]!r}). Give the model that these weights were trained for."
-        )
+    _refuse_misfit(tensors, state, path)
+    refuse_unusable(tensors, f"The weights in {path}", state)
     classifier.load_state_dict({name: tensor.to(state[name].dtype) for name, tensor in tensors.items()})
     return metadata
+
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+def _refuse_misfit(tensors: Tensors, state: Tensors, path: Path) -> None:
+    """Raise UserError unless names and shapes in a file are the net's."""
+    missing, foreign = sorted(state.keys() - tensors.keys()), sorted(tensors.keys() - state.keys())
+    other = sorted(name for name in state.keys() & tensors.keys() if state[name].shape != tensors[name].shape)
+    if not (missing or foreign or other):
+        return
+    counts = (
+        (missing, f"of its {len(state)} tensors are missing"),
+        (other, f"of its {len(state)} tensors have another shape"),
+        (foreign, "in the file are not the net's"),
+    )
+    found = ", ".join(f"{len(names)} {what} (first: {names[0]!r})" for names, what in counts if names)
+    raise UserError(
+        f"The weights in {path} do not fit the net: {found}. "
+        f"{_advice(foreign, state) or 'Give the model that these weights were trained for.'}"
+    )
+
+
+def _advice(foreign: Sequence[str], state: Tensors) -> str:
+    """What to do if the file's names are the net's but for a prefix, as DataParallel and bare nets write them."""
+    for known in state if foreign else ():
+        more, less = foreign[0].removesuffix(known), known.removesuffix(foreign[0])
+        if more.endswith(".") and all(name.removeprefix(more) in state for name in foreign):
+            return f"The names in the file begin with {more!r} and the net's do not; remove it from them."
+        if less.endswith(".") and all(f"{less}{name}" in state for name in foreign):
+            return f"The net's names begin with {less!r} and those in the file do not; add it to them."
+    return ""
+
+
+def refuse_unusable(tensors: Tensors, what: str, state: Tensors | None = None) -> None:
+    """Raise UserError for a tensor that is NaN, infinite, a negative variance, or no floating point where ``state`` is.
+
+    ``state``: the net's own tensors, if they are others.
+    """
+    for name, tensor in tensors.items():
+        wanted = tensor if state is None else state[name]
+        if tensor.is_floating_point() != wanted.is_floating_point() or (tensor.dtype == torch.bool) != (
+            wanted.dtype == torch.bool
+        ):
+            fault = f"is of {_dtype(tensor)} and the net's of {_dtype(wanted)}"
+        elif not tensor.is_floating_point():
+            continue
+        elif not bool(tensor.isfinite().all()):
+            fault = "holds NaN or infinite numbers"
+        elif name.endswith("running_var") and bool((tensor < 0).any()):
+            fault = "is a variance and holds negative numbers"
+        else:
+            continue
+        raise UserError(f"{what} cannot be used: {name!r} {fault}; train or save them again.")
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

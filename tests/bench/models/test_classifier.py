@@ -220,7 +220,7 @@ def test_a_pickle_is_refused_and_never_run(net, tmp_path):
 def test_weights_of_another_net_are_refused_and_change_nothing(net, tmp_path):
     save_weights(digits_cnn(width=4), tmp_path / "narrow.safetensors", {})
     before = net.content_hash()
-    with pytest.raises(UserError, match=r"do not fit the net: \d+ of \d+ tensors differ in name or shape"):
+    with pytest.raises(UserError, match=r"do not fit the net: 21 of its 28 tensors have another shape"):
         load_weights(net, tmp_path / "narrow.safetensors")
     assert net.content_hash() == before
     with pytest.raises(UserError, match="no weights file"):

@@ -1,0 +1,151 @@
+"""Which Python files determine what a plug-in computes: its own and those that it may call."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import linecache
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+#: Our own packages. Of these only a module and those that it imports from its folder count: an edit elsewhere in the
+#: house does not make every stored result anew.
+HOME = "subnetbench"
+
+#: Libraries that a base class may come from and whose files do not count; entries state the versions of both.
+LIBRARIES = frozenset({"torch", "torchvision"}) | sys.stdlib_module_names
+
+
+def home_of(thing: Any) -> str:
+    """The top-level package or module that defines a class, a function or an instance's class."""
+    return str(_kind(thing).__module__).partition(".")[0]
+
+
+def sources_of(thing: Any) -> dict[str, bytes]:
+    """Name -> source of each file that counts for a class, a function or an instance's class.
+
+    Every module of the distribution that installs it; without a distribution, every module of its package, or its file
+    and those that it imports from the same folder; in a notebook, the cells that define functions and classes. Base
+    classes from elsewhere count with their own file.
+    """
+    kind = _kind(thing)
+    found = _own(kind)
+    for base in getattr(kind, "__mro__", (kind,))[1:]:
+        path = _file(base.__module__)
+        if home_of(base) not in LIBRARIES and path is not None and path not in found.values():
+            found[base.__module__] = path
+    sources = {name: path.read_bytes() for name, path in sorted(found.items())}
+    return sources or _cells(kind) or {kind.__qualname__: b""}
+
+
+def _kind(thing: Any) -> Any:
+    thing = inspect.unwrap(getattr(thing, "func", thing))  # of a functools.partial
+    return thing if inspect.isclass(thing) or inspect.isroutine(thing) else type(thing)
+
+
+def _file(module: str) -> Path | None:
+    name = getattr(sys.modules.get(module), "__file__", None)
+    path = Path(name) if name else None
+    return path if path is not None and path.suffix == ".py" and path.is_file() else None
+
+
+def _own(kind: Any) -> dict[str, Path]:
+    module, top = str(kind.__module__), home_of(kind)
+    path = _file(module)
+    if top == HOME:
+        return {} if path is None else _walked(path, path.parent, absolute=False)
+    names = _installed_beside(top) or ((top,) if "." in module else ())
+    found = {name: path for each in names for name, path in _modules(each)}
+    if found or path is None:
+        return found
+    return _walked(path, path.parent, absolute=True)
+
+
+@lru_cache(maxsize=1)
+def _distributions() -> dict[str, list[str]]:
+    return {name: list(owners) for name, owners in packages_distributions().items()}
+
+
+def _installed_beside(top: str) -> tuple[str, ...]:
+    """The top-level names that come with a name's distributions, itself included; empty if it has none."""
+    owners = set(_distributions().get(top, ()))
+    return tuple(sorted(name for name, others in _distributions().items() if owners & set(others)))
+
+
+def _modules(top: str) -> Iterator[tuple[str, Path]]:
+    """Name and path of every Python file of a top-level package or module, which need not be imported."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return
+    if spec is None:
+        return
+    for folder in map(Path, spec.submodule_search_locations or ()):
+        for path in folder.rglob("*.py"):
+            below = path.relative_to(folder)
+            if not any(part.startswith(".") or part == "site-packages" for part in below.parts):
+                yield f"{top}/{below.as_posix()}", path
+    if not spec.submodule_search_locations and spec.origin and spec.origin.endswith(".py"):
+        yield top, Path(spec.origin)
+
+
+# -- files without a distribution --------------------------------------------------------------------------------------
+
+
+def _walked(start: Path, root: Path, *, absolute: bool) -> dict[str, Path]:
+    """A file and those below ``root`` that it imports, and so on; ``absolute``: those imported without dots as well."""
+    found: dict[str, Path] = {}
+    todo = [start]
+    while todo:
+        path = todo.pop()
+        name = path.relative_to(root).as_posix()
+        if name not in found:
+            found[name] = path
+            for dots, parts in _imports(path.read_bytes()):
+                if dots or (absolute and parts and parts[0] not in _distributions()):
+                    base = path.parents[dots - 1] if dots else root
+                    todo += [each for each in _candidates(base, parts) if each.is_relative_to(root)]
+    return found
+
+
+def _candidates(base: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+    """The files that an import of ``parts`` below ``base`` may run."""
+    for end in range(1, len(parts) + 1):
+        place = base.joinpath(*parts[:end])
+        yield from (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
+
+
+@lru_cache(maxsize=1024)
+def _imports(source: bytes) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """The imports in a file: number of leading dots, and the dotted name in parts."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError):
+        return ()
+    found: set[tuple[int, tuple[str, ...]]] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {(0, tuple(alias.name.split("."))) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = tuple((node.module or "").split(".")) if node.module else ()
+            found |= {(node.level, (*module, alias.name)) for alias in node.names}
+    return tuple(sorted(found))
+
+
+def _cells(kind: Any) -> dict[str, bytes]:
+    """The cells of a notebook that define a function or a class, numbered; empty if the source is not kept."""
+    texts: set[str] = set()
+    for thing in [kind, *vars(sys.modules.get(kind.__module__, kind)).values()]:
+        if getattr(thing, "__module__", None) != kind.__module__:
+            continue
+        for member in [thing, *(vars(thing).values() if inspect.isclass(thing) else ())]:
+            function = inspect.unwrap(getattr(member, "__func__", getattr(member, "fget", member)))
+            if isinstance(function, FunctionType):
+                texts.add("".join(linecache.getlines(function.__code__.co_filename)))
+    return {str(place): text.encode() for place, text in enumerate(sorted(texts - {""}))}
