@@ -74,7 +74,7 @@ class CutSubnets:
     def prefix(self, images: torch.Tensor) -> torch.Tensor:
         """Output of the module that the first gate sits on, not yet gated."""
         x = (images - self._net.mean) / self._net.std
-        x = x.contiguous(memory_format=self._net.layout)
+        x = self._net.laid(x)
         for module in self._chain.prefix:
             x = module(x)
         return x

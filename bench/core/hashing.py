@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .sources import sources_of
+from .sources import read_once, sources_of
 
 #: Incremented when the output of a stage changes meaning, so that nothing old is mistaken for new.
 FORMAT = 1
@@ -47,7 +47,7 @@ def hash_arrays(*arrays: npt.NDArray[Any]) -> str:
 
 def code_hash(*modules: ModuleType) -> str:
     """Hash of the modules that define a stage. Editing code changes it, editing comments or docstrings does not."""
-    parts = [syntax(Path(module.__file__ or "").read_bytes()) for module in modules]
+    parts = [syntax(read_once(Path(module.__file__ or ""), module)) for module in modules]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -35,13 +35,28 @@ def sources_of(thing: Any) -> dict[str, bytes]:
     classes from elsewhere count with their own file.
     """
     kind = _kind(thing)
-    found = _own(kind)
+    found = dict(_own(kind))
     for base in getattr(kind, "__mro__", (kind,))[1:]:
         path = _file(base.__module__)
         if home_of(base) not in LIBRARIES and path is not None and path not in found.values():
             found[base.__module__] = path
-    sources = {name: path.read_bytes() for name, path in sorted(found.items())}
+    loaded = {vars(module).get("__file__"): module for module in list(sys.modules.values())}
+    sources = {name: read_once(path, loaded.get(str(path))) for name, path in sorted(found.items())}
     return sources or _cells(kind) or {kind.__qualname__: b""}
+
+
+_READ: dict[Path, tuple[object, object, bytes]] = {}
+
+
+def read_once(path: Path, module: object) -> bytes:
+    """A file as it was when it was first asked for, or since its module was last reloaded.
+
+    An edit during a run is not what runs: with it in the key, results of the old code would pass for the new one's.
+    """
+    spec = getattr(module, "__spec__", None)
+    if path not in _READ or _READ[path][0] is not module or _READ[path][1] is not spec:
+        _READ[path] = (module, spec, path.read_bytes())
+    return _READ[path][2]
 
 
 def _kind(thing: Any) -> Any:
@@ -55,6 +70,7 @@ def _file(module: str) -> Path | None:
     return path if path is not None and path.suffix == ".py" and path.is_file() else None
 
 
+@lru_cache(maxsize=256)
 def _own(kind: Any) -> dict[str, Path]:
     module, top = str(kind.__module__), home_of(kind)
     path = _file(module)

@@ -31,6 +31,11 @@ class Attacked:
     def attacks(self) -> dict[str, Attack]:
         return {p.title: build(p.name, p.library, p.preset, p.parameters) for p in self.parts}
 
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """Hash of each attack's code."""
+        return {title: source_hash(attack) + code_hash(verification) for title, attack in self.attacks.items()}
+
     def part(self, title: str) -> AttackPart:
         return next(part for part in self.parts if part.title == title)
 
@@ -45,7 +50,7 @@ class Attacked:
                 "dataset": setup.dataset.content_hash,
                 "images": hash_arrays(setup.test.ids[chunk]),
                 "attack": type(attack).__qualname__,
-                "source": source_hash(attack) + code_hash(verification),
+                "source": self.sources[part.title],
                 "library": attack.info.library,
                 "version": attack.info.version,
                 "parameters": attack.parameters,

@@ -49,7 +49,9 @@ class Run:
         if suite.model.weights is not None:
             locate(suite.model.weights)
         refuse_untrained(suite.model, "model")
-        _ = scoring.setup.recipe, scoring.gates.options, scoring.attacked.attacks
+        # The code is read now: files may be edited while the run goes on, and what runs is what they are now.
+        _ = scoring.setup.recipe, scoring.gates.options, scoring.attacked.sources
+        _ = [scoring.source(detector) for detector in suite.detectors]
         for _, variant in variants(suite):
             fill(GateOptions, variant.subnets or {}, "subnets with sensitivity")
         for protocol in suite.protocols:

@@ -83,6 +83,12 @@ class Scoring:
         self.images = Images(self.attacked, self.gates)
         self._fitted: list[Any] = []
 
+    @staticmethod
+    def source(part: DetectorPart) -> str:
+        """Hash of a detector's code."""
+        ours = registry.detectors.is_ours(part.name)
+        return detectors_hash() if ours else source_hash(registry.detectors.get(part.name))
+
     # -- detectors ----------------------------------------------------------------------------------------------------
 
     def needs_gates(self, part: DetectorPart) -> bool:
@@ -118,10 +124,10 @@ class Scoring:
 
     def detector_inputs(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> Meta:
         """Store inputs that a fitted detector depends on."""
-        cls, setup = registry.detectors.get(part.name), self.setup
+        setup = self.setup
         return {
             "detector": part.name,
-            "source": detectors_hash() if registry.detectors.is_ours(part.name) else source_hash(cls),
+            "source": self.source(part),
             "candidates": self.candidates(part, protocol),
             "train": setup.split_key(setup.train_split),
             "model": setup.trained.sha256,

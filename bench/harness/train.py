@@ -195,7 +195,7 @@ class _Epochs:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         images = augment(self._split.tensor(index).to(self._device), self._recipe, generator)
-        images = images.contiguous(memory_format=self._classifier.layout)
+        images = self._classifier.laid(images)
         labels = torch.from_numpy(self._split.labels[index]).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.low_precision):
             loss = F.cross_entropy(self._classifier(images), labels, label_smoothing=self._recipe.label_smoothing)

@@ -71,14 +71,14 @@ class AttributionNet(nn.Module):
         self.std: torch.Tensor
         self.register_buffer("mean", classifier.mean)
         self.register_buffer("std", classifier.std)
-        self._modules_at, self._unfold, self._layout = modules, unfold, classifier.layout
+        self._modules_at, self._unfold, self._laid = modules, unfold, classifier.laid
         self._memory: tuple[Key, torch.Tensor] | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for module in self.modules():
             if isinstance(module, Rectifier):
                 module.next = 0
-        out: torch.Tensor = self.net(x.contiguous(memory_format=self._layout))
+        out: torch.Tensor = self.net(self._laid(x))
         return out
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:

@@ -69,6 +69,13 @@ class Classifier(nn.Module):
         """
         return torch.contiguous_format if self.made_by else torch.channels_last
 
+    def laid(self, x: torch.Tensor) -> torch.Tensor:
+        """The images in `layout`."""
+        if self.layout == torch.channels_last:
+            return x.contiguous(memory_format=torch.channels_last)
+        # Not `contiguous`: it keeps an image of one channel as it is, and a convolution takes that for channels last.
+        return x.clone(memory_format=torch.contiguous_format)
+
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages, in the order in which they run."""
@@ -82,6 +89,8 @@ class Classifier(nn.Module):
         """Run stages ``start`` up to ``stop``; ``x`` is images if ``start`` is 0, else the output of ``start - 1``."""
         if start == 0:
             x = (x - self.mean) / self.std
+            if self.made_by:
+                x = self.laid(x)
         for stage in list(self.net)[start:stop]:
             x = stage(x)
         return x
