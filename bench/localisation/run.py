@@ -14,6 +14,7 @@ from ...subnets.gates import GateOptions
 from ..core import registry
 from ..core.arrays import Bools
 from ..core.files import write_json
+from ..core.hashing import source_hash
 from ..core.store import Arrays, Meta
 from ..data.load import check_name
 from ..harness.context import Context
@@ -64,6 +65,7 @@ class Run:
         for saliency in suite.saliency:
             build(saliency)
             check_method(saliency)
+            source_hash(registry.saliency.get(saliency.name))  # read now: files may be edited while the run goes on
         check_name(suite.dataset.name, self.context.data_root)
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:

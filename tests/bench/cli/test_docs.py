@@ -13,12 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import typer
+from safetensors.torch import save_file
 from subnetbench.attacks.presets import PRESETS, build
 from subnetbench.bench.cli.main import app
 from subnetbench.bench.core import registry
+from subnetbench.bench.core.store import Store
 from subnetbench.bench.detection.suite import AttackPart, DetectorPart
+from subnetbench.bench.harness.context import Context
+from subnetbench.bench.harness.setup import Setup
 from subnetbench.bench.harness.toml import builtin_suites
+from subnetbench.bench.tracks import load_suite
 
 from ..plugin.test_skeleton import laid
 from .test_commands import Said, call, written
@@ -30,6 +36,21 @@ PAGE = PAGES["register-a-detector.md"]
 
 def blocks(language: str, page: str = PAGE) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def test_the_net_with_weights_on_the_page_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    list(registry.models)
+    monkeypatch.setattr(registry.models, "_items", dict(registry.models._items))
+    (code,) = [block for block in blocks("python", PAGES["run.md"]) if "register_model" in block]
+    exec(code, {"__name__": "page"})
+    (suite,) = [block for block in blocks("toml", PAGES["run.md"]) if "mynet" in block]
+    weights, file = tmp_path / "mynet.safetensors", tmp_path / "mine.toml"
+    file.write_text(suite.replace("/data/mynet.safetensors", str(weights)), encoding="utf-8")
+    kept = registry.models.get("mynet")(classes=10, shape=(1, 8, 8))
+    save_file(kept.net.state_dict(), weights)
+    assert "mynet: taken as its factory gives it" in call("validate", str(file)).out
+    trained = Setup(load_suite(file), Context(Store(tmp_path / "store"), torch.device("cpu"))).trained
+    assert torch.equal(trained.net.net.head.weight, kept.net.head.weight)
 
 
 @pytest.fixture

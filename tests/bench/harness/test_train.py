@@ -238,3 +238,53 @@ def test_a_killed_run_of_the_fast_recipe_ends_with_the_same_weights(few, tmp_pat
         train(resumed, few, FAST, device=CPU, checkpoint=tmp_path / "c.safetensors", progress=kill)
     train(resumed, few, FAST, device=CPU, checkpoint=tmp_path / "c.safetensors")
     assert resumed.content_hash() == whole.content_hash()
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+def test_training_that_diverges_is_one_sentence_and_leaves_no_checkpoint(few, tmp_path):
+    checkpoint = tmp_path / "c.safetensors"
+    recipe = SHORT.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(
+        UserError, match=r"Training diverged in epoch 1 of 3: .*; lower model\.train\.learning_rate \(1e\+30"
+    ):
+        trained(few, recipe, checkpoint=checkpoint)
+    assert not checkpoint.exists()
+
+
+def twice() -> Classifier:
+    """One convolution at two places, and dropout."""
+    conv = nn.Conv2d(1, 1, 3, padding=1)
+    net = nn.Sequential(
+        OrderedDict(one=conv, two=conv, flatten=nn.Flatten(), drop=nn.Dropout(0.5), head=nn.Linear(64, 10))
+    )
+    return Classifier(net, mean=(0.3,), std=(0.35,), taps=("one",), gate_positions={}, classes=10, shape=(1, 8, 8))
+
+
+@pytest.mark.parametrize("lookahead", [False, True])
+def test_a_net_with_dropout_and_a_module_used_twice_resumes_to_the_same_weights(few, tmp_path, lookahead):
+    recipe, checkpoint = SHORT.model_copy(update={"lookahead": lookahead}), tmp_path / "c.safetensors"
+
+    def kill(done: int, total: int, text: str) -> None:
+        if done == 6:  # in the second of three epochs of four steps
+            raise KeyboardInterrupt
+
+    whole, resumed = twice(), twice()
+    train(whole, few, recipe, device=CPU)
+    with pytest.raises(KeyboardInterrupt):
+        train(resumed, few, recipe, device=CPU, checkpoint=checkpoint, progress=kill)
+    assert checkpoint.is_file()
+    torch.manual_seed(17)
+    train(resumed, few, recipe, device=CPU, checkpoint=checkpoint)
+    assert resumed.content_hash() == whole.content_hash()
+
+
+def test_slow_weights_of_a_module_used_twice_are_pulled_once():
+    net = nn.Sequential(nn.Linear(1, 1, bias=False))
+    net.append(net[0])
+    net[0].weight.data.fill_(0.0)
+    slow = training.Lookahead(net)
+    net[0].weight.data.fill_(2.0)
+    slow.pull(1.0)
+    assert net[0].weight.item() == pytest.approx(2 * (1 - 0.95**5))

@@ -7,8 +7,9 @@ import pytest
 import torch
 from subnetbench.bench import UserError
 from subnetbench.bench.core.registry import models
-from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.cifar import digits_cnn, resnet18
 from subnetbench.bench.models.classifier import PENULTIMATE, Classifier, evaluating, per_channel, pool
+from subnetbench.bench.models.unstated import unstated
 from subnetbench.bench.models.weights import load_weights, save_weights
 from torch import nn
 
@@ -186,6 +187,38 @@ def test_the_hash_changes_with_one_weight_one_buffer_and_one_tap(net):
     hashes.add(net.content_hash())
     assert len(hashes) == 4
     assert copy.deepcopy(net).content_hash() == net.content_hash()
+
+
+class Gained(nn.Module):
+    """Computes with an attribute and an unsaved buffer, which neither tensors nor the printed structure show."""
+
+    def __init__(self, gain: float, offset: float) -> None:
+        super().__init__()
+        self.gain = (gain,)
+        self.register_buffer("offset", torch.tensor(offset), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.gain[0] + self.offset
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Gained(2.0, 0.0), Gained(1.0, 1.0), nn.AvgPool2d(1, 1, ceil_mode=True), nn.AvgPool2d(1, 1)],
+)
+def test_the_hash_knows_attributes_and_unsaved_buffers(net, other):
+    def hashed(module: nn.Module) -> str:
+        net.net.conv1[2] = module
+        return net.content_hash()
+
+    known = {hashed(m) for m in (Gained(1.0, 0.0), nn.AvgPool2d(1, 1, count_include_pad=False), nn.ReLU())}
+    assert len(known) == 3
+    assert hashed(other) not in known
+    assert hashed(copy.deepcopy(other)) == hashed(other)
+
+
+def test_the_hash_of_our_own_net_is_that_of_its_tensors_and_structure(net):
+    assert unstated(net) == []
+    assert unstated(resnet18(width=4)) == []
 
 
 def test_the_hash_knows_neither_mode_nor_memory_layout(net):

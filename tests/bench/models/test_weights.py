@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from subnetbench.bench import UserError
 from subnetbench.bench.core.registry import models
 from subnetbench.bench.harness.toml import builtin_suites
@@ -93,3 +94,76 @@ def test_an_unknown_name_has_a_neighbour(published):
 def test_a_path_is_a_path(published):
     path = published / "digits-digits-cnn.safetensors"
     assert shipped.locate(str(path), published) == path
+
+
+# -- weights that no net can use ---------------------------------------------------------------------------------------
+
+
+def state(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
+    return digits_cnn(width=8).state_dict() | changes
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("net.6.bias", lambda t: torch.full_like(t, torch.nan), "holds NaN or infinite numbers"),
+        ("net.6.bias", lambda t: torch.full_like(t, -torch.inf), "holds NaN or infinite numbers"),
+        ("net.conv1.1.running_var", lambda t: t.sub(2), "is a variance and holds negative numbers"),
+        ("net.6.bias", lambda t: t.bool(), "is of bool and the net's of float32"),
+        ("net.6.weight", lambda t: t.long(), "is of int64 and the net's of float32"),
+        ("net.conv1.1.num_batches_tracked", lambda t: t.float(), "is of float32 and the net's of int64"),
+    ],
+)
+def test_weights_that_no_net_can_have_are_refused_with_the_tensors_name(tmp_path, name, change, said):
+    path = tmp_path / "w.safetensors"
+    save_file(state(**{name: change(state()[name])}), path)
+    with pytest.raises(UserError, match=f"w.safetensors cannot be used: '{name}' {said}; train or save them again"):
+        load_weights(digits_cnn(width=8), path)
+
+
+@pytest.mark.parametrize(
+    ("renamed", "said"),
+    [
+        (
+            lambda name: f"module.{name}",
+            "28 in the file are not the net's .* begin with 'module.' and the net's do not",
+        ),
+        (lambda name: name.removeprefix("net."), "The net's names begin with 'net.' and those in the file do not"),
+        (
+            lambda name: name if name != "mean" else "average",
+            r"1 of its 28 tensors are missing \(first: 'mean'\), 1 in",
+        ),
+    ],
+)
+def test_names_that_differ_are_counted_and_a_prefix_is_named(tmp_path, renamed, said):
+    path = tmp_path / "w.safetensors"
+    save_file({renamed(name): tensor for name, tensor in state().items()}, path)
+    with pytest.raises(UserError, match=said):
+        load_weights(digits_cnn(width=8), path)
+
+
+def test_what_half_precision_cannot_hold_is_kept_in_float32(tmp_path):
+    net = digits_cnn(width=8)
+    net.net.conv1[1].running_var.fill_(1e6)
+    shipped.to_half(net)
+    path = shipped.publish(net, "digits/loud", CARD, tmp_path)
+    kinds = {name: tensor.dtype for name, tensor in load_file(path).items()}
+    wide = {name for name, kind in kinds.items() if kind == torch.float32}
+    assert wide == {"mean", "std", "net.conv1.1.running_var"}
+    again = digits_cnn(width=8)
+    load_weights(again, path)
+    assert again.content_hash() == net.content_hash()
+    assert again.mean.item() == pytest.approx(0.3, abs=1e-7)
+
+
+def test_a_module_used_twice_is_written_under_both_names(tmp_path):
+    net = digits_cnn(width=8)
+    net.net.conv2[0] = net.net.conv1[0]
+    shipped.save_weights(net, tmp_path / "w.safetensors", {})
+    assert load_file(tmp_path / "w.safetensors").keys() == net.state_dict().keys()
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_the_system(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        shipped.save_weights(digits_cnn(width=8), tmp_path / "file" / "w.safetensors", {})
