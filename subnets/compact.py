@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bench.core.arrays import ClassGates
-from ..bench.models.classifier import Classifier, per_channel, pool
+from ..bench.models.classifier import Classifier, laid, layout, per_channel, pool
 from .chain import Chain, Convolution, Gate, Tap
 from .frozen import frozen_copy
 from .gated import Gated
@@ -74,7 +74,7 @@ class CutSubnets:
     def prefix(self, images: torch.Tensor) -> torch.Tensor:
         """Output of the module that the first gate sits on, not yet gated."""
         x = (images - self._net.mean) / self._net.std
-        x = self._net.laid(x)
+        x = laid(x, layout(self._net))
         for module in self._chain.prefix:
             x = module(x)
         return x

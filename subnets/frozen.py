@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..bench.core.arrays import Ints
 from ..bench.data.dataset import Split
-from ..bench.models.classifier import Classifier
+from ..bench.models.classifier import Classifier, layout
 from .gated import Gated
 
 BATCH = 250
@@ -92,7 +92,7 @@ def frozen_copy(classifier: Classifier, whole: Sequence[str] = ()) -> Classifier
     """
     net = copy.deepcopy(classifier).eval().requires_grad_(False)
     fold_batchnorm(net.net, whole)
-    return net.to(memory_format=net.layout)
+    return net.to(memory_format=layout(net))
 
 
 def fold_batchnorm(net: nn.Module, gated: Sequence[str] = ()) -> None:

@@ -25,7 +25,7 @@ from .entry import Entry
 from .estimate import plan
 from .measured import measured_cells, stored_scores
 from .protocol import Outcome
-from .scoring import COLUMNS, Scoring
+from .scoring import COLUMNS, Scoring, detector_source
 from .sensitivity import variants
 from .suite import AnyProtocol, DetectorPart, Suite
 
@@ -51,7 +51,7 @@ class Run:
         refuse_untrained(suite.model, "model")
         # The code is read now: files may be edited while the run goes on, and what runs is what they are now.
         _ = scoring.setup.recipe, scoring.gates.options, scoring.attacked.sources
-        _ = [scoring.source(detector) for detector in suite.detectors]
+        _ = [detector_source(detector) for detector in suite.detectors]
         for _, variant in variants(suite):
             fill(GateOptions, variant.subnets or {}, "subnets with sensitivity")
         for protocol in suite.protocols:

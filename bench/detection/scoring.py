@@ -47,6 +47,12 @@ def detectors_hash() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
+def detector_source(part: DetectorPart) -> str:
+    """Hash of a detector's code."""
+    ours = registry.detectors.is_ours(part.name)
+    return detectors_hash() if ours else source_hash(registry.detectors.get(part.name))
+
+
 @dataclass(frozen=True)
 class Shown:
     """One detector with one set of gates, and everything its scores depend on besides the images."""
@@ -82,12 +88,6 @@ class Scoring:
         self.attacked = Attacked(self.setup, suite.attacks)
         self.images = Images(self.attacked, self.gates)
         self._fitted: list[Any] = []
-
-    @staticmethod
-    def source(part: DetectorPart) -> str:
-        """Hash of a detector's code."""
-        ours = registry.detectors.is_ours(part.name)
-        return detectors_hash() if ours else source_hash(registry.detectors.get(part.name))
 
     # -- detectors ----------------------------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class Scoring:
         setup = self.setup
         return {
             "detector": part.name,
-            "source": self.source(part),
+            "source": detector_source(part),
             "candidates": self.candidates(part, protocol),
             "train": setup.split_key(setup.train_split),
             "model": setup.trained.sha256,

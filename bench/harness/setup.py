@@ -13,7 +13,7 @@ from ..core.hashing import digest, hash_arrays, key_of, source_hash
 from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset, Split, stratified
 from ..data.load import load
-from ..models.classifier import Classifier
+from ..models.classifier import Classifier, layout
 from ..models.torchvision import SMALLEST
 from ..models.weights import load_weights, locate, refuse_unusable
 from .context import Context
@@ -122,7 +122,7 @@ class Setup:
         arrays, meta = store.get("weights", inputs, lambda: self._weights(net))
         state = net.state_dict()
         net.load_state_dict({n: torch.from_numpy(arrays[n].copy()).to(state[n].dtype) for n in state})
-        net.to(self.context.device, memory_format=net.layout).eval()  # type: ignore[call-overload]
+        net.to(self.context.device, memory_format=layout(net)).eval()  # type: ignore[call-overload]
         for parameter in net.parameters():
             parameter.requires_grad_(False)
         sha256 = net.content_hash()

@@ -20,7 +20,7 @@ from ..core.errors import UserError
 from ..core.files import replace_file
 from ..core.seeding import seeded
 from ..data.dataset import Dataset, Split
-from ..models.classifier import Classifier, evaluating
+from ..models.classifier import Classifier, evaluating, laid, layout
 from ..models.weights import own_tensors
 
 Progress = Callable[[int, int, str], None]
@@ -84,7 +84,7 @@ def train(
         # Some versions of torch draw in the order of memory, and every device draws otherwise.
         classifier.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         _begin(classifier, recipe, dataset.train)
-        classifier.to(device, memory_format=classifier.layout)  # type: ignore[call-overload]
+        classifier.to(device, memory_format=layout(classifier))  # type: ignore[call-overload]
 
     begin()
     optimizer = _optimizer(classifier, recipe)
@@ -195,7 +195,7 @@ class _Epochs:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         images = augment(self._split.tensor(index).to(self._device), self._recipe, generator)
-        images = self._classifier.laid(images)
+        images = laid(images, layout(self._classifier))
         labels = torch.from_numpy(self._split.labels[index]).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.low_precision):
             loss = F.cross_entropy(self._classifier(images), labels, label_smoothing=self._recipe.label_smoothing)

@@ -12,7 +12,7 @@ from torch import nn
 from ...subnets.cut import cut
 from ...subnets.frozen import fold_batchnorm
 from ..core.errors import UserError
-from ..models.classifier import Classifier, per_channel
+from ..models.classifier import Classifier, laid, layout, per_channel
 from ..models.trace import Sketch, sketch_of
 
 Key = tuple[Any, ...]
@@ -71,14 +71,14 @@ class AttributionNet(nn.Module):
         self.std: torch.Tensor
         self.register_buffer("mean", classifier.mean)
         self.register_buffer("std", classifier.std)
-        self._modules_at, self._unfold, self._laid = modules, unfold, classifier.laid
+        self._modules_at, self._unfold, self._layout = modules, unfold, layout(classifier)
         self._memory: tuple[Key, torch.Tensor] | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for module in self.modules():
             if isinstance(module, Rectifier):
                 module.next = 0
-        out: torch.Tensor = self.net(self._laid(x))
+        out: torch.Tensor = self.net(laid(x, self._layout))
         return out
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
@@ -151,7 +151,7 @@ def attribution_net(
     for path, gate in gates.items():
         scale = ChannelScale(gate if path not in kept else gate[kept[path]])
         _replace(modules[path], nn.Sequential(modules[path], scale), modules, parents)
-    copied.to(memory_format=copied.layout)
+    copied.to(memory_format=layout(copied))
     return AttributionNet(copied, sketch, modules, folded, lambda: attribution_net(classifier, gates_row, fold=False))
 
 

@@ -62,21 +62,6 @@ class Classifier(nn.Module):
             raise UserError(f"The net has no module {path!r} to tap or gate; its stages are {known}.") from None
 
     @property
-    def layout(self) -> torch.memory_format:
-        """How images and activations lie in memory: channels last, a third faster on CPUs, in our own nets.
-
-        Nets of others get plain tensors, since ``x.view(len(x), -1)`` is valid on no others.
-        """
-        return torch.contiguous_format if self.made_by else torch.channels_last
-
-    def laid(self, x: torch.Tensor) -> torch.Tensor:
-        """The images in `layout`."""
-        if self.layout == torch.channels_last:
-            return x.contiguous(memory_format=torch.channels_last)
-        # Not `contiguous`: it keeps an image of one channel as it is, and a convolution takes that for channels last.
-        return x.clone(memory_format=torch.contiguous_format)
-
-    @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages, in the order in which they run."""
         return tuple(self.net._modules)  # named_children leaves out a module that comes twice
@@ -90,7 +75,7 @@ class Classifier(nn.Module):
         if start == 0:
             x = (x - self.mean) / self.std
             if self.made_by:
-                x = self.laid(x)
+                x = laid(x, layout(self))
         for stage in list(self.net)[start:stop]:
             x = stage(x)
         return x
@@ -179,6 +164,22 @@ class Classifier(nn.Module):
         if self.made_by or more:
             digest.update(canonical([self.made_by, more]).encode())
         return digest.hexdigest()
+
+
+def layout(net: Classifier) -> torch.memory_format:
+    """How images and activations lie in memory: channels last, a third faster on CPUs, in our own nets.
+
+    Nets of others get plain tensors, since ``x.view(len(x), -1)`` is valid on no others.
+    """
+    return torch.contiguous_format if net.made_by else torch.channels_last
+
+
+def laid(x: torch.Tensor, format: torch.memory_format) -> torch.Tensor:
+    """Images in a net's `layout`."""
+    if format == torch.channels_last:
+        return x.contiguous(memory_format=torch.channels_last)
+    # Not `contiguous`: it keeps an image of one channel as it is, and a convolution takes that for channels last.
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 @contextmanager

@@ -136,6 +136,7 @@ def test_validate_counts_the_cells_of_a_good_suite(tmp_path: Path) -> None:
     said = call("validate", written(tmp_path))
     assert said.code == 0
     assert "is a valid suite: 2 detectors x 1 attacks x 1 protocols = 2 cells." in said.out
+    assert "digits-cnn: trained from nothing by [model.train]" in said.out
 
 
 @pytest.mark.parametrize(
