@@ -72,7 +72,9 @@ def refuse_untrained(part: ModelPart, where: str) -> None:
     """Raise UserError if nothing gives one of our own nets its weights; a plug-in's factory may bring them."""
     gives = part.weights is not None or part.train is not None or part.parameters.get("weights")
     if not gives and registry.models.is_ours(part.name):
+        takes = "weights" in inspect.signature(registry.models.get(part.name)).parameters
+        place = f"{where}.parameters.weights" if takes else f"{where}.weights"
         raise UserError(
-            f"{where}: nothing gives the model {part.name!r} its weights; add a [{where}.train] table to train it, "
-            f"or name weights in {where}.weights."
+            f"{where}: nothing gives the model {part.name!r} its weights; add a [{where}.train] table to train it, or "
+            f"name weights in {place}."
         )

@@ -154,14 +154,16 @@ class Setup:
 
     def _train(self, net: Classifier) -> Meta:
         part, context = self.suite.model, self.context
-        if not registry.models.is_ours(part.name) and brings_weights(net, self._of_another_seed()):
+        ours = registry.models.is_ours(part.name)
+        if not ours and brings_weights(net, self._of_another_seed()):
             context.report.warn(
                 f"The factory of the model {part.name!r} brings weights, and [model.train] trains the net from nothing "
                 'all the same; to take the net as it is, leave that table out (without = ["model.train"] in a suite '
                 "that extends another)."
             )
         scratch = context.store.scratch("weights", key_of("weights", self.weights_inputs))
-        with context.report.stage(f"train {part.name} from nothing") as tick:
+        title = f"train {part.name}" if ours else f"train {part.name} from nothing"
+        with context.report.stage(title) as tick:
             try:
                 return dict(
                     train(net, self.dataset, self.recipe, device=context.device, checkpoint=scratch, progress=tick)

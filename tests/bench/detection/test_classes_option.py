@@ -312,7 +312,10 @@ def variant(file: Path, *changes: tuple[str, str], base: str = "imagenet-alexnet
 
 
 def test_a_dry_run_takes_the_choice_too(images, tmp_path):
-    changes = (("\nparameters = { weights", "\n# "), ('"imagenet"\n', '"imagenet"\nparameters = { size = 64 }\n'))
+    changes = (
+        ("\nparameters = { weights", "\n[model.train]\n# "),
+        ('"imagenet"\n', '"imagenet"\nparameters = { size = 64 }\n'),
+    )
     words = ("--dry-run", "--data-root", images, "--store", tmp_path / "store", "--classes", ",".join(WNIDS[:2]))
     code, out, err = call("run", variant(tmp_path / "mine.toml", *changes), *words)
     assert code == 0, err

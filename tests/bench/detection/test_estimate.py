@@ -31,6 +31,8 @@ train_limit = 500
 [model]
 name = "digits-cnn"
 
+[model.train]
+
 [subnets]
 images_per_class = 40
 epochs = 3

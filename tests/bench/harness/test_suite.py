@@ -37,6 +37,9 @@ name = "lid"
 [[protocols]]
 name = "strict"
 splits = 2
+
+[model.train]
+epochs = 20
 """
 
 
@@ -111,7 +114,8 @@ def test_comparisons_must_name_detectors_of_the_suite(tmp_path: Path) -> None:
         ('name = "lid"', 'name = "lid"\nparameters = { k = 1 }', "lid"),
         ('name = "lid"', 'name = "subnet-mahalanobis"', "add a [subnets] table"),
         ('name = "bim"', 'name = "bim"\npreset = "standrad"', "Did you mean 'standard'"),
-        ("[[attacks]]", "[model.train]\nepochs = 0\n\n[[attacks]]", "model.train.epochs"),
+        ("epochs = 20", "epochs = 0", "model.train.epochs"),
+        ("[model.train]\nepochs = 20\n", "", "nothing gives the model 'digits-cnn' its weights"),
         ("[[attacks]]", "[subnets]\ngamma = -1\n\n[[attacks]]", "subnets.gamma"),
     ],
 )
