@@ -119,7 +119,9 @@ class Setup:
         store, inputs = self.context.store, self.weights_inputs
         ours = registry.models.is_ours(self.suite.model.name)
         net = self.blank_net(pretrained=not store.has("weights", inputs)) if ours else self._given
-        arrays, meta = store.get("weights", inputs, lambda: self._weights(net))
+        # What training leaves in a module of others besides tensors is not stored: then another net is trained.
+        again = not ours and self.suite.model.trains
+        arrays, meta = store.get("weights", inputs, lambda: self._weights(self.blank_net() if again else net))
         state = net.state_dict()
         net.load_state_dict({n: torch.from_numpy(arrays[n].copy()).to(state[n].dtype) for n in state})
         net.to(self.context.device, memory_format=layout(net)).eval()  # type: ignore[call-overload]

@@ -49,7 +49,7 @@ def locate(weights: str, where: Path | None = None) -> Path:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(
             f"There is no weights file {weights} and no weights of this name ship.{hint} "
-            "`subnetbench ls weights` lists those; correct model.weights, or leave it out to train."
+            "`subnetbench ls weights` lists those; correct model.weights, or replace it by a [model.train] table."
         )
     path = place / str(known[weights]["file"])
     if not path.is_file() or digest(path) != known[weights]["sha256"]:

@@ -34,17 +34,18 @@ from gains import GAIN
 
 
 class Odd(nn.Module):
-    """One convolution twice, a raw parameter, a grid kept from the first pass, an attribute, and a view."""
+    """One convolution twice, a raw parameter, a grid kept from the first pass, attributes, and a view."""
 
     def __init__(self, gain):
         super().__init__()
         self.first = self.second = nn.Conv2d(4, 4, 3, padding=1)
         self.shift = nn.Parameter(torch.randn(4, 1, 1))
-        self.gain, self.grid = gain, None
+        self.gain, self.grid, self.passes = gain, None, 0
 
     def forward(self, x):
         if self.grid is None:
             self.grid = torch.linspace(0.9, 1.1, x.shape[-1])
+        self.passes += 1
         x = self.second(torch.relu(self.first(x))) * self.grid * self.gain + self.shift
         return x.view(x.size(0), -1)
 
@@ -155,6 +156,7 @@ def test_training_says_where_a_factory_brought_weights(setup: Setups) -> None:
 
 def test_a_trained_net_of_others_is_the_same_every_time(setup: Setups, tmp_path: Path) -> None:
     first = setup(TRAINED).trained
+    assert setup(TRAINED).trained.sha256 == first.sha256, "read from the store"
     torch.manual_seed(12)
     setup().context.store.clean()
     assert setup(TRAINED).trained.sha256 == first.sha256, "raw parameters and dropout are seeded, too"
@@ -177,8 +179,8 @@ def test_our_own_nets_need_weights_or_training(setup: Setups) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("raise KeyError('depth')", r"The factory of the model 'odd' raised KeyError: 'depth' \(oddnet.py, line 29\)"),
-        ("raise OSError", r"The factory of the model 'odd' raised OSError \(oddnet.py, line 29\)"),
+        ("raise KeyError('depth')", r"The factory of the model 'odd' raised KeyError: 'depth' \(oddnet.py, line 30\)"),
+        ("raise OSError", r"The factory of the model 'odd' raised OSError \(oddnet.py, line 30\)"),
     ],
 )
 def test_an_error_in_a_factory_is_one_sentence_with_its_line(setup: Setups, line: str, said: str) -> None:
