@@ -533,3 +533,9 @@ def test_ctrl_c_ends_within_seconds_and_keeps_finished_work(tmp_path: Path) -> N
     assert sizes["weights"] == sizes["accuracy"] == sizes["strength"] == 1
     assert sizes["adversarial"] == 3
     assert not list(tmp_path.rglob(".partial*"))
+
+
+def test_train_without_a_recipe_is_one_sentence(tmp_path: Path) -> None:
+    said = call("train", "imagenet-alexnet", "--store", tmp_path)
+    assert said.code == 2
+    assert "the model 'alexnet' has no [model.train] table, so there is nothing to train; add one." in said.mistake
