@@ -70,6 +70,8 @@ class Classifier(nn.Module):
         """Run stages ``start`` up to ``stop``; ``x`` is images if ``start`` is 0, else the output of ``start - 1``."""
         if start == 0:
             x = (x - self.mean) / self.std
+        elif self.stages[start - 1] in self.overwritten:
+            x = x.clone()  # it is the caller's, and may be read again
         for stage in list(self.net)[start:stop]:
             x = stage(x)
         return x
@@ -105,7 +107,7 @@ class Classifier(nn.Module):
                 if path in gates:
                     output = output * per_channel(gates[path], output)
                 if path in wanted:
-                    seen[path] = output
+                    seen[path] = output.clone() if path in overwritten else output
                 return output
 
             return hook
@@ -114,6 +116,7 @@ class Classifier(nn.Module):
             seen[PENULTIMATE] = inputs[0].flatten(1)
 
         wanted = set(paths)
+        overwritten = self.overwritten if wanted else frozenset()
         modules = {path: self.module_at(path) for path in (wanted - {PENULTIMATE}) | gates.keys()}
         handles = [self.head.register_forward_pre_hook(before_head)] if PENULTIMATE in wanted else []
         handles += [module.register_forward_hook(hook_for(path)) for path, module in modules.items()]
@@ -122,6 +125,11 @@ class Classifier(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
+
+    @cached_property
+    def overwritten(self) -> frozenset[str]:
+        """Modules whose output a later one changes in place."""
+        return overwritten_in(self)
 
     @cached_property
     def head(self) -> nn.Linear:
@@ -155,6 +163,28 @@ class Classifier(nn.Module):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+
+def overwritten_in(model: Classifier) -> frozenset[str]:
+    """Modules whose output a later one changes in place (``ReLU(inplace=True)``, ``x += y``), by one small pass."""
+    outputs: list[tuple[str, torch.Tensor, int]] = []
+
+    def hook_for(path: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor):
+                outputs.append((path, output, output._version))
+
+        return hook
+
+    handles = [module.register_forward_hook(hook_for(path)) for path, module in model.net.named_modules() if path]
+    try:
+        # Tensors made under inference mode do not count their changes.
+        with torch.inference_mode(False), torch.no_grad(), evaluating(model):
+            model.advance(torch.zeros(1, *model.shape, device=model.mean.device, dtype=model.mean.dtype))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return frozenset(path for path, output, version in outputs if output._version != version)
 
 
 @contextmanager

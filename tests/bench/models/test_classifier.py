@@ -10,6 +10,8 @@ from subnetbench.bench.core.registry import models
 from subnetbench.bench.models.cifar import digits_cnn
 from subnetbench.bench.models.classifier import PENULTIMATE, Classifier, evaluating, per_channel, pool
 from subnetbench.bench.models.weights import load_weights, save_weights
+from subnetbench.bench.views import View
+from subnetbench.subnets.gated import Gated
 from torch import nn
 
 IMAGES = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -240,3 +242,60 @@ def test_factors_multiply_channels_of_all_images_or_of_each():
         assert torch.equal(x * per_channel(values, x), expected)
         matrix = x[:, :, 0, 0]
         assert torch.equal(matrix * per_channel(values, matrix), expected[:, :, 0, 0])
+
+
+class Added(nn.Module):
+    """A shortcut around a convolution, added in place or not."""
+
+    def __init__(self, inplace: bool) -> None:
+        super().__init__()
+        self.body, self.inplace = nn.Conv2d(4, 4, 3, padding=1), inplace
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.body(x)
+        if self.inplace:
+            x += out
+            return x
+        return x + out
+
+
+def rectified(inplace: bool) -> Classifier:
+    """A net whose taps lie before a ReLU, a sum and a whole stage, which all work in place or not."""
+    torch.manual_seed(0)
+    stages = [nn.Conv2d(1, 4, 3), nn.ReLU(inplace), nn.Conv2d(4, 4, 3), Added(inplace), nn.Tanh()]
+    return Classifier(
+        nn.Sequential(*stages, nn.Flatten(), nn.Linear(64, 10)),
+        mean=(0.3,),
+        std=(0.35,),
+        taps=("0", "2", "3.body"),
+        gate_positions={"units": ("0", "2")},
+        classes=10,
+        shape=(1, 8, 8),
+    ).requires_grad_(False)
+
+
+def test_a_tap_is_read_as_its_module_gave_it_though_later_layers_work_in_place():
+    own, plain = rectified(True), rectified(False)
+    assert plain.overwritten == frozenset()
+    assert own.overwritten == {"0", "2"}
+    for gates in ({}, gates_of(plain, 0.5)):
+        logits, seen = own.observe(IMAGES, own.taps, gates)
+        expected, apart = plain.observe(IMAGES, plain.taps, gates)
+        assert torch.equal(logits, expected)
+        assert all(torch.equal(seen[tap], apart[tap]) for tap in own.taps)
+    with torch.inference_mode():
+        assert torch.equal(rectified(True).observe(IMAGES, ("0",))[1]["0"], plain.advance(IMAGES, stop=1))
+    features = [View(net, IMAGES, key="images").features("2") for net in (own, plain)]
+    assert (features[0] == features[1]).all()
+
+
+def test_going_on_from_a_prefix_leaves_it_as_it_was():
+    own, plain = rectified(True), rectified(False)
+    hidden = plain.advance(IMAGES, stop=3)
+    kept = hidden.clone()
+    assert torch.equal(own.advance(hidden, 3), own.advance(hidden, 3))
+    assert torch.equal(hidden, kept)
+    gated = Gated(own, ("0",), ("0",))
+    prefix, _ = gated.prefix(IMAGES)
+    _, seen = gated.rest(prefix, gates_of(plain, 0.5))
+    assert torch.equal(seen["0"], 0.5 * plain.advance(IMAGES, stop=1))
