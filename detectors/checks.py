@@ -20,12 +20,6 @@ def one_of(detector: str, parameter: str, value: str, known: Collection[str]) ->
     return value
 
 
-def at_least(detector: str, parameter: str, value: float, low: float, *, strict: bool = False) -> None:
-    """Raise unless ``value`` is finite and at least (``strict``: above) ``low``."""
-    if not (np.isfinite(value) and (value > low if strict else value >= low)):
-        raise UserError(f"{detector}: {parameter} is {value}; it must be {'above' if strict else 'at least'} {low:g}.")
-
-
 def fitted(detector: str, state: T | None) -> T:
     if state is None:
         raise UserError(f"{detector} was asked for characteristics before it was fitted; call fit(train) first.")

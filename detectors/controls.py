@@ -10,9 +10,10 @@ import numpy as np
 from scipy.special import logsumexp
 
 from ..bench.core.arrays import Floats
+from ..bench.core.parameters import at_least
 from ..bench.core.registry import register_detector
 from ..bench.views import View
-from .checks import at_least, fitted
+from .checks import fitted
 from .contract import DetectorInfo
 from .mahalanobis import Mahalanobis
 from .subnet_mahalanobis import SubnetMahalanobis
@@ -65,6 +66,7 @@ class Energy:
 
     def __init__(self, *, temperature: float = 1.0) -> None:
         at_least("energy", "temperature", temperature, 0, strict=True)
+        at_least("energy", "temperature", temperature, 1e-100, most=1e100)  # beyond, the energy is infinite
         self.temperature = float(temperature)
         self._fitted: bool | None = None
 

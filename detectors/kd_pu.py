@@ -15,10 +15,11 @@ from torch import nn
 
 from ..bench.core.arrays import Floats, Ints
 from ..bench.core.errors import UserError
+from ..bench.core.parameters import at_least, is_number, seed_of, whole
 from ..bench.core.registry import register_detector
 from ..bench.models.classifier import Classifier, evaluating
 from ..bench.views import PENULTIMATE, View
-from .checks import at_least, fitted, labels_of
+from .checks import fitted, labels_of
 from .contract import DetectorInfo
 
 #: Number of images compared at once with a class's training images: bounds memory, changes no result.
@@ -140,6 +141,7 @@ def bandwidth_of(value: float | str) -> tuple[float, bool]:
     except ValueError:
         raise UserError(f"kd-pu: bandwidth is {value!r}; give a number, or a text like '0.25 median'.") from None
     at_least("kd-pu", "bandwidth", number, 0, strict=True)
+    at_least("kd-pu", "bandwidth", number, 1e-100, most=1e100)  # its square must be a number above 0, too
     return number, text.endswith(" median")
 
 
@@ -182,11 +184,11 @@ class KdPu:
         train_per_class: int = 1000,
         seed: int = 0,
     ) -> None:
-        at_least("kd-pu", "passes", passes, 2)
-        if not 0 < rate < 1:
-            raise UserError(f"kd-pu: rate is {rate}; it must be between 0 and 1.")
-        at_least("kd-pu", "train_per_class", train_per_class, 1)
-        at_least("kd-pu", "seed", seed, 0)
+        whole("kd-pu", "passes", passes, 2, most=10_000)
+        if not (is_number(rate) and 0 < rate < 1):
+            raise UserError(f"kd-pu: rate is {rate!r}; it must be between 0 and 1.")
+        whole("kd-pu", "train_per_class", train_per_class, 1)
+        seed_of("kd-pu", "seed", seed)
         self.bandwidth, self._relative = bandwidth_of(bandwidth)
         self.passes, self.rate, self.train_per_class, self.seed = passes, float(rate), train_per_class, seed
         self.notes = ""

@@ -10,9 +10,10 @@ from scipy.spatial.distance import cdist
 
 from ..bench.core.arrays import Floats
 from ..bench.core.errors import UserError
+from ..bench.core.parameters import seed_of, whole
 from ..bench.core.registry import register_detector
 from ..bench.views import View
-from .checks import at_least, chosen_taps, fitted, one_of
+from .checks import chosen_taps, fitted, one_of
 from .contract import DetectorInfo
 
 #: Relative precision to which distances between float32 features are known.
@@ -70,8 +71,9 @@ class Lid:
         seed: int = 0,
         taps: Sequence[str] | None = None,
     ) -> None:
-        at_least("lid", "k", k, 2)
-        at_least("lid", "seed", seed, 0)
+        whole("lid", "k", k, 2)
+        whole("lid", "batch_size", batch_size, 2)
+        seed_of("lid", "seed", seed)
         self.reference = one_of("lid", "reference", reference, ("train", "parents"))
         if k >= batch_size:
             raise UserError(f"lid: k is {k} and batch_size is {batch_size}; k must be below batch_size.")

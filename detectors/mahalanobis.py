@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 
 from ..bench.core.arrays import ClassGates, Floats, Ints
+from ..bench.core.parameters import at_least
 from ..bench.core.registry import register_detector
 from ..bench.models.classifier import Classifier, evaluating, pool
 from ..bench.views import View
 from ..subnets.gates import fingerprint
-from .checks import at_least, chosen_taps, fitted, labels_of, one_of
+from .checks import chosen_taps, fitted, labels_of, one_of
 from .contract import DetectorInfo
 
 Doubles = npt.NDArray[np.float64]
@@ -184,7 +185,7 @@ class Mahalanobis:
 
     def __init__(self, *, distance: str = "nearest", magnitude: float = 0.0, taps: Sequence[str] | None = None) -> None:
         self.distance = one_of("mahalanobis", "distance", distance, DISTANCES)
-        at_least("mahalanobis", "magnitude", magnitude, 0)
+        at_least("mahalanobis", "magnitude", magnitude, 0, most=1)
         self.magnitude, self.taps = float(magnitude), taps
         self._gaussians: dict[str, Gaussians] | None = None
 

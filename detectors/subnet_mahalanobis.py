@@ -11,12 +11,13 @@ import torch
 
 from ..bench.core.arrays import ClassGates, Floats, Ints
 from ..bench.core.errors import UserError
+from ..bench.core.parameters import at_least, seed_of, whole
 from ..bench.core.registry import register_detector
 from ..bench.models.classifier import Classifier
 from ..bench.views import View
 from ..subnets.compact import CutSubnets, GatedSubnets, class_subnets
 from ..subnets.gates import fingerprint, identity_gates, random_gates
-from .checks import at_least, chosen_taps, fitted, labels_of, one_of
+from .checks import chosen_taps, fitted, labels_of, one_of
 from .contract import DetectorInfo
 from .mahalanobis import BLOCK, MAGNITUDES, Doubles, Gaussians, descend, distances_after, gaussians_at
 
@@ -195,9 +196,9 @@ class SubnetMahalanobis:
     ) -> None:
         self.classes = one_of("subnet-mahalanobis", "classes", classes, CLASSES)
         self.gates = one_of("subnet-mahalanobis", "gates", gates, GATES)
-        at_least("subnet-mahalanobis", "k", k, 1)
-        at_least("subnet-mahalanobis", "gate_seed", gate_seed, 0)
-        at_least("subnet-mahalanobis", "magnitude", magnitude, 0)
+        whole("subnet-mahalanobis", "k", k, 1)
+        seed_of("subnet-mahalanobis", "gate_seed", gate_seed)
+        at_least("subnet-mahalanobis", "magnitude", magnitude, 0, most=1)
         self.k, self.gate_seed, self.magnitude, self.taps = k, gate_seed, float(magnitude), taps
         self._state: tuple[ClassGates, dict[str, Gaussians]] | None = None
 
