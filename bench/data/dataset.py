@@ -47,6 +47,8 @@ class Dataset:
     test: Split
     classes: int
     note: str = ""
+    #: What looks wrong about the images, in sentences that a run says (`checks`).
+    doubts: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
+from ..core.parameters import check_parameters
 from ..core.registry import datasets
+from .checks import checked
 from .dataset import Dataset
 from .npz import from_npz
 
@@ -37,4 +39,6 @@ def _built(factory: Callable[..., Dataset], title: str, **parameters: Any) -> Da
         inspect.signature(factory).bind(**parameters)
     except TypeError as error:
         raise UserError(f"dataset.parameters: the data set {title} does not take them ({error}).") from None
-    return factory(**parameters)
+    given = {name: value for name, value in parameters.items() if name not in ("name", "path", "root")}
+    check_parameters(factory, given, ("dataset", "parameters"))
+    return checked(factory(**parameters), title)

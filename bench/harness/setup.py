@@ -14,9 +14,12 @@ from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset, Split, stratified
 from ..data.load import load
 from ..models.classifier import Classifier
+from ..models.dry import refuse_unfit
 from ..models.torchvision import SMALLEST
 from ..models.weights import load_weights, locate
 from .context import Context
+from .parameters import check_model
+from .sanity import look
 from .suite import NetSuite
 from .toml import fill
 from .train import Recipe, accuracy, train
@@ -76,17 +79,14 @@ class Setup:
         parameters = part.parameters
         if not pretrained and part.name in SMALLEST:
             parameters = {key: value for key, value in parameters.items() if key not in ("weights", "rows")}
+        check_model(part, dataset=self.dataset)
         factory = registry.models.get(part.name)
         try:
             net: Classifier = factory(**{"classes": self.dataset.classes, "shape": self.dataset.shape, **parameters})
         except (TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"model.parameters: the model {part.name!r} does not take them ({reason}).") from None
-        if net.classes < self.dataset.classes:
-            raise UserError(
-                f"model.parameters: the model {part.name!r} has {net.classes} classes and "
-                f"{self.dataset.name} has {self.dataset.classes}; give the model as many."
-            )
+        refuse_unfit(net, part.name, self.dataset.classes, self.dataset.train.tensor(slice(0, 2)))
         return net
 
     @cached_property
@@ -114,6 +114,7 @@ class Setup:
         measured = store.get("accuracy", inputs, lambda: ({}, {"accuracy": accuracy(net, self.dataset.test)}))[1]
         trained = Trained(net, sha256, float(measured["accuracy"]), meta)
         self._check_floor(trained.accuracy)
+        look(net, self.suite.model.name, self.dataset, trained.accuracy, self.context.report)
         return trained
 
     def _check_floor(self, share: float) -> None:
