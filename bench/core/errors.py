@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -18,3 +19,14 @@ class SuiteError(UserError):
     def __init__(self, place: Sequence[str | int], message: str) -> None:
         super().__init__(f"{'.'.join(map(str, place))}: {message}")
         self.place = tuple(place)
+
+
+@contextmanager
+def placed(place: Sequence[str | int]) -> Iterator[None]:
+    """A mistake found in the body is one at this place of the suite."""
+    try:
+        yield
+    except SuiteError:
+        raise
+    except UserError as error:
+        raise SuiteError(place, str(error)) from None

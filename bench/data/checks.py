@@ -80,12 +80,9 @@ def _shared(dataset: Dataset) -> str:
     """How many test images are also training images, in words; "" for none."""
     train = set(_hashes(dataset.train))
     count = sum(image in train for image in _hashes(dataset.test))
-    total = len(dataset.test)
-    return (
-        f"{count} of {total} test images {'is' if count == 1 else 'are'} also among the training images"
-        if count
-        else ""
-    )
+    if not count:
+        return ""
+    return f"{count} of {len(dataset.test)} test images {'is' if count == 1 else 'are'} also among the training images"
 
 
 def _hashes(split: Split) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import UserError
+from ..core.parameters import seed_of
 from ..core.registry import register_dataset
 from .dataset import Dataset, Split
 
@@ -37,6 +38,7 @@ def folder(
         raise UserError(
             "The data set 'folder' is read from disk; give the folder that holds train/ and test/ with --data-root."
         )
+    seed_of("folder", "seed", seed)
     if size < 1 or (resize is not None and resize < size):
         raise UserError(f"size must be 1 or more and resize not below it; they are {size} and {resize}.")
     test = _place(root, "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..core.registry import datasets
 from .dataset import Dataset, Split
 
 
-def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
+def from_npz(name: str, path: Path, *, classes: int | Sequence[str] | None = None) -> Dataset:
     """A data set from ``train_images, train_labels, test_images, test_labels``: uint8 NHWC and integers.
 
     A boolean column ``<split>_lossless`` marks images whose pixels are the official ones; the others are left out.

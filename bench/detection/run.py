@@ -11,12 +11,12 @@ import pandas as pd
 
 from ...subnets.gates import GateOptions
 from ..core import registry
-from ..core.errors import UserError
+from ..core.errors import UserError, placed
 from ..core.files import write_json
 from ..core.store import Meta, NotStored, StoreError
 from ..harness.context import Context
+from ..harness.ready import check_setup
 from ..harness.toml import fill
-from ..models.weights import locate
 from ..stats import inference
 from .beside import comparisons, write_figures, write_gates, write_sensitivity
 from .cells import Samples, empty_cell
@@ -24,6 +24,7 @@ from .describe import Describer
 from .entry import Entry
 from .estimate import plan
 from .measured import measured_cells
+from .parameters import check_parts
 from .protocol import Outcome
 from .scoring import COLUMNS, Scoring
 from .sensitivity import variants
@@ -46,15 +47,15 @@ class Run:
     def check(self) -> None:
         """Check everything that needs no computation: names, parameters, presets, recipe and gate options."""
         suite, scoring = self.suite, self.scoring
-        registry.models.get(suite.model.name)
-        if suite.model.weights is not None:
-            locate(suite.model.weights)
+        check_setup(scoring.setup)
+        check_parts(suite)
         _ = scoring.setup.recipe, scoring.gates.options, scoring.attacked.attacks
         for _, variant in variants(suite):
             fill(GateOptions, variant.subnets or {}, "subnets with sensitivity")
         for protocol in suite.protocols:
-            for detector in suite.detectors:
-                scoring.build(detector, protocol)
+            for number, detector in enumerate(suite.detectors):
+                with placed(("detectors", number)):
+                    scoring.build(detector, protocol)
             for attack in suite.attacks:
                 protocol.sigma(attack.title, attack.name)
         if not suite.dataset.name.endswith(".npz"):

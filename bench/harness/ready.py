@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core import registry
-from ..core.errors import SuiteError, UserError
+from ..core.errors import placed
 from ..data.dataset import Dataset, Split
 from ..models.weights import load_weights, locate
 from .parameters import check_data, check_model
@@ -24,32 +24,25 @@ def check_setup(setup: Setup, place: Place = ("model",)) -> None:
     model = setup.suite.model
     check_data(setup.suite.dataset)
     check_model(model, place)
-    try:
+    with placed((*place, "weights")):
         path = None if model.weights is None else locate(model.weights)
-    except UserError as error:
-        raise SuiteError((*place, "weights"), str(error)) from None
     dataset = _at_hand(setup)
     if dataset is None or ("weights" in model.parameters and not registry.models.is_ours(model.name)):
         return
     check_model(model, place, dataset)
-    net = Setup(setup.suite, setup.context, dataset).blank_net(pretrained=False)
+    with placed(place):
+        net = Setup(setup.suite, setup.context, dataset).blank_net(pretrained=False)
     if path is not None:
-        try:
+        with placed((*place, "weights")):
             load_weights(net, path)
-        except UserError as error:
-            raise SuiteError((*place, "weights"), str(error)) from None
 
 
 def _at_hand(setup: Setup) -> Dataset | None:
     """The suite's data if they need no download, else black images of their shape, or None if that is not known."""
     part, root = setup.suite.dataset, setup.context.data_root
     if part.name == "digits" or part.name.endswith(".npz") or (root is not None and root.suffix == ".npz"):
-        try:
+        with placed(("dataset",)):
             return setup.dataset
-        except SuiteError:
-            raise
-        except UserError as error:
-            raise SuiteError(("dataset",), str(error)) from None
     if part.name not in KNOWN:
         return None
     classes, side = KNOWN[part.name]

@@ -18,7 +18,7 @@ from ..models.dry import refuse_unfit
 from ..models.torchvision import SMALLEST
 from ..models.weights import load_weights, locate
 from .context import Context
-from .parameters import check_model
+from .parameters import check_data, check_model
 from .sanity import look
 from .suite import NetSuite
 from .toml import fill
@@ -52,6 +52,7 @@ class Setup:
         if self._dataset is not None:
             return self._dataset
         part = self.suite.dataset
+        check_data(part)
         return load(part.name, self.context.data_root, **part.parameters)
 
     @cached_property

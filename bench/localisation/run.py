@@ -13,14 +13,16 @@ import torch
 from ...subnets.gates import GateOptions
 from ..core import registry
 from ..core.arrays import Bools
+from ..core.errors import placed
 from ..core.files import write_json
 from ..core.store import Arrays, Meta
 from ..harness.context import Context
 from ..harness.gates import GateSets
+from ..harness.parameters import check_part
+from ..harness.ready import check_setup
 from ..harness.setup import Setup
 from ..harness.toml import fill
 from ..harness.train import Recipe
-from ..models.weights import locate
 from .controls import NO_NET, controls
 from .describe import Describer, check_method, describe_method, describe_net
 from .entry import CONTROL, FOLDER, Entry, NetNote, claims_file
@@ -51,15 +53,15 @@ class Run:
     def check(self) -> None:
         """Check everything that needs no computation: names, parameters, recipes and gate options."""
         suite = self.suite
-        for part in suite.models:
-            registry.models.get(part.name)
-            if part.weights is not None:
-                locate(part.weights)
-            fill(Recipe, {"seed": suite.seed, **part.train}, f"models.{part.title}.train")
+        for number, part in enumerate(suite.models):
+            check_setup(Setup(suite.of(part), self.context), ("models", number))
+            fill(Recipe, {"seed": suite.seed, **part.train}, f"models.{number}.train")
         if suite.subnets is not None:
             fill(GateOptions, {"seed": suite.seed, **suite.subnets}, "subnets")
-        for saliency in suite.saliency:
-            build(saliency)
+        for number, saliency in enumerate(suite.saliency):
+            check_part(registry.saliency, saliency.name, saliency.parameters, ("saliency", number, "parameters"))
+            with placed(("saliency", number)):
+                build(saliency)
             check_method(saliency)
         registry.datasets.get(suite.dataset.name)
 
