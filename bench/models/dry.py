@@ -31,6 +31,8 @@ def refuse_unfit(net: Any, name: str, classes: int, images: torch.Tensor) -> Non
             "choose another model, or let its factory pass shape on to the Classifier."
         )
     parameters = dict(net.named_parameters())
+    if not parameters:
+        raise UserError(f"The model {name!r} has no parameters: there is no classifier to train; check its factory.")
     for path, tensor in net.state_dict().items():
         if tensor.dtype != torch.float32 and (tensor.is_floating_point() or path in parameters):
             raise UserError(
