@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .core.errors import SuiteError, UserError
+from .core.errors import UserError
+from .core.places import SuiteError
 from .harness.entry import entry_files, home_of, read_entry
 from .harness.extends import read_suite
 from .harness.suite import AnySuite

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from .errors import SuiteError, UserError
+from .errors import UserError
+from .places import SuiteError
 
 #: The largest seed: what numpy, torch and the attacks' libraries all take.
 LARGEST_SEED = 2**32 - 1

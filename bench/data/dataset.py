@@ -17,13 +17,21 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Split:
-    """Images ``(N, H, W, C)`` uint8 and labels ``(N,)``; ``ids`` are positions in the official order."""
+    """Images ``(N, H, W, C)`` uint8 and labels ``(N,)``; ``ids`` are positions in the official order.
+
+    However the arrays lie in memory, they are kept as torch and hashes take them: contiguous, integers as int64.
+    """
 
     images: Bytes
     labels: Ints
     ids: Ints = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "images", np.ascontiguousarray(self.images))
+        for name in ("labels", "ids"):
+            values = np.asarray(getattr(self, name))
+            whole = values.astype(np.int64, copy=False) if values.dtype.kind in "iu" else values
+            object.__setattr__(self, name, whole)
         if len(self.ids) != len(self.labels):
             object.__setattr__(self, "ids", np.arange(len(self.labels)))
 
@@ -40,15 +48,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A train and a test split, identified by content, not by name."""
+    """A train and a test split, identified by content, not by name.
+
+    ``note`` is stated in entries; ``warnings`` are sentences on what the reader met in the files, for the user.
+    """
 
     name: str
     train: Split
     test: Split
     classes: int
     note: str = ""
-    #: What looks wrong about the images, in sentences that a run says (`checks`).
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -20,6 +20,10 @@ def load(name: str, root: Path | None = None, **parameters: Any) -> Dataset:
 
     ``root`` may be a folder that holds ``<name>.npz``, an ``.npz`` itself, or the folder torchvision downloads into.
     """
+    return checked(_loaded(name, root, **parameters))
+
+
+def _loaded(name: str, root: Path | None, **parameters: Any) -> Dataset:
     if name.endswith(".npz"):
         return _built(from_npz, "an .npz", name=Path(name).stem, path=Path(name), **parameters)
     factory = datasets.get(name)
@@ -39,6 +43,6 @@ def _built(factory: Callable[..., Dataset], title: str, **parameters: Any) -> Da
         inspect.signature(factory).bind(**parameters)
     except TypeError as error:
         raise UserError(f"dataset.parameters: the data set {title} does not take them ({error}).") from None
-    given = {name: value for name, value in parameters.items() if name not in ("name", "path", "root")}
+    given = {key: value for key, value in parameters.items() if key not in ("name", "path", "root")}
     check_parameters(factory, given, ("dataset", "parameters"))
-    return checked(factory(**parameters), title)
+    return factory(**parameters)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...attacks.presets import build, full_name
 from ..core import registry
-from ..core.errors import placed
 from ..core.parameters import check_parameters
+from ..core.places import placed
 from ..harness.parameters import check_part
 from .suite import Suite
 

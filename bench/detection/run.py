@@ -11,8 +11,9 @@ import pandas as pd
 
 from ...subnets.gates import GateOptions
 from ..core import registry
-from ..core.errors import UserError, placed
+from ..core.errors import UserError
 from ..core.files import write_json
+from ..core.places import placed
 from ..core.store import Meta, NotStored, StoreError
 from ..harness.context import Context
 from ..harness.ready import check_setup

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core import registry
-from ..core.errors import SuiteError
 from ..core.parameters import check_parameters
+from ..core.places import SuiteError
 from ..core.registry import Registry
 from ..data.dataset import Dataset
 from ..data.npz import from_npz
@@ -49,4 +49,4 @@ def check_model(part: ModelPart, place: Place = ("model",), dataset: Dataset | N
         for name, value in (("classes", dataset.classes), ("shape", dataset.shape)):
             given = part.parameters.get(name, value)
             if (tuple(given) if isinstance(given, list) else given) != value:
-                raise SuiteError((*place, name), f"it is {given!r}, and the data have {value}; leave it out.")
+                raise SuiteError((*place, name), f"it is {given!r}, and {dataset.name} has {value}; leave it out.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ..core import registry
-from ..core.errors import placed
+from ..core.places import placed
 from ..data.dataset import Dataset, Split
 from ..models.weights import load_weights, locate
 from .parameters import check_data, check_model
@@ -40,7 +42,10 @@ def check_setup(setup: Setup, place: Place = ("model",)) -> None:
 def _at_hand(setup: Setup) -> Dataset | None:
     """The suite's data if they need no download, else black images of their shape, or None if that is not known."""
     part, root = setup.suite.dataset, setup.context.data_root
-    if part.name == "digits" or part.name.endswith(".npz") or (root is not None and root.suffix == ".npz"):
+    own = Path(part.name) if part.name.endswith(".npz") else None
+    if own is not None and root is None and own.parent == Path() and not own.is_file():
+        return None  # it may lie in a data root that is not given here
+    if part.name == "digits" or own is not None or (root is not None and root.suffix == ".npz"):
         with placed(("dataset",)):
             return setup.dataset
     if part.name not in KNOWN:

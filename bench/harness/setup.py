@@ -53,7 +53,10 @@ class Setup:
             return self._dataset
         part = self.suite.dataset
         check_data(part)
-        return load(part.name, self.context.data_root, **part.parameters)
+        dataset = load(part.name, self.context.data_root, **part.parameters)
+        for sentence in dataset.warnings:
+            self.context.report.warn(sentence)
+        return dataset
 
     @cached_property
     def test(self) -> Split:

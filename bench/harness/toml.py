@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ..core.errors import SuiteError, UserError
+from ..core.errors import UserError
+from ..core.places import SuiteError
 from .suite import Form
 
 #: Keys and positions from the top of a suite, as in ``("attacks", 1, "name")``.

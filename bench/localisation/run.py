@@ -13,8 +13,8 @@ import torch
 from ...subnets.gates import GateOptions
 from ..core import registry
 from ..core.arrays import Bools
-from ..core.errors import placed
 from ..core.files import write_json
+from ..core.places import placed
 from ..core.store import Arrays, Meta
 from ..harness.context import Context
 from ..harness.gates import GateSets

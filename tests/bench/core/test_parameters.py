@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
-from subnetbench.bench.core.errors import SuiteError, UserError
+from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.parameters import at_least, check_parameters, fits, seed_of, whole
+from subnetbench.bench.core.places import SuiteError
 
 
 @pytest.mark.parametrize(

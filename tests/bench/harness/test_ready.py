@@ -66,7 +66,7 @@ def test_a_number_out_of_bounds_is_named_by_its_detector(
         ("width = 0", "width is 0; it must be at least 1"),
         ("width = 100000000", "width is 100000000; it must be at most 8192"),
         ("width = 8.5", "model.parameters.width: it must be a whole number"),
-        ("classes = 11", "model.parameters.classes: it is 11, and the data have 10"),
+        ("classes = 11", "model.parameters.classes: it is 11, and digits has 10"),
         ("depth = 2", "'digits-cnn' does not take them"),
     ],
 )
@@ -105,7 +105,10 @@ def test_parameters_of_data_that_are_not_at_hand_are_checked_too(tmp_path: Path)
 
 
 def test_data_and_weights_that_are_not_there_or_do_not_fit_are_refused(tmp_path: Path) -> None:
-    assert "There is no data file" in refusal(tmp_path, ('name = "digits"\n', 'name = "nowhere.npz"\n'))[0]
+    for name in ("nowhere/mine.npz", "~/nowhere/mine.npz"):
+        assert "There is no data file" in refusal(tmp_path, ('name = "digits"\n', f'name = "{name}"\n'))[0]
+    # A bare name may be that of a file in a data root, which validate does not get.
+    assert call("validate", written(tmp_path, ('name = "digits"\n', 'name = "nowhere.npz"\n'))).code == 0
     assert "no weights file w" in refusal(tmp_path, ("width = 8 }", 'width = 8 }\nweights = "w"'))[0]
     (tmp_path / "w.safetensors").write_bytes(b"pickled")
     weights = ("width = 8 }", f'width = 8 }}\nweights = "{(tmp_path / "w.safetensors").as_posix()}"')

@@ -89,4 +89,4 @@ def test_a_run_says_what_is_wrong_with_its_net_and_its_data(tmp_path) -> None:
     assert "Data set same: 60 of 60 test images are also among the training images." in report.warnings
     assert "no better than always naming the most frequent class" in " ".join(report.warnings)
     assert setup.dataset.note == "60 of 60 test images are also among the training images"
-    assert replace(setup.dataset, doubts=()).content_hash == setup.dataset.content_hash
+    assert replace(setup.dataset, warnings=()).content_hash == setup.dataset.content_hash
