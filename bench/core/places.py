@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from .errors import UserError
 
@@ -19,12 +20,33 @@ class SuiteError(UserError):
         self.place = tuple(place)
 
 
+class ParameterError(UserError):
+    """A parameter's value that its owner refuses; the owner does not know where in a suite it stands."""
+
+    def __init__(self, name: str, value: Any, message: str) -> None:
+        super().__init__(message)
+        self.name, self.value = name, value
+
+
 @contextmanager
-def placed(place: Sequence[str | int]) -> Iterator[None]:
-    """A mistake found in the body is one at this place of the suite."""
+def placed(place: Sequence[str | int], table: Any = None) -> Iterator[None]:
+    """A mistake found in the body is one at this place of the suite, or at the parameter's in the ``table`` there."""
     try:
         yield
     except SuiteError:
         raise
+    except ParameterError as error:
+        raise SuiteError((*place, *_found(table, error)), str(error)) from None
     except UserError as error:
         raise SuiteError(place, str(error)) from None
+
+
+def _found(table: Any, error: ParameterError) -> tuple[str | int, ...]:
+    """The place of the parameter in a table of tables and lists; () where it is not."""
+    items = table.items() if isinstance(table, dict) else enumerate(table) if isinstance(table, list) else ()
+    for key, value in items:
+        if key == error.name and value == error.value:
+            return (key,)
+        if inner := _found(value, error):
+            return (key, *inner)
+    return ()

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.errors import UserError
 from ..core.parameters import is_number, seed_of
+from ..core.places import ParameterError
 from ..core.registry import register_dataset
 from .dataset import Dataset, Split
 from .npz import _KNOWN_CLASSES
@@ -24,9 +25,11 @@ def digits(*, root: Path | None = None, test_share: float = 0.5, seed: int = 0) 
 
     seed_of("digits", "seed", seed)
     if not (is_number(test_share) and 0.01 <= test_share <= 0.99):
-        raise UserError(
+        raise ParameterError(
+            "test_share",
+            test_share,
             f"digits: test_share is {test_share!r}; it must be between 0.01 and 0.99, so that every class has training "
-            "and test images."
+            "and test images.",
         )
     bunch = load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]

@@ -55,7 +55,7 @@ class Run:
             fill(GateOptions, variant.subnets or {}, "subnets with sensitivity")
         for protocol in suite.protocols:
             for number, detector in enumerate(suite.detectors):
-                with placed(("detectors", number)):
+                with placed(("detectors", number), detector.model_dump()):
                     scoring.build(detector, protocol)
             for attack in suite.attacks:
                 protocol.sigma(attack.title, attack.name)

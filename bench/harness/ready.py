@@ -32,7 +32,7 @@ def check_setup(setup: Setup, place: Place = ("model",)) -> None:
     if dataset is None or ("weights" in model.parameters and not registry.models.is_ours(model.name)):
         return
     check_model(model, place, dataset)
-    with placed(place):
+    with placed(place, model.model_dump()):
         net = Setup(setup.suite, setup.context, dataset).blank_net(pretrained=False)
     if path is not None:
         with placed((*place, "weights")):
@@ -46,7 +46,7 @@ def _at_hand(setup: Setup) -> Dataset | None:
     if own is not None and root is None and own.parent == Path() and not own.is_file():
         return None  # it may lie in a data root that is not given here
     if part.name == "digits" or own is not None or (root is not None and root.suffix == ".npz"):
-        with placed(("dataset",)):
+        with placed(("dataset",), part.model_dump()):
             return setup.dataset
     if part.name not in KNOWN:
         return None

@@ -60,7 +60,7 @@ class Run:
             fill(GateOptions, {"seed": suite.seed, **suite.subnets}, "subnets")
         for number, saliency in enumerate(suite.saliency):
             check_part(registry.saliency, saliency.name, saliency.parameters, ("saliency", number, "parameters"))
-            with placed(("saliency", number)):
+            with placed(("saliency", number), saliency.model_dump()):
                 build(saliency)
             check_method(saliency)
         registry.datasets.get(suite.dataset.name)

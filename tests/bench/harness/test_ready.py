@@ -54,10 +54,16 @@ def test_a_value_of_the_wrong_kind_is_named_by_its_line(tmp_path: Path, name: st
 def test_a_number_out_of_bounds_is_named_by_its_detector(
     tmp_path: Path, name: str, parameters: str, words: str
 ) -> None:
-    changed = f'[[detectors]]\nname = "{name}"\nlabel = "mine"\nparameters = {{ {parameters} }}\n'
-    sentence, line = refusal(tmp_path, (DETECTOR, changed))
+    table = f"parameters = {{ {parameters} }}"
+    sentence, line = refusal(tmp_path, (DETECTOR, f'[[detectors]]\nname = "{name}"\nlabel = "mine"\n{table}\n'))
     assert words in sentence
-    assert line == "[[detectors]]"
+    assert line == table
+
+
+def test_the_candidate_that_is_out_of_bounds_is_named(tmp_path: Path) -> None:
+    listed = "candidates = [\n  { k = 10 },\n  { k = 1 },\n]\n"
+    sentence, _ = refusal(tmp_path, (DETECTOR, f'[[detectors]]\nname = "lid"\n{listed}'))
+    assert "detectors.1.candidates.1.k: lid: k is 1; it must be at least 2" in sentence
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,7 @@ def test_parameters_of_a_model_are_checked(tmp_path: Path, parameters: str, word
 def test_parameters_of_digits_are_checked(tmp_path: Path, parameters: str) -> None:
     sentence, line = refusal(tmp_path, ('name = "digits"\n', f'name = "digits"\nparameters = {{ {parameters} }}\n'))
     assert parameters.split()[0] in sentence
-    assert line in ("[dataset]", f"parameters = {{ {parameters} }}")
+    assert line == f"parameters = {{ {parameters} }}"
 
 
 def test_parameters_of_data_that_are_not_at_hand_are_checked_too(tmp_path: Path) -> None:
@@ -132,3 +138,23 @@ def test_run_names_the_line_as_validate_does(tmp_path: Path) -> None:
     said = call("run", path, "--store", tmp_path / "store", "--output", tmp_path / "out")
     line = SMALL[: SMALL.index(DETECTOR)].count("\n") + 3
     assert f"small.toml, line {line}: detectors.1.candidates.0.k: it must be a whole number" in said.mistake
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('[[saliency]]\nname = "smooth-grad"\nparameters = { sigma = true }', "parameters.sigma: it must be a number"),
+        (
+            '[[models]]\nname = "vgg64"\nparameters = { hidden = 0 }',
+            "parameters.hidden: vgg64: hidden is 0",
+        ),
+        ('[[models]]\nname = "vgg64"\nparameters = { hidden = 8 }', "weights: The weights in"),
+    ],
+)
+def test_parts_of_a_localisation_suite_are_checked(tmp_path: Path, table: str, words: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'extends = "wsol-tiny-nets"\nname = "mine"\n\n{table}\n')
+    said = call("validate", path)
+    assert said.code == 2
+    assert words in " ".join(said.err.split())
+    assert "weights" in words or f"mine.toml, line 6: {table[2:8]}" in said.mistake
