@@ -25,7 +25,7 @@ def check_part(kind: Registry[Any], name: str, given: Mapping[str, Any], place: 
     try:
         inspect.signature(factory).bind_partial(**given)
     except TypeError as error:
-        raise SuiteError(place, f"{name!r} does not take them ({error}).") from None
+        raise SuiteError(place, f"the {kind.kind} {name!r} does not take them ({error}).") from None
     except ValueError:  # it has no signature
         return
     check_parameters(factory, given, place)
