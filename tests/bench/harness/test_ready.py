@@ -29,7 +29,7 @@ def refusal(folder: Path, *changes: tuple[str, str]) -> tuple[str, str]:
     [
         ("lid", "candidates = [{ k = 10.5 }]", "candidates.0.k: it must be a whole number (given: 10.5)"),
         ("lid", 'parameters = { k = "10" }', "parameters.k: it must be a whole number (given: '10')"),
-        ("lid", "parameters = { q = 1 }", "parameters: 'lid' does not take them"),
+        ("lid", "parameters = { q = 1 }", "parameters: the detector 'lid' does not take them"),
         ("lid", 'parameters = { taps = "conv1" }', "parameters.taps: it must be a list, each item text"),
         ("mahalanobis", "candidates = [{ magnitude = true }]", "candidates.0.magnitude: it must be a number"),
         ("kd-pu", "parameters = { bandwidth = false }", "parameters.bandwidth: it must be a number or text"),
