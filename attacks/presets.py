@@ -51,7 +51,7 @@ def build(name: str, library: str, preset: str, parameters: Mapping[str, Any]) -
         raise UserError(
             f"There is no preset named {preset!r}.{_near(preset, PRESETS)} The presets are {', '.join(PRESETS)}."
         )
-    full = name if name in attacks and f"{library}/{name}" not in attacks else f"{library}/{name}"
+    full = full_name(name, library)
     factory = attacks.get(full)
     merged = {**_preset(full, preset), **parameters}
     signature = inspect.signature(factory).parameters
@@ -69,6 +69,11 @@ def build(name: str, library: str, preset: str, parameters: Mapping[str, Any]) -
     except Exception as error:  # a third-party constructor may raise anything
         raise UserError(f"The attack {full} refuses {merged}: {type(error).__name__}: {error}") from error
     return attack
+
+
+def full_name(name: str, library: str) -> str:
+    """The name under which an attack is registered: ``library/name``, or a plugin's plain ``name``."""
+    return name if name in attacks and f"{library}/{name}" not in attacks else f"{library}/{name}"
 
 
 def _preset(full: str, preset: str) -> dict[str, Any]:

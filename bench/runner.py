@@ -18,7 +18,7 @@ from .harness.entry import Entry, remove_others
 from .harness.suite import AnySuite
 from .harness.tables import write_tables
 from .harness.track import Track
-from .tracks import load_suite, track_of
+from .tracks import load_suite, located, track_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def run(
     chosen = chosen.overridden(limit=limit, seed=seed, classes=classes, detectors=detectors)
     artifacts = Store(Path(store) if store else default_store(), when)
     context = Context(artifacts, choose_device(device), None if data_root is None else Path(data_root))
-    return execute(chosen, context, Path(output)).frame
+    with located(suite):
+        return execute(chosen, context, Path(output)).frame
 
 
 def execute(suite: AnySuite, context: Context, output: Path) -> Result:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
 from .core.errors import UserError
+from .core.places import SuiteError
 from .harness.entry import entry_files, home_of, read_entry
 from .harness.extends import read_suite
 from .harness.suite import AnySuite
@@ -28,6 +31,22 @@ def load_suite(source: str | Path) -> AnySuite:
     read = read_suite(source, {table: track.name for table, track in by_table.items()})
     track = next((track for table, track in by_table.items() if table in read.content), TRACKS["detection"])
     return checked_suite(track.form, read.content, read.where)
+
+
+@contextmanager
+def located(source: str | Path | AnySuite) -> Iterator[None]:
+    """A mistake found in the body at a place of the suite is reported with file and line, where a file has it."""
+    try:
+        yield
+    except SuiteError as error:
+        if isinstance(source, AnySuite):
+            raise
+        read = read_suite(source)
+        try:
+            where = read.where(error.place)
+        except (IndexError, ValueError):  # a part that the command line added is in no file
+            where = str(read.path)
+        raise UserError(f"{where}: {error}") from None
 
 
 def load_results(folder: str | Path) -> pd.DataFrame:

@@ -46,10 +46,10 @@ def run(
 ) -> None:
     """Run a suite: from images to tables. Nothing that is in the store is computed again."""
     from ..runner import execute
-    from ..tracks import load_suite, track_of
+    from ..tracks import load_suite, located, track_of
 
     chosen = load_suite(suite).overridden(limit=limit, seed=seed, classes=classes, detectors=detector or ())
-    with Bars(console.err) as bars:
+    with Bars(console.err) as bars, located(suite):
         context = here.context(bars, when=when, debug=debug)
         if dry_run:
             running = track_of(chosen).run(chosen, context)
@@ -77,11 +77,11 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
     import tempfile
 
     from ..core.progress import Silent
-    from ..tracks import load_suite, track_of
+    from ..tracks import load_suite, located, track_of
 
     suite = load_suite(file)
     report = Silent()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, located(file):
         context = Surroundings("cpu", None, Path(folder)).context(report)
         track_of(suite).run(suite, context).check()
     for warning in report.warnings:

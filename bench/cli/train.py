@@ -36,7 +36,7 @@ def train(
     seed: SeedOption = None,
 ) -> None:
     """Train a suite's nets into the store; an interrupted training resumes after its last epoch."""
-    from ..tracks import load_suite
+    from ..tracks import load_suite, located
 
     nets = _chosen(suite, load_suite(suite).overridden(seed=seed).nets(), net)
     if out_file is not None and len(nets) > 1:
@@ -46,7 +46,8 @@ def train(
     command = f"subnetbench train {suite}" + (f" --ship {ship}" if ship else "") + (f" --as {name}" if name else "")
     command += f" --seed {seed}" if seed is not None else ""
     for chosen in nets:
-        setup = _trained(chosen, here)
+        with located(suite):
+            setup = _trained(chosen, here)
         if out_file is not None:
             _write(setup, out_file)
         _report(setup)

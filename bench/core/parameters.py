@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from .errors import SuiteError, UserError
+from .places import ParameterError, SuiteError
 
 #: The largest seed: what numpy, torch and the attacks' libraries all take.
 LARGEST_SEED = 2**32 - 1
@@ -115,16 +115,16 @@ def at_least(owner: str, name: str, value: Any, low: float, *, most: float | Non
         wanted = f"at most {most:g}"
     else:
         return
-    raise UserError(f"{owner}: {name} is {value!r}; it must be {wanted}.")
+    raise ParameterError(name, value, f"{owner}: {name} is {value!r}; it must be {wanted}.")
 
 
 def whole(owner: str, name: str, value: Any, low: int, *, most: int | None = None) -> None:
     """Raise unless ``value`` is a whole number that is at least ``low`` and at most ``most``."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f"{owner}: {name} is {value!r}; it must be a whole number.")
+        raise ParameterError(name, value, f"{owner}: {name} is {value!r}; it must be a whole number.")
     if value < low or (most is not None and value > most):
         bound = f"at least {low}" if value < low else f"at most {most}"
-        raise UserError(f"{owner}: {name} is {value}; it must be {bound}.")
+        raise ParameterError(name, value, f"{owner}: {name} is {value}; it must be {bound}.")
 
 
 def seed_of(owner: str, name: str, value: Any) -> None:

@@ -23,7 +23,9 @@ class Reporter(Protocol):
         """Begin the next of ``total`` steps."""
         ...
 
-    def warn(self, message: str) -> None: ...
+    def warn(self, message: str) -> None:
+        """Say something that the user should know, once however often it is found."""
+        ...
 
 
 class Silent:
@@ -40,7 +42,8 @@ class Silent:
     def step(self, text: str) -> None: ...
 
     def warn(self, message: str) -> None:
-        self.warnings.append(message)
+        if message not in self.warnings:
+            self.warnings.append(message)
 
 
 class Bars:
@@ -94,5 +97,7 @@ class Bars:
         self._bars.update(self._whole, description=text)
 
     def warn(self, message: str) -> None:
+        if message in self.warnings:
+            return
         self.warnings.append(message)
         self.console.print(f"warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)

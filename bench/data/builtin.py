@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UserError
+from ..core.parameters import is_number, seed_of
+from ..core.places import ParameterError
 from ..core.registry import register_dataset
 from .dataset import Dataset, Split
 from .npz import _KNOWN_CLASSES
@@ -21,10 +23,19 @@ def digits(*, root: Path | None = None, test_share: float = 0.5, seed: int = 0) 
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
+    seed_of("digits", "seed", seed)
+    if not (is_number(test_share) and 0.01 <= test_share <= 0.99):
+        raise ParameterError(
+            "test_share",
+            test_share,
+            f"digits: test_share is {test_share!r}; it must be between 0.01 and 0.99, so that every class has training "
+            "and test images.",
+        )
     bunch = load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     labels = bunch.target.astype(np.int64)
-    train, test = train_test_split(np.arange(len(labels)), test_size=test_share, stratify=labels, random_state=seed)
+    share, rows = float(test_share), np.arange(len(labels))
+    train, test = train_test_split(rows, test_size=share, stratify=labels, random_state=seed)
     parts = [Split(images[i], labels[i], i.astype(np.int64)) for i in (np.sort(train), np.sort(test))]
     return Dataset("digits", parts[0], parts[1], 10)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import UserError
+from ..core.parameters import seed_of
 from ..core.registry import register_dataset
 from .dataset import Dataset, Split
 from .listing import listing, split_folder
@@ -38,6 +39,7 @@ def folder(
         raise UserError(
             "The data set 'folder' is read from disk; give the folder that holds train/ and test/ with --data-root."
         )
+    seed_of("folder", "seed", seed)
     if size < 1 or (resize is not None and resize < size):
         raise UserError(f"size must be 1 or more and resize not below it; they are {size} and {resize}.")
     test = split_folder(root, "test")

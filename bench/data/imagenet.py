@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
+from ..core.parameters import whole
 from ..core.registry import register_dataset
 from ..core.wnids import synsets
 from .dataset import Dataset
@@ -34,6 +35,9 @@ def imagenet(
     ``classes`` lists wnids. The same number of images is drawn from every class: at most ``*_per_class``, and about
     ``*_images`` in all. By default that is 25 per class for the thousand (3.8 GB), 250 for a hundred or fewer.
     """
+    wanted = (train_per_class, test_per_class, train_images, test_images)
+    for name, value in zip(("train_per_class", "test_per_class", "train_images", "test_images"), wanted, strict=True):
+        whole("imagenet", name, value, 1)
     if root is None:
         raise UserError(
             "ImageNet cannot be downloaded freely; give the folder that holds train/ and val/ with --data-root."

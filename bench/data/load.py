@@ -9,9 +9,11 @@ from typing import Any
 
 from ..core.blame import blamed
 from ..core.errors import UserError
+from ..core.parameters import check_parameters
 from ..core.registry import datasets
 from ..core.sources import HOME, home_of
 from .arrays import check_dataset
+from .checks import checked
 from .dataset import Dataset
 from .npz import from_npz, no_file
 
@@ -21,6 +23,10 @@ def load(name: str, root: Path | None = None, **parameters: Any) -> Dataset:
 
     ``root`` may be a folder that holds the ``.npz``, the ``.npz`` itself, or the folder torchvision downloads into.
     """
+    return checked(_loaded(name, root, **parameters))
+
+
+def _loaded(name: str, root: Path | None, **parameters: Any) -> Dataset:
     root = None if root is None else expanded(root)
     if root is not None and not is_npz(root) and not root.is_dir():
         raise UserError(f"The data root {root} does not exist; create it or give another with --data-root.")
@@ -78,6 +84,8 @@ def _built(factory: Callable[..., Dataset], title: str, **parameters: Any) -> Da
         inspect.signature(factory).bind(**parameters)
     except TypeError as error:
         raise UserError(f"dataset.parameters: the data set {title} does not take them ({error}).") from None
+    given = {key: value for key, value in parameters.items() if key not in ("name", "path", "root")}
+    check_parameters(factory, given, ("dataset", "parameters"))
     if home_of(factory) == HOME:
         return factory(**parameters)
     with blamed(f"The data set {title}"):

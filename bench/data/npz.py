@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .dataset import Dataset, Split
 from .official import is_official, recognised
 
 
-def from_npz(name: str, path: Path, *, classes: int | None = None) -> Dataset:
+def from_npz(name: str, path: Path, *, classes: int | Sequence[str] | None = None) -> Dataset:
     """A data set from ``train_images, train_labels, test_images, test_labels``: uint8 NHWC and integers.
 
     A boolean column ``<split>_lossless`` marks images whose pixels are the official ones; the others are left out.

@@ -12,18 +12,20 @@ from ...subnets.gates import GateOptions
 from ..core import registry
 from ..core.errors import UserError
 from ..core.files import write_json
+from ..core.places import placed
 from ..core.store import Meta, NotStored, StoreError
 from ..data.load import check_name
 from ..harness.context import Context
 from ..harness.factory import refuse_untrained
+from ..harness.ready import check_setup
 from ..harness.toml import fill
-from ..models.weights import locate
 from .beside import comparisons, write_figures, write_gates, write_sensitivity
 from .cells import Columns, empty_cell
 from .describe import Describer
 from .entry import Entry
 from .estimate import plan
 from .measured import measured_cells, stored_scores
+from .parameters import check_parts
 from .protocol import Outcome
 from .scoring import COLUMNS, Scoring, detector_source
 from .sensitivity import variants
@@ -45,9 +47,8 @@ class Run:
     def check(self) -> None:
         """Check everything that needs no computation: names, parameters, presets, recipe and gate options."""
         suite, scoring = self.suite, self.scoring
-        registry.models.get(suite.model.name)
-        if suite.model.weights is not None:
-            locate(suite.model.weights)
+        check_setup(scoring.setup)
+        check_parts(suite)
         refuse_untrained(suite.model, "model")
         # The code is read now: files may be edited while the run goes on, and what runs is what they are now.
         _ = scoring.setup.recipe, scoring.gates.options, scoring.attacked.sources
@@ -55,8 +56,9 @@ class Run:
         for _, variant in variants(suite):
             fill(GateOptions, variant.subnets or {}, "subnets with sensitivity")
         for protocol in suite.protocols:
-            for detector in suite.detectors:
-                scoring.build(detector, protocol)
+            for number, detector in enumerate(suite.detectors):
+                with placed(("detectors", number), detector.model_dump()):
+                    scoring.build(detector, protocol)
             for attack in suite.attacks:
                 protocol.sigma(attack.title, attack.name)
         check_name(suite.dataset.name, self.context.data_root)

@@ -14,10 +14,13 @@ from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset, Split, stratified
 from ..data.load import load
 from ..models.classifier import Classifier, layout
+from ..models.dry import refuse_unfit
 from ..models.torchvision import SMALLEST
 from ..models.weights import load_weights, locate, refuse_unusable
 from .context import Context
 from .factory import brings_weights, make, refuse_untrained, with_files
+from .parameters import check_data, check_model
+from .sanity import look
 from .suite import NetSuite
 from .toml import fill
 from .train import Recipe, accuracy, train
@@ -50,6 +53,7 @@ class Setup:
         if self._dataset is not None:
             return self._dataset
         part = self.suite.dataset
+        check_data(part)
         dataset = load(part.name, self.context.data_root, **part.parameters)
         for sentence in dataset.warnings:
             self.context.report.warn(sentence)
@@ -80,13 +84,10 @@ class Setup:
         parameters = part.parameters
         if not pretrained and part.name in SMALLEST:
             parameters = {key: value for key, value in parameters.items() if key not in ("weights", "rows")}
+        check_model(part, dataset=self.dataset)
         debug, shape = self.context.debug, self.dataset.shape
         net = make(part.name, parameters, self.recipe.seed, debug=debug, classes=self.dataset.classes, shape=shape)
-        if net.classes < self.dataset.classes:
-            raise UserError(
-                f"model.parameters: the model {part.name!r} has {net.classes} classes and "
-                f"{self.dataset.name} has {self.dataset.classes}; give the model as many."
-            )
+        refuse_unfit(net, part.name, self.dataset.classes, self.dataset.train.tensor(slice(0, 2)))
         return net
 
     @cached_property
@@ -132,6 +133,7 @@ class Setup:
         measured = store.get("accuracy", inputs, lambda: ({}, {"accuracy": accuracy(net, self.dataset.test)}))[1]
         trained = Trained(net, sha256, float(measured["accuracy"]), meta)
         self._check_floor(trained.accuracy)
+        look(net, self.suite.model.name, self.dataset, trained.accuracy, self.context.report)
         return trained
 
     def _check_floor(self, share: float) -> None:

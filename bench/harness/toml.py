@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..core.errors import UserError
+from ..core.places import SuiteError
 from .suite import Form
 
 #: Keys and positions from the top of a suite, as in ``("attacks", 1, "name")``.
@@ -22,13 +23,14 @@ Place = tuple[str | int, ...]
 
 
 def fill(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
-    """A part of the suite that another package defines; the error for a mistake names its place."""
+    """A part of the suite that another package defines, at ``where``; the error for a mistake names its place."""
     try:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join([where, *map(str, first["loc"])])
-        raise UserError(f"{place}: {first['msg'].removeprefix('Value error, ')} (given: {first['input']!r}).") from None
+        message = first["msg"].removeprefix("Value error, ")
+        message = f"{message[:1].lower()}{message[1:]}"
+        raise SuiteError((*where.split("."), *first["loc"]), f"{message} (given: {first['input']!r}).") from None
 
 
 def builtin_suites() -> dict[str, Path]:

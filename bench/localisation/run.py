@@ -15,15 +15,17 @@ from ..core import registry
 from ..core.arrays import Bools
 from ..core.files import write_json
 from ..core.hashing import source_hash
+from ..core.places import placed
 from ..core.store import Arrays, Meta
 from ..data.load import check_name
 from ..harness.context import Context
 from ..harness.factory import refuse_untrained
 from ..harness.gates import GateSets
+from ..harness.parameters import check_part
+from ..harness.ready import check_setup
 from ..harness.setup import Setup
 from ..harness.toml import fill
 from ..harness.train import Recipe
-from ..models.weights import locate
 from .controls import NO_NET, controls
 from .describe import Describer, check_method, describe_method, describe_net
 from .entry import CONTROL, FOLDER, Entry, NetNote, claims_file
@@ -54,16 +56,16 @@ class Run:
     def check(self) -> None:
         """Check everything that needs no computation: names, parameters, recipes and gate options."""
         suite = self.suite
-        for part in suite.models:
-            registry.models.get(part.name)
-            if part.weights is not None:
-                locate(part.weights)
+        for number, part in enumerate(suite.models):
+            check_setup(Setup(suite.of(part), self.context), ("models", number))
             refuse_untrained(part, f"models.{part.title}")
-            fill(Recipe, {"seed": suite.seed, **(part.train or {})}, f"models.{part.title}.train")
+            fill(Recipe, {"seed": suite.seed, **(part.train or {})}, f"models.{number}.train")
         if suite.subnets is not None:
             fill(GateOptions, {"seed": suite.seed, **suite.subnets}, "subnets")
-        for saliency in suite.saliency:
-            build(saliency)
+        for number, saliency in enumerate(suite.saliency):
+            check_part(registry.saliency, saliency.name, saliency.parameters, ("saliency", number, "parameters"))
+            with placed(("saliency", number), saliency.model_dump()):
+                build(saliency)
             check_method(saliency)
             source_hash(registry.saliency.get(saliency.name))  # read now: files may be edited while the run goes on
         check_name(suite.dataset.name, self.context.data_root)

@@ -7,8 +7,12 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from ..core.parameters import whole
 from ..core.registry import register_model
 from .classifier import Classifier
+
+#: Most channels of a layer that a suite may ask for: a slip such as 100000000 would fill the memory.
+WIDEST = 8192
 
 
 def conv_unit(inputs: int, outputs: int, *, downsample: bool = False) -> nn.Sequential:
@@ -22,9 +26,15 @@ def conv_unit(inputs: int, outputs: int, *, downsample: bool = False) -> nn.Sequ
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # Lee et al. 2018, for all three data sets
 
 
+def per_colour(values: tuple[float, float, float], shape: tuple[int, int, int]) -> tuple[float, ...]:
+    """A constant of each colour for colour images; else the mean of the three, for each channel."""
+    return values if shape[0] == 3 else (sum(values) / 3,) * shape[0]
+
+
 @register_model("digits-cnn")
 def digits_cnn(*, classes: int = 10, shape: tuple[int, int, int] = (1, 8, 8), width: int = 32) -> Classifier:
     """Four 3x3 convolutions for 8x8 digits: 0.1 M parameters, seconds to train."""
+    whole("digits-cnn", "width", width, 1, most=WIDEST)
     units = [conv_unit(shape[0], width), conv_unit(width, width), conv_unit(width, 2 * width, downsample=True)]
     units.append(conv_unit(2 * width, 2 * width, downsample=True))
     names = ("conv1", "conv2", "conv3", "conv4")
@@ -64,6 +74,8 @@ def wide7(
 
     Wide enough to keep a class when a third of its channels is gated away, and 65 M multiply-adds per image.
     """
+    for width in widths:
+        whole("wide7", "widths", width, 1, most=WIDEST)
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     stages["stem"] = nn.Sequential(nn.Conv2d(shape[0], 24, 2), nn.BatchNorm2d(24), nn.ReLU())
     inputs = 24
@@ -79,8 +91,8 @@ def wide7(
     blocks = tuple(name for name in units if name.endswith("b"))
     return Classifier(
         nn.Sequential(stages),
-        mean=CIFAR_MEAN,
-        std=CIFAR_STD,
+        mean=per_colour(CIFAR_MEAN, shape),
+        std=per_colour(CIFAR_STD, shape),
         taps=("stem", *blocks),
         gate_positions={"units": units, "stages": blocks, "late": units[2:]},
         classes=classes,
@@ -122,6 +134,7 @@ def cifar_resnet(
     depths: tuple[int, int, int, int], classes: int, shape: tuple[int, int, int], width: int
 ) -> Classifier:
     """ResNet with a 3x3 stem and four stages; taps as in Lee et al. 2018: the post-ReLU stem and the stages' ends."""
+    whole("a CIFAR ResNet", "width", width, 1, most=WIDEST // 8)  # the last stage has eight times as many channels
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     stages["stem"] = nn.Sequential(nn.Conv2d(shape[0], width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
     inputs = width
@@ -140,8 +153,8 @@ def cifar_resnet(
     positions = {"units": ("stem", *units), "stages": layers, "late": layers[2:]}
     return Classifier(
         nn.Sequential(stages),
-        mean=CIFAR_MEAN,
-        std=CIFAR_STD,
+        mean=per_colour(CIFAR_MEAN, shape),
+        std=per_colour(CIFAR_STD, shape),
         taps=("stem", *layers),
         gate_positions=positions,
         classes=classes,

@@ -205,7 +205,7 @@ def overwritten_in(model: Classifier) -> frozenset[str]:
     try:
         # Tensors made under inference mode do not count their changes.
         with torch.inference_mode(False), torch.no_grad(), evaluating(model):
-            model.advance(torch.zeros(1, *model.shape, device=model.mean.device, dtype=model.mean.dtype))
+            model.advance(torch.zeros(2, *model.shape, device=model.mean.device, dtype=model.mean.dtype))
     finally:
         for handle in handles:
             handle.remove()

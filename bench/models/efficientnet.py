@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..core.errors import UserError
+from ..core.parameters import whole
 from ..core.registry import register_model
 from ..core.wnids import places
 from .classifier import Classifier
@@ -46,6 +47,11 @@ class OthersAsOne(nn.Module):
         self.others: torch.Tensor
         self.register_buffer("rows", torch.tensor(list(rows)), persistent=False)
         self.register_buffer("others", torch.tensor(sorted(set(range(total)) - set(rows))), persistent=False)
+
+    @property
+    def further_logits(self) -> int:
+        """Logits beyond those of the classes."""
+        return int(len(self.others) > 0)
 
     def forward(self, logits: torch.Tensor) -> torch.Tensor:
         chosen = logits[:, self.rows]
@@ -90,6 +96,7 @@ def efficientnet_lite0(
     """
     if weights not in (None, WEIGHTS):
         raise UserError(f"efficientnet-lite0 has no weights {weights!r}; it has {WEIGHTS!r}.")
+    whole("efficientnet-lite0", "side", side, 32, most=2048)
     rows = list(range(1000)) if wnids is None else places(wnids)
     if len(rows) != classes:
         raise UserError(

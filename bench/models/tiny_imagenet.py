@@ -12,8 +12,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ..core.errors import UserError
+from ..core.parameters import whole
 from ..core.registry import register_model
-from .cifar import Residual, conv_unit
+from .cifar import WIDEST, Residual, conv_unit, per_colour
 from .classifier import Classifier
 from .torchvision import MEAN, STD, Shape
 
@@ -23,8 +25,21 @@ def _classifier(
 ) -> Classifier:
     positions = {"units": tuple(units), "stages": tuple(blocks), "late": tuple(units[-3:])}
     return Classifier(
-        nn.Sequential(stages), mean=MEAN, std=STD, taps=blocks, gate_positions=positions, classes=classes, shape=shape
+        nn.Sequential(stages),
+        mean=per_colour(MEAN, shape),
+        std=per_colour(STD, shape),
+        taps=blocks,
+        gate_positions=positions,
+        classes=classes,
+        shape=shape,
     )
+
+
+def _check_widths(model: str, widths: Sequence[int], count: int) -> None:
+    if len(widths) != count:
+        raise UserError(f"{model}: widths lists {len(widths)} numbers of channels; it must list {count}.")
+    for width in widths:
+        whole(model, "widths", width, 1, most=WIDEST)
 
 
 def _wide_unit(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
@@ -36,6 +51,7 @@ def _wide_unit(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequ
 @register_model("alexnet64")
 def alexnet64(*, classes: int = 30, shape: Shape = (3, 64, 64), hidden: int = 512) -> Classifier:
     """AlexNet's plan at 64 pixels: five convolutions, three pools, two hidden fully connected layers with dropout."""
+    whole("alexnet64", "hidden", hidden, 1, most=WIDEST)
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     stages["conv1"], stages["pool1"] = _wide_unit(shape[0], 48, 5, stride=2), nn.MaxPool2d(2)
     stages["conv2"], stages["pool2"] = _wide_unit(48, 96, 5), nn.MaxPool2d(2)
@@ -54,6 +70,8 @@ def vgg64(
     *, classes: int = 30, shape: Shape = (3, 64, 64), widths: Sequence[int] = (24, 48, 96, 160), hidden: int = 256
 ) -> Classifier:
     """VGG's plan at 64 pixels: blocks of 3x3 convolutions, a pool after each, one hidden fully connected layer."""
+    _check_widths("vgg64", widths, 4)
+    whole("vgg64", "hidden", hidden, 1, most=WIDEST)
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     inputs, units, blocks = shape[0], [], []
     for block, (width, depth) in enumerate(zip(widths, (1, 1, 2, 2), strict=True), start=1):
@@ -91,6 +109,8 @@ def bottleneck64(
     *, classes: int = 30, shape: Shape = (3, 64, 64), widths: Sequence[int] = (32, 64, 112), depth: int = 2
 ) -> Classifier:
     """ResNet-50's plan at 64 pixels: a strided stem, stages of bottlenecks (expansion 4), global average pool."""
+    _check_widths("bottleneck64", widths, 3)
+    whole("bottleneck64", "depth", depth, 1, most=100)
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     stages["stem"] = _wide_unit(shape[0], 32, 5, stride=2)
     stages["stem_pool"] = nn.MaxPool2d(2)

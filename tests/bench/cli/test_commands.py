@@ -341,8 +341,8 @@ def test_gates_that_are_refused_are_kept(own: Small, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("width = 8", "classes = 5", "has 5 classes and digits has 10"),
-        ("width = 8", "width = -1", "does not take them"),
+        ("width = 8", "classes = 5", "model.parameters.classes: it is 5, and digits has 10"),
+        ("width = 8", "width = -1", "width is -1; it must be at least 1"),
         ("width = 8", "width = 2020-01-01", "model.parameters.width: 2020-01-01 is neither text nor a finite number"),
         ("shift = 0", "shift = 9", "model.train.shift is 9 and the images of digits have 8 pixels"),
         ("learning_rate = 0.1", "learning_rate = inf", "model.train.learning_rate: inf is neither"),

@@ -102,7 +102,7 @@ def test_mistakes_in_a_folder_are_named(root):
     with pytest.raises(UserError, match="resize not below it"):
         load("folder", root, size=8, resize=4)
     picture(root / "train" / "cat" / "0.png", (0, 0, 0))
-    with pytest.raises(UserError, match="is the text 'bee'; it must be a list"):
+    with pytest.raises(UserError, match=r"classes: it must be a list, each item text \(given: 'bee'\)"):
         load("folder", root, size=8, classes="bee")
     with pytest.raises(UserError, match=r"different classes .*'cat'"):
         load("folder", root, size=8)

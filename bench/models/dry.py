@@ -1,0 +1,83 @@
+"""One pass of two images before a net is trained or attacked: what cannot be a classifier of the data is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..core.errors import UserError
+from .classifier import Classifier, evaluating
+
+
+def refuse_unfit(net: Any, name: str, classes: int, images: torch.Tensor) -> None:
+    """Raise UserError unless the net is a float32 `Classifier` that gives a logit per class for two images.
+
+    ``images`` ``(2, C, H, W)`` and ``classes`` are the data's; ``name`` is the model's in the suite.
+    """
+    if not isinstance(net, Classifier):
+        raise UserError(
+            f"The model {name!r} gives {_named(net)} and not a Classifier; let its factory wrap the net in "
+            "subnetbench.bench.Classifier."
+        )
+    if net.classes != classes:
+        raise UserError(
+            f"The model {name!r} has {net.classes} classes and the data have {classes}; give the model as many."
+        )
+    shape = tuple(images.shape[1:])
+    if tuple(net.shape) != shape:
+        raise UserError(
+            f"The model {name!r} is made for images of {_sized(tuple(net.shape))} and the data have {_sized(shape)}; "
+            "choose another model, or let its factory pass shape on to the Classifier."
+        )
+    parameters = dict(net.named_parameters())
+    if not parameters:
+        raise UserError(f"The model {name!r} has no parameters: there is no classifier to train; check its factory.")
+    for path, tensor in net.state_dict().items():
+        if tensor.dtype != torch.float32 and (tensor.is_floating_point() or path in parameters):
+            raise UserError(
+                f"The model {name!r} has its tensor {path!r} in {_dtype(tensor)}; give a net in float32 (net.float())."
+            )
+    logits, seen = _passed(net, name, images)
+    wanted = net.classes + sum(getattr(stage, "further_logits", 0) for stage in net.net)
+    if not isinstance(logits, torch.Tensor):
+        raise UserError(f"The model {name!r} gives {_named(logits)} for two images; it must give a tensor of logits.")
+    if tuple(logits.shape) != (2, wanted) or logits.dtype != torch.float32:
+        raise UserError(
+            f"The model {name!r} gives {_dtype(logits)} of shape {tuple(logits.shape)} for two images; it must give "
+            f"float32 logits of shape (2, {wanted}), one for each class."
+        )
+    for tap, output in seen.items():
+        if not isinstance(output, torch.Tensor) or output.ndim < 2 or len(output) != 2:
+            given = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else _named(output)
+            raise UserError(
+                f"The model {name!r} gives {given} at its tap {tap!r} for two images; a tap must give a tensor "
+                "(2, channels, ...)."
+            )
+
+
+def _passed(net: Classifier, name: str, images: torch.Tensor) -> tuple[Any, dict[str, Any]]:
+    try:
+        with torch.no_grad(), evaluating(net):
+            return net.observe(images.to(net.mean), net.taps)
+    except UserError:
+        raise
+    except Exception as error:  # the net may be anybody's
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise UserError(
+            f"The model {name!r} cannot take two images of {_sized(tuple(images.shape[1:]))} "
+            f"({type(error).__name__}{f': {reason}' if reason else ''}); choose another model or other images."
+        ) from error
+
+
+def _sized(shape: tuple[int, ...]) -> str:
+    channels, height, width = shape
+    return f"{height} x {width} pixels with {channels} channel{'' if channels == 1 else 's'}"
+
+
+def _named(thing: Any) -> str:
+    return "None" if thing is None else f"a {type(thing).__name__}"
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
