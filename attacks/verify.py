@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ..bench.core.arrays import Ints
-from ..bench.core.errors import UserError
+from ..bench.core.errors import UserError, reason_of
 from ..bench.models.classifier import Classifier, evaluating
 from .contract import Attack
 
@@ -58,7 +58,7 @@ def craft(
         except Exception as error:
             raise UserError(
                 f"The attack {name} failed on images {first + begin} to {first + begin + len(clean) - 1}: "
-                f"{type(error).__name__}: {error}"
+                f"{reason_of(error, typed=True)}"
             ) from error
         legal, finite = legalise(clean, adversarial, name)
         if not finite.all():

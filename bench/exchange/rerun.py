@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..core import registry
 from ..core.arrays import EVERY
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 from ..core.hashing import canonical
 from ..core.store import NotStored
 from ..detection.describe import describe_attack
@@ -45,7 +45,7 @@ def run_again(at_hand: AtHand, audit: Audit, pairs: Sequence[Pair]) -> list[Line
     except UserError as error:
         return [Line(what, "not checked", str(error))]
     except Exception as error:  # a third-party detector
-        return [Line(what, "mismatch", f"it raised {type(error).__name__}: {error}")]
+        return [Line(what, "mismatch", f"it raised {reason_of(error, typed=True)}")]
 
 
 def _again(at_hand: AtHand, suite: Suite, entry: Entry, scores: pd.DataFrame, pairs: Sequence[Pair]) -> Iterator[Line]:

@@ -205,7 +205,7 @@ def test_the_contract_alone_measures_nothing_and_raises_nothing() -> None:
 
 class Raises(Good):
     def score(self, x: Any) -> Any:
-        raise ValueError("no such\nthing")
+        raise ValueError("no such thing\nbut a long story")
 
 
 @pytest.fixture
