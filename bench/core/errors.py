@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 #: The most characters of a foreign text that are shown; some libraries raise pages.
-MOST = 300
+MOST = 400
 
 
 class UserError(Exception):

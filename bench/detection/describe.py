@@ -10,10 +10,11 @@ import numpy as np
 from ...attacks.contract import AttackInfo
 from ...detectors.contract import DetectorInfo
 from ..core import registry
+from ..core.hashing import canonical
 from ..core.store import Meta
 from ..core.versions import versions
 from ..harness.entry import SCHEMA, SuiteNote
-from ..harness.toml import plugin_info
+from ..harness.plugins import plugin_info
 from .attacked import Attacked
 from .entry import (
     AttackNote,
@@ -46,7 +47,9 @@ class Describer:
                     self._detector(detector, protocol, "")
         for attack in self._scoring.suite.attacks:
             with plugin_info(f"attacks.{attack.title}", self._scoring.attacked.attacks[attack.title], AttackInfo):
-                AttackNote(**_declared(self._scoring.attacked, attack), **NOTHING_MEASURED)
+                declared = _declared(self._scoring.attacked, attack)
+                AttackNote(**declared, **NOTHING_MEASURED)
+                canonical(declared)  # also part of keys of the store
 
     def entry(self, part: DetectorPart, protocol: AnyProtocol, cells: Sequence[dict[str, Any]], cost: Meta) -> Entry:
         scoring, suite = self._scoring, self._scoring.suite
@@ -83,19 +86,8 @@ class Describer:
         )
 
     def _detector(self, part: DetectorPart, protocol: AnyProtocol, notes: str) -> DetectorNote:
-        info = registry.detectors.get(part.name).info
-        return DetectorNote(
-            label=part.title,
-            name=part.name,
-            control=info.control,
-            title=info.title,
-            year=info.year,
-            url=info.url,
-            needs=list(info.needs),
-            formula=info.formula,
-            candidates=self._scoring.candidates(part, protocol),
-            notes=notes,
-        )
+        candidates = self._scoring.candidates(part, protocol)
+        return detector_note(registry.detectors.get(part.name).info, part.title, part.name, candidates, notes)
 
     def _subnets(self, part: DetectorPart) -> SubnetsNote | None:
         """The sets of gates that an entry rests on; None for a detector without subnets."""
@@ -109,6 +101,24 @@ class Describer:
             for s in sets
         ]
         return SubnetsNote(options=options.model_dump() if options else {}, sets=notes)
+
+
+def detector_note(
+    info: DetectorInfo, label: str, name: str, candidates: list[dict[str, Any]], notes: str
+) -> DetectorNote:
+    """What an entry states of a detector."""
+    return DetectorNote(
+        label=label,
+        name=name,
+        control=info.control,
+        title=info.title,
+        year=info.year,
+        url=info.url,
+        needs=list(info.needs),
+        formula=info.formula,
+        candidates=candidates,
+        notes=notes,
+    )
 
 
 #: An attack's measurements, while it is checked whether an entry can be made of it at all.

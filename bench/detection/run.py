@@ -11,10 +11,11 @@ import pandas as pd
 
 from ...subnets.gates import GateOptions
 from ..core import registry
-from ..core.errors import UserError
+from ..core.errors import UserError, first_line, reason_of
 from ..core.files import write_json
 from ..core.store import Meta, NotStored, StoreError
 from ..harness.context import Context
+from ..harness.plugins import PluginFailed
 from ..harness.toml import fill
 from ..models.weights import locate
 from ..stats import inference
@@ -38,6 +39,7 @@ class Run:
         self.scoring = Scoring(suite, context)
         self.describer = Describer(self.scoring)
         self.failures: list[str] = []
+        self._said: set[str] = set()
         self._samples: dict[str, dict[str, Samples]] = {protocol.name: {} for protocol in suite.protocols}
         self._values: dict[str, dict[str, dict[Pair, float]]] = {protocol.name: {} for protocol in suite.protocols}
 
@@ -52,15 +54,30 @@ class Run:
         _ = scoring.setup.recipe, scoring.gates.options, scoring.attacked.attacks
         for _, variant in variants(suite):
             fill(GateOptions, variant.subnets or {}, "subnets with sensitivity")
+        self.describer.check()
         for protocol in suite.protocols:
             for detector in suite.detectors:
-                scoring.build(detector, protocol)
+                self._check_made(detector, protocol)
             for attack in suite.attacks:
                 protocol.sigma(attack.title, attack.name)
         if not suite.dataset.name.endswith(".npz"):
             registry.datasets.get(suite.dataset.name)
-        self.describer.check()
         self._check_resamples()
+
+    def _check_made(self, part: DetectorPart, protocol: AnyProtocol) -> None:
+        """Warn where a plug-in cannot be made: its rows will state the reason, and all others are made."""
+        try:
+            self.scoring.build(part, protocol)
+        except PluginFailed as failed:
+            if self.context.debug and failed.__cause__ is not None:
+                raise failed.__cause__ from None
+            self._warn(f"{part.title} cannot be run: {failed}")
+
+    def _warn(self, message: str) -> None:
+        """Warn once, whatever the number of protocols."""
+        if message not in self._said:
+            self._said.add(message)
+            self.context.report.warn(message)
 
     def _check_resamples(self) -> None:
         """Warn where there are too few resamples for any verdict."""
@@ -113,7 +130,8 @@ class Run:
         except Exception as error:
             reason = self._reason(part, error)
             self.failures.append(f"{protocol.name} / {part.title}: {reason}")
-            self.context.report.warn(f"{part.title} ({protocol.name}) could not be run: {reason}")
+            if not isinstance(error, PluginFailed):  # that was said before anything ran
+                self.context.report.warn(f"{part.title} ({protocol.name}) could not be run: {reason}")
             attacks = [attack.title for attack in self.suite.attacks]
             cells, samples = [empty_cell((a, b), reason) for a in attacks for b in attacks], {}
         if samples:
@@ -134,11 +152,11 @@ class Run:
             return "not in the store (--when never)"
         if isinstance(error, StoreError):
             raise error  # a full disk is no detector's failure
-        if isinstance(error, UserError):
-            return str(error)
+        if isinstance(error, UserError | PluginFailed):
+            return first_line(str(error))
         if self.context.debug or registry.detectors.is_ours(part.name):
             raise error
-        return f"raised {type(error).__name__}: {error}"
+        return f"raised {reason_of(error, typed=True)}"
 
     # -- files beside the entries -------------------------------------------------------------------------------------
 

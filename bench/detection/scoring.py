@@ -28,6 +28,7 @@ from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset
 from ..harness.context import Context
 from ..harness.gates import GateSets
+from ..harness.plugins import made
 from ..harness.setup import Setup
 from ..models import cifar, classifier
 from ..views import View
@@ -98,8 +99,10 @@ class Scoring:
         """The parameter sets among which the protocol chooses; parameters that the suite fixes stay fixed."""
         cls = registry.detectors.get(part.name)
         fixed = {**cls.info.protocol_parameters.get(protocol.name, {}), **part.parameters}
-        offered: Sequence[Mapping[str, Any]] = cls.candidates if part.candidates is None else part.candidates
-        free = [{k: v for k, v in c.items() if k not in fixed} for c in offered] or [{}]
+        offered = getattr(cls, "candidates", ()) if part.candidates is None else part.candidates
+        if isinstance(offered, Mapping | str) or not all(isinstance(c, Mapping) for c in offered or ()):
+            raise UserError(f"detectors.{part.title}: its candidates are no sequence of tables; declare them as such.")
+        free = [{k: v for k, v in c.items() if k not in fixed} for c in offered or ()] or [{}]
         return [dict(fixed | c) for i, c in enumerate(free) if c not in free[:i]]
 
     def build(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> list[Any]:
@@ -112,10 +115,9 @@ class Scoring:
         def seeded(parameters: dict[str, Any]) -> dict[str, Any]:
             return parameters | ({"gate_seed": parameters.get("gate_seed", 0) + gate} if cls.info.draws_gates else {})
 
-        try:
-            return [cls(**seeded(parameters)) for parameters in self.candidates(part, protocol)]
-        except TypeError as error:
-            raise UserError(f"detectors.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
+        where = f"detectors.{part.title}.parameters"
+        candidates = self.candidates(part, protocol)
+        return [made(registry.detectors, part.name, seeded(parameters), where) for parameters in candidates]
 
     def detector_inputs(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> Meta:
         """Store inputs that a fitted detector depends on."""

@@ -14,7 +14,7 @@ from ..core.arrays import Bools, Floats
 from ..core.store import Arrays
 from ..core.versions import LIBRARIES, versions
 from ..harness.entry import SCHEMA, SuiteNote
-from ..harness.toml import plugin_info
+from ..harness.plugins import plugin_info
 from .boxes import choose_alpha
 from .contract import SaliencyInfo
 from .entry import BoxedNote, Entry, LeftOutNote, MethodNote, Metric, NetNote, StatisticsNote

@@ -11,6 +11,7 @@ from ..core import registry
 from ..core.arrays import Floats, Ints
 from ..core.errors import UserError, first_line, reason_of
 from ..data.dataset import Split
+from ..harness.plugins import PluginFailed
 from .net import AttributionNet
 from .suite import SaliencyPart
 
@@ -36,7 +37,7 @@ def heat_of(part: SaliencyPart, method: Any, net: AttributionNet, batch: Batch, 
     """Maps ``(N, H, W)``, or the reason why there are none. A third-party method in ``part`` may raise anything."""
     try:
         heat: Floats = method(net, batch.images, batch.targets, ids=batch.ids, seed=seed).cpu().numpy()
-    except UserError as error:
+    except (UserError, PluginFailed) as error:
         return first_line(str(error))
     except Exception as error:
         if registry.saliency.is_ours(part.name):

@@ -17,6 +17,7 @@ from ..core.files import write_json
 from ..core.store import Arrays, Meta
 from ..harness.context import Context
 from ..harness.gates import GateSets
+from ..harness.plugins import PluginFailed
 from ..harness.setup import Setup
 from ..harness.toml import fill
 from ..harness.train import Recipe
@@ -59,8 +60,11 @@ class Run:
         if suite.subnets is not None:
             fill(GateOptions, {"seed": suite.seed, **suite.subnets}, "subnets")
         for saliency in suite.saliency:
-            build(saliency)
             check_method(saliency)
+            try:
+                build(saliency)
+            except PluginFailed as failed:
+                self.context.report.warn(f"{saliency.title} cannot be run: {failed}")
         registry.datasets.get(suite.dataset.name)
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:

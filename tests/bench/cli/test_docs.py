@@ -78,6 +78,33 @@ def test_every_command_of_the_page_works_in_its_order(
     assert ">margin<" in (tmp_path / "board" / "index.html").read_text(encoding="utf-8")
 
 
+def test_the_readmes_detector_keeps_the_contract_as_it_stands(tmp_path: Path) -> None:
+    from subnetbench.bench import check_detector
+
+    (source,) = blocks("python", PAGES["README.md"])
+    names: dict[str, type] = {}
+    exec(compile(source, "README.md", "exec"), names)
+    assert [check for check in check_detector(names["Margin"]) if not check.passed] == []
+    (project,) = blocks("toml", PAGES["README.md"])
+    points = tomllib.loads(project)["project"]["entry-points"]["subnetbench.detectors"]
+    assert points == {"margin": "my_package:Margin"}
+
+
+def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
+    """A block in a language of its own on another page needs a test of its own, and then a line here."""
+    found = {
+        (name, language)
+        for name, page in PAGES.items()
+        for language in re.findall(r"^```(\w+)\n", page, re.MULTILINE)
+        if language != "bash"  # commands are checked on every page
+    }
+    assert found == {
+        ("README.md", "python"),
+        ("README.md", "toml"),
+        *(("register-a-detector.md", language) for language in ("python", "toml", "json")),
+    }
+
+
 def test_the_other_blocks_are_what_they_are_called() -> None:
     (suite,) = blocks("toml")
     (part,) = tomllib.loads(suite)["detectors"]
