@@ -31,6 +31,7 @@ from ..harness.gates import GateSets
 from ..harness.plugins import made
 from ..harness.setup import Setup
 from ..models import cifar, classifier
+from ..models.passes import counted
 from ..views import View
 from . import lee2018, strict
 from . import protocol as protocols
@@ -225,13 +226,19 @@ class Scoring:
 
 @contextmanager
 def metered(view: View) -> Iterator[Meta]:
-    """Seconds and passes that the body spends on a view."""
+    """Seconds and passes that the body spends on a view: those that its meter was told of, or that the net saw.
+
+    Our detectors tell the meter, of passes through copies of the net too; a third party's own passes are seen by the
+    net alone. Passes of one kind are of both counts, so that the larger is the number.
+    """
     view.logits  # noqa: B018 (the shared pass counts for no detector)
     forward, backward, began = view.meter.forward, view.meter.backward, time.monotonic()
     cost: Meta = {"images": len(view)}
-    yield cost
+    with counted(view.classifier) as seen:
+        yield cost
     cost["seconds"] = time.monotonic() - began
-    cost["forward"], cost["backward"] = view.meter.forward - forward, view.meter.backward - backward
+    cost["forward"] = max(view.meter.forward - forward, round(seen.forward))
+    cost["backward"] = max(view.meter.backward - backward, seen.backward)
 
 
 def _spread(values: Floats, kept: Ints, count: int) -> Floats:

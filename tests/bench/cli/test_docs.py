@@ -10,7 +10,9 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -19,6 +21,7 @@ from subnetbench.bench.cli.main import app
 from subnetbench.bench.core import registry
 from subnetbench.bench.detection.suite import AttackPart, DetectorPart
 from subnetbench.bench.harness.toml import builtin_suites
+from subnetbench.bench.tracks import load_suite
 
 from ..plugin.test_skeleton import laid
 from .test_commands import Said, call, written
@@ -78,16 +81,37 @@ def test_every_command_of_the_page_works_in_its_order(
     assert ">margin<" in (tmp_path / "board" / "index.html").read_text(encoding="utf-8")
 
 
-def test_the_readmes_detector_keeps_the_contract_as_it_stands(tmp_path: Path) -> None:
+def test_the_readmes_detector_keeps_the_contract_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from subnetbench.bench import check_detector
 
     (source,) = blocks("python", PAGES["README.md"])
-    names: dict[str, type] = {}
-    exec(compile(source, "README.md", "exec"), names)
-    assert [check for check in check_detector(names["Margin"]) if not check.passed] == []
     (project,) = blocks("toml", PAGES["README.md"])
     points = tomllib.loads(project)["project"]["entry-points"]["subnetbench.detectors"]
-    assert points == {"margin": "my_package:Margin"}
+    (tmp_path / "my_package.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    detector = EntryPoint("margin", points["margin"], "subnetbench.detectors").load()
+    assert [check for check in check_detector(detector) if not check.passed] == []
+    sys.modules.pop("my_package")
+
+
+def test_the_suite_and_the_python_of_run_md_work_as_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`digits` is a smaller suite, with a control in the place of the detector that needs subnets."""
+    monkeypatch.chdir(tmp_path)
+    (suite,) = blocks("toml", PAGES["run.md"])
+    (tmp_path / "my.toml").write_text(suite, encoding="utf-8")
+    mine = load_suite("my.toml")
+    titles = [part.title for part in mine.detectors]
+    assert titles[titles.index("mahalanobis") + 1] == "mahalanobis-preprocessed"
+    shipped = builtin_suites()
+    label = ('name = "max-softmax"', 'name = "max-softmax"\nlabel = "subnet-mahalanobis"')
+    small = written(tmp_path / "suite", ('name = "small"', 'name = "digits"'), label)
+    monkeypatch.setattr("subnetbench.bench.harness.toml.builtin_suites", lambda: shipped | {"digits": small})
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path))
+    (source,) = blocks("python", PAGES["run.md"])
+    names: dict[str, Any] = {}
+    exec(compile(source, "run.md", "exec"), names)
+    assert len(names["frame"]) == 2
+    assert len(names["differences"]) == 1
 
 
 def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
@@ -101,6 +125,10 @@ def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
     assert found == {
         ("README.md", "python"),
         ("README.md", "toml"),
+        ("run.md", "toml"),
+        ("run.md", "python"),
+        ("attacks.md", "toml"),
+        ("cite.md", "bibtex"),
         *(("register-a-detector.md", language) for language in ("python", "toml", "json")),
     }
 

@@ -236,6 +236,29 @@ def test_a_third_party_detector_is_in_every_table(tiny: Tiny, tmp_path: Path, re
         assert "| margin" in (other.folder / "tables" / name).read_text()
 
 
+def test_passes_that_a_third_party_makes_by_itself_are_in_its_cost(
+    tiny: Tiny, tmp_path: Path, registered: Any
+) -> None:
+    class Gradient(Margin):
+        def characteristics(self, x: Any) -> Any:
+            norms = []
+            for part in x.batches():
+                images = x.images[part].clone().requires_grad_()
+                x.classifier(images).amax(1).sum().backward()
+                with torch.no_grad():
+                    x.classifier(images)
+                norms.append(images.grad.flatten(1).norm(dim=1))
+            return torch.cat(norms)[:, None].numpy().astype(np.float64)
+
+    registered("gradient")(Gradient)
+    own = tiny.variant(tmp_path, with_detector("gradient"))
+    assert own.run().failures == []
+    for entry in (entry for entry in read_entries(own.folder) if entry.label == "gradient"):
+        assert (entry.cost.forward_per_image, entry.cost.backward_per_image) == (2, 1)
+    rows = (own.folder / "tables" / "cost.csv").read_text().splitlines()
+    assert all(",2.0,1.0," in row for row in rows if ",gradient" in row)
+
+
 def test_a_detector_that_raises_is_a_cell_with_its_reason_and_the_others_go_on(
     tiny: Tiny, tmp_path: Path, registered: Any
 ) -> None:
