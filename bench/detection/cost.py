@@ -82,7 +82,10 @@ def strength(entries: Sequence[Entry]) -> pd.DataFrame:
                 "margin": _short(a.margin_median),
                 "8-bit %": percent(a.survives_8bit),
                 "ms an image": f"{1000 * a.seconds_per_image:.1f}",
+                "remark": a.remark,
             }
+    if not any(row["remark"] for row in rows.values()):
+        rows = {place: {k: v for k, v in row.items() if k != "remark"} for place, row in rows.items()}
     return pd.DataFrame(rows.values())
 
 

@@ -29,6 +29,7 @@ from .entry import (
     SubnetsNote,
 )
 from .scoring import Scoring
+from .strength import remarks
 from .suite import AnyProtocol, AttackPart, DetectorPart
 
 
@@ -37,6 +38,8 @@ class Describer:
 
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
+        #: Attacks without images, and why; entries state it.
+        self.failed: dict[str, str] = {}
         self._attacks: dict[str, AttackNote] = {}
 
     def check(self) -> None:
@@ -56,7 +59,7 @@ class Describer:
         setup, trained = scoring.setup, scoring.setup.trained
         dataset = setup.dataset
         if not self._attacks:
-            self._attacks = {p.title: describe_attack(scoring.attacked, p) for p in suite.attacks}
+            self._attacks = self._describe_attacks()
         return Entry(
             schema_=SCHEMA,
             suite=SuiteNote(name=suite.name, title=suite.title, limit=suite.limit),
@@ -84,6 +87,19 @@ class Describer:
             cost=CostNote(**{name: value for name, value in cost.items() if name != "notes"}),
             versions=dict(versions()),
         )
+
+    def _describe_attacks(self) -> dict[str, AttackNote]:
+        attacked, parts = self._scoring.attacked, self._scoring.suite.attacks
+        said = remarks(attacked, [part for part in parts if part.title not in self.failed]) | self.failed
+        notes = {}
+        for part in parts:
+            if part.title in self.failed:
+                note = AttackNote(**_declared(attacked, part), **NOTHING_MEASURED)
+            else:
+                note = describe_attack(attacked, part)
+            remark = said.get(part.title)
+            notes[part.title] = note if remark is None else note.model_copy(update={"remark": remark})
+        return notes
 
     def _detector(self, part: DetectorPart, protocol: AnyProtocol, notes: str) -> DetectorNote:
         candidates = self._scoring.candidates(part, protocol)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...attacks.verify import AttackFailed
 from ...subnets.gates import GateOptions
 from ..core import registry
 from ..core.errors import UserError, first_line, reason_of
@@ -28,6 +29,7 @@ from .measured import measured_cells
 from .protocol import Outcome
 from .scoring import COLUMNS, Scoring
 from .sensitivity import variants
+from .strength import remarks
 from .suite import AnyProtocol, DetectorPart, Pair, Suite
 
 
@@ -115,18 +117,41 @@ class Run:
         scoring.gates.check()
         for _, variant in variants(suite):
             net.gated_paths(str((variant.subnets or {})["position"]))
-        for attack in suite.attacks:
-            report.step(f"{suite.name}: attack {attack.title}")
-            scoring.attacked.strength(attack)
+        self._attack()
         report.step(f"{suite.name}: class gates")
         _ = scoring.gates.sets
 
+    def _attack(self) -> None:
+        """Attack the test images; what an attack that fails has no images for are cells with its reason."""
+        suite, report, failed = self.suite, self.context.report, self.describer.failed
+        for attack in suite.attacks:
+            report.step(f"{suite.name}: attack {attack.title}")
+            try:
+                self.scoring.attacked.strength(attack)
+            except AttackFailed as error:
+                if self.context.debug and error.__cause__ is not None:
+                    raise error.__cause__ from None
+                failed[attack.title] = first_line(str(error))
+                if len(failed) == len(suite.attacks):
+                    raise  # nothing is left to score
+                self.failures.append(failed[attack.title])
+                report.warn(failed[attack.title])
+        able = [attack for attack in suite.attacks if attack.title not in failed]
+        for title, remark in remarks(self.scoring.attacked, able).items():
+            report.warn(f"The attack {title}: {remark}.")
+        if failed:
+            self.scoring = self.scoring.only(able)
+
     def _detector(self, part: DetectorPart, protocol: AnyProtocol) -> tuple[Entry, pd.DataFrame]:
         cost: Meta = {}
+        failed = self.describer.failed
         outcome = Outcome(pd.DataFrame(columns=COLUMNS), [])
         try:
             outcome, cost = self.scoring.outcomes(part, protocol)
             cells, samples = measured_cells(self.suite, protocol, outcome, self.context.store)
+            for cell in cells:
+                without = [failed[attack] for attack in (cell["fit_on"], cell["test_on"]) if attack in failed]
+                cell["remark"] = without[0] if without else cell["remark"]
         except Exception as error:
             reason = self._reason(part, error)
             self.failures.append(f"{protocol.name} / {part.title}: {reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import time
@@ -39,7 +40,7 @@ from .attacked import Attacked
 from .cells import NO_GATES
 from .images import Images
 from .protocol import Kind, Material, Outcome, Table, check_finite
-from .suite import AnyProtocol, DetectorPart, Suite
+from .suite import AnyProtocol, AttackPart, DetectorPart, Suite
 
 
 @cache
@@ -85,6 +86,15 @@ class Scoring:
         self.attacked = Attacked(self.setup, suite.attacks)
         self.images = Images(self.attacked, self.gates)
         self._fitted: list[Any] = []
+
+    def only(self, attacks: Sequence[AttackPart]) -> Scoring:
+        """The same stages for some of the suite's attacks, with the net and the gates that there are."""
+        part = copy.copy(self)
+        part.suite = self.suite.model_copy(update={"attacks": list(attacks)})
+        part.attacked = Attacked(self.setup, attacks)
+        part.images = Images(part.attacked, self.gates)
+        part._fitted = []
+        return part
 
     # -- detectors ----------------------------------------------------------------------------------------------------
 

@@ -90,7 +90,7 @@ def draw(audits: Sequence[Audit], count: int, seed: int) -> dict[int, list[Pair]
 
 def _facts(title: str, stated: AttackNote, again: AttackNote) -> Line:
     """Compare attack statistics, which must agree; the bits of the images may differ between machines."""
-    loose = ("seconds_per_image", "images_sha256")
+    loose = ("seconds_per_image", "images_sha256", "remark")
     for name, value in again:
         if name not in loose and not _close(getattr(stated, name), value):
             return Line(f"attack {title} again", "mismatch", f"{name} was {getattr(stated, name)}, is {value}")

@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from subnetbench.bench import DetectorInfo, load_results
+from subnetbench.bench import AttackInfo, DetectorInfo, load_results
 from subnetbench.bench.core import registry
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.progress import Silent
 from subnetbench.bench.core.store import Store
+from subnetbench.bench.detection.audit import look
 from subnetbench.bench.detection.compare import compare_detectors
 from subnetbench.bench.detection.entry import read_entries, read_scores
 from subnetbench.bench.detection.run import Run
@@ -121,7 +122,7 @@ def test_what_an_entry_cannot_state_is_refused_before_anything_is_computed(
 
     registered("strange")(Strange)
     own = tiny.variant(tmp_path, with_detector("strange"))
-    with pytest.raises(UserError, match=f"^detectors.strange: {field}: .*; correct its info.$"):
+    with pytest.raises(UserError, match=rf"^detectors.strange: (its info\.)?{field}\b.*; correct its info.$"):
         own.run(when="never")
     assert not own.folder.exists()
 
@@ -236,9 +237,7 @@ def test_a_third_party_detector_is_in_every_table(tiny: Tiny, tmp_path: Path, re
         assert "| margin" in (other.folder / "tables" / name).read_text()
 
 
-def test_passes_that_a_third_party_makes_by_itself_are_in_its_cost(
-    tiny: Tiny, tmp_path: Path, registered: Any
-) -> None:
+def test_passes_that_a_third_party_makes_by_itself_are_in_its_cost(tiny: Tiny, tmp_path: Path, registered: Any) -> None:
     class Gradient(Margin):
         def characteristics(self, x: Any) -> Any:
             norms = []
@@ -292,6 +291,79 @@ def test_a_classifier_below_the_floor_is_refused(tiny: Tiny, tmp_path: Path) -> 
     words = r"classifies 9\d\.\d% of 899 test images correctly, below the suite's floor of 99\.9%"
     with pytest.raises(UserError, match=words):
         tiny.variant(tmp_path, ("floor = 0.8", "floor = 0.999")).run()
+
+
+class Jump:
+    """A third-party attack that does one thing to all images."""
+
+    info = AttackInfo("Jump", 2026, "budget", "Linf", "theirs", "1", epsilon=0.3)
+    parameters: ClassVar[dict[str, Any]] = {}
+
+
+def jumping(tiny: Tiny, folder: Path, monkeypatch: pytest.MonkeyPatch, make: Any) -> Tiny:
+    """The tiny suite with such an attack in the place of BIM."""
+
+    def call(self: Any, classifier: Any, images: Any, labels: Any, *, generator: Any) -> Any:
+        return make(images)
+
+    list(registry.attacks)
+    monkeypatch.setitem(registry.attacks._items, "jump", type("Jumps", (Jump,), {"__call__": call}))
+    return tiny.variant(
+        folder,
+        ('name = "bim"\nparameters = { epsilon = 0.3, step_size = 0.1, steps = 5 }', 'name = "jump"'),
+        ('name = "lee2018"\n', 'name = "lee2018"\nnoise_sigma = { fgsm = 0.06, jump = 0.06 }\n'),
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda x: 1 / 0, "The attack jump failed on images 0 to 39: ZeroDivisionError: division by zero"),
+        (lambda x: x + 0.25, "The attack jump returned values in [0.25, 1.25]; it must stay within [0, 1]."),
+        (lambda x: x[:, :, 1:], "The attack jump returned torch.float32 of shape (40, 1, 7, 8); it must return"),
+        (lambda x: x.double(), "The attack jump returned torch.float64 of shape"),
+        (
+            lambda x: 1 - x,
+            "The attack jump declares a budget of 0.3 in Linf and moved 40 of 40 images further, ",
+        ),
+    ],
+)
+def test_an_attack_that_fails_is_a_reason_in_its_cells_and_the_others_are_scored(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, words: str
+) -> None:
+    own = jumping(tiny, tmp_path, monkeypatch, make)
+    (failure,) = own.run().failures
+    assert failure.startswith(words)
+    for entry in read_entries(own.folder):
+        cells = entry.by_pair()
+        assert cells["fgsm", "fgsm"].auroc is not None
+        for pair in (("fgsm", "jump"), ("jump", "jump"), ("jump", "fgsm")):
+            assert cells[pair].auroc is None
+            assert cells[pair].remark == failure
+        assert entry.attacks["jump"].remark == failure
+        lines = {line.what: line for line in look(entry, read_scores(own.folder, entry), own.folder, "")}
+        assert lines["figures"].verdict == "match", lines["figures"].detail
+    tables = own.tables()
+    assert failure[:40] in tables["strength.md"].decode()
+    assert failure[:40] in tables["report.md"].decode()
+
+
+def test_what_an_attack_does_against_its_word_is_said_and_stated(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(images: Any) -> Any:
+        moved = (images + 0.05 * torch.rand(images.shape)).clamp(0, 1)
+        if len(images) == 40:
+            moved[:2] = torch.nan
+        return moved
+
+    own, report = jumping(tiny, tmp_path, monkeypatch, lost), Silent()
+    assert own.run(report=report).failures == []
+    (said,) = [warning for warning in report.warnings if warning.startswith("The attack jump")]
+    assert "NaN or infinity for 10 of 200 images, which count as failures" in said
+    assert "it is not reproducible" in said
+    assert all(entry.attacks["jump"].remark in said for entry in read_entries(own.folder))
+    assert all("remark" not in entry.written()["attacks"]["fgsm"] for entry in read_entries(own.folder))
 
 
 def test_an_attack_without_successes_is_a_cell_that_says_so(tiny: Tiny, tmp_path: Path) -> None:
