@@ -84,7 +84,7 @@ class Describer:
             seed=suite.seed,
             statistics=StatisticsNote(resamples=suite.statistics.resamples, level=suite.statistics.level),
             cells=[Cell(**cell) for cell in cells],
-            cost=CostNote(**{name: value for name, value in cost.items() if name != "notes"}),
+            cost=CostNote(**{name: value for name, value in cost.items() if name not in ("notes", "remarks")}),
             versions=dict(versions()),
         )
 

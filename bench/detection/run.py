@@ -149,9 +149,12 @@ class Run:
         try:
             outcome, cost = self.scoring.outcomes(part, protocol)
             cells, samples = measured_cells(self.suite, protocol, outcome, self.context.store)
+            said = cost.get("remarks", [])
+            for remark in said:
+                self._warn(f"The detector {part.title} {remark}.")
             for cell in cells:
                 without = [failed[attack] for attack in (cell["fit_on"], cell["test_on"]) if attack in failed]
-                cell["remark"] = without[0] if without else cell["remark"]
+                cell["remark"] = without[0] if without else "; ".join(filter(None, [cell["remark"], *said]))
         except Exception as error:
             reason = self._reason(part, error)
             self.failures.append(f"{protocol.name} / {part.title}: {reason}")

@@ -38,6 +38,7 @@ from . import lee2018, strict
 from . import protocol as protocols
 from .attacked import Attacked
 from .cells import NO_GATES
+from .conduct import conduct
 from .images import Images
 from .protocol import Kind, Material, Outcome, Table, check_finite
 from .suite import AnyProtocol, AttackPart, DetectorPart, Suite
@@ -86,6 +87,7 @@ class Scoring:
         self.attacked = Attacked(self.setup, suite.attacks)
         self.images = Images(self.attacked, self.gates)
         self._fitted: list[Any] = []
+        self._conducts: dict[str, list[str]] = {}
 
     def only(self, attacks: Sequence[AttackPart]) -> Scoring:
         """The same stages for some of the suite's attacks, with the net and the gates that there are."""
@@ -121,7 +123,6 @@ class Scoring:
         cls = registry.detectors.get(part.name)
         if "subnets" in cls.info.needs and self.suite.subnets is None:
             raise UserError(f"The detector {part.title!r} needs subnets and the suite has none; add a [subnets] table.")
-        self._fitted.clear()  # each outcome has its own detectors: release what earlier ones learned
 
         def seeded(parameters: dict[str, Any]) -> dict[str, Any]:
             return parameters | ({"gate_seed": parameters.get("gate_seed", 0) + gate} if cls.info.draws_gates else {})
@@ -204,6 +205,7 @@ class Scoring:
 
     def outcome(self, part: DetectorPart, protocol: AnyProtocol, gate: int) -> tuple[Outcome, Meta]:
         """Scores with one set of gates, from the store or computed from characteristics by the protocol."""
+        self._fitted.clear()  # each outcome has its own detectors: release what earlier ones learned
         built = self.build(part, protocol, gate)
         inputs = {
             "detector": self.detector_inputs(part, protocol, gate),
@@ -231,7 +233,23 @@ class Scoring:
             for name in ("seconds", "forward", "backward")
         }
         cost |= {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
+        cost["remarks"] = self._conduct(shown)
         return _pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
+
+    def _conduct(self, shown: Shown) -> list[str]:
+        """Remarks on a third-party detector, once; ours keep their contract, which tests check."""
+        title = shown.part.title
+        if registry.detectors.is_ours(shown.part.name) or shown.coupled:
+            return []
+        if title not in self._conducts:
+            like = self.images.gated(self.images.training, shown.gate)
+            self._conducts[title] = conduct(
+                lambda: self.build(shown.part, shown.protocol, shown.gate)[0],
+                like,
+                self.setup.train_split,
+                self.setup.test,
+            )
+        return self._conducts[title]
 
 
 @contextmanager
