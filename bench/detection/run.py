@@ -9,12 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from ...attacks.verify import AttackFailed
 from ...subnets.gates import GateOptions
 from ..core import registry
-from ..core.errors import UserError, first_line, reason_of
+from ..core.errors import UserError
 from ..core.files import write_json
-from ..core.store import Meta, NotStored, StoreError
+from ..core.store import Meta
 from ..harness.context import Context
 from ..harness.plugins import PluginFailed
 from ..harness.toml import fill
@@ -25,9 +24,10 @@ from .cells import Samples, empty_cell
 from .describe import Describer
 from .entry import Entry
 from .estimate import plan
+from .failing import failed_attack, why
 from .measured import measured_cells
 from .protocol import Outcome
-from .scoring import COLUMNS, Scoring
+from .scoring import COLUMNS, Scoring, for_attacks
 from .sensitivity import variants
 from .strength import remarks
 from .suite import AnyProtocol, DetectorPart, Pair, Suite
@@ -126,21 +126,18 @@ class Run:
         suite, report, failed = self.suite, self.context.report, self.describer.failed
         for attack in suite.attacks:
             report.step(f"{suite.name}: attack {attack.title}")
-            try:
-                self.scoring.attacked.strength(attack)
-            except AttackFailed as error:
-                if self.context.debug and error.__cause__ is not None:
-                    raise error.__cause__ from None
-                failed[attack.title] = first_line(str(error))
-                if len(failed) == len(suite.attacks):
-                    raise  # nothing is left to score
-                self.failures.append(failed[attack.title])
-                report.warn(failed[attack.title])
+            reason = failed_attack(self.scoring.attacked, attack, debug=self.context.debug)
+            if reason is not None:
+                failed[attack.title] = reason
+                self.failures.append(reason)
+                report.warn(reason)
         able = [attack for attack in suite.attacks if attack.title not in failed]
+        if not able:
+            raise UserError(self.failures[0])  # nothing is left to score
         for title, remark in remarks(self.scoring.attacked, able).items():
             report.warn(f"The attack {title}: {remark}.")
         if failed:
-            self.scoring = self.scoring.only(able)
+            self.scoring = for_attacks(self.scoring, able)
 
     def _detector(self, part: DetectorPart, protocol: AnyProtocol) -> tuple[Entry, pd.DataFrame]:
         cost: Meta = {}
@@ -156,7 +153,7 @@ class Run:
                 without = [failed[attack] for attack in (cell["fit_on"], cell["test_on"]) if attack in failed]
                 cell["remark"] = without[0] if without else "; ".join(filter(None, [cell["remark"], *said]))
         except Exception as error:
-            reason = self._reason(part, error)
+            reason = why(part, error, self.context)
             self.failures.append(f"{protocol.name} / {part.title}: {reason}")
             if not isinstance(error, PluginFailed):  # that was said before anything ran
                 self.context.report.warn(f"{part.title} ({protocol.name}) could not be run: {reason}")
@@ -167,24 +164,6 @@ class Run:
         values = {(c["fit_on"], c["test_on"]): c["auroc"] for c in cells if c["auroc"] is not None}
         self._values[protocol.name][part.title] = values
         return self.describer.entry(part, protocol, cells, cost), outcome.scores
-
-    def _reason(self, part: DetectorPart, error: Exception) -> str:
-        """Why a detector could not be run; errors of the store or of our own detectors are raised again."""
-        store = self.context.store
-        if isinstance(error, NotStored):
-            if store.when == "cached":
-                raise UserError(
-                    f"The store {store.root} lacks {error} for {part.title!r}, and --when cached computes "
-                    "nothing; run once with --when missing."
-                ) from None
-            return "not in the store (--when never)"
-        if isinstance(error, StoreError):
-            raise error  # a full disk is no detector's failure
-        if isinstance(error, UserError | PluginFailed):
-            return first_line(str(error))
-        if self.context.debug or registry.detectors.is_ours(part.name):
-            raise error
-        return f"raised {reason_of(error, typed=True)}"
 
     # -- files beside the entries -------------------------------------------------------------------------------------
 

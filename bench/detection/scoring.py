@@ -87,16 +87,7 @@ class Scoring:
         self.attacked = Attacked(self.setup, suite.attacks)
         self.images = Images(self.attacked, self.gates)
         self._fitted: list[Any] = []
-        self._conducts: dict[str, list[str]] = {}
-
-    def only(self, attacks: Sequence[AttackPart]) -> Scoring:
-        """The same stages for some of the suite's attacks, with the net and the gates that there are."""
-        part = copy.copy(self)
-        part.suite = self.suite.model_copy(update={"attacks": list(attacks)})
-        part.attacked = Attacked(self.setup, attacks)
-        part.images = Images(part.attacked, self.gates)
-        part._fitted = []
-        return part
+        self.remarks: dict[str, list[str]] = {}
 
     # -- detectors ----------------------------------------------------------------------------------------------------
 
@@ -112,10 +103,7 @@ class Scoring:
         """The parameter sets among which the protocol chooses; parameters that the suite fixes stay fixed."""
         cls = registry.detectors.get(part.name)
         fixed = {**cls.info.protocol_parameters.get(protocol.name, {}), **part.parameters}
-        offered = getattr(cls, "candidates", ()) if part.candidates is None else part.candidates
-        if isinstance(offered, Mapping | str) or not all(isinstance(c, Mapping) for c in offered or ()):
-            raise UserError(f"detectors.{part.title}: its candidates are no sequence of tables; declare them as such.")
-        free = [{k: v for k, v in c.items() if k not in fixed} for c in offered or ()] or [{}]
+        free = [{k: v for k, v in c.items() if k not in fixed} for c in _offered(part, cls)] or [{}]
         return [dict(fixed | c) for i, c in enumerate(free) if c not in free[:i]]
 
     def build(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> list[Any]:
@@ -233,23 +221,39 @@ class Scoring:
             for name in ("seconds", "forward", "backward")
         }
         cost |= {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
-        cost["remarks"] = self._conduct(shown)
+        cost["remarks"] = _remarks(self, shown)
         return _pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
 
-    def _conduct(self, shown: Shown) -> list[str]:
-        """Remarks on a third-party detector, once; ours keep their contract, which tests check."""
-        title = shown.part.title
-        if registry.detectors.is_ours(shown.part.name) or shown.coupled:
-            return []
-        if title not in self._conducts:
-            like = self.images.gated(self.images.training, shown.gate)
-            self._conducts[title] = conduct(
-                lambda: self.build(shown.part, shown.protocol, shown.gate)[0],
-                like,
-                self.setup.train_split,
-                self.setup.test,
-            )
-        return self._conducts[title]
+
+def _offered(part: DetectorPart, cls: Any) -> Sequence[Mapping[str, Any]]:
+    offered = getattr(cls, "candidates", ()) if part.candidates is None else part.candidates
+    if isinstance(offered, Mapping | str) or not all(isinstance(each, Mapping) for each in offered or ()):
+        raise UserError(f"detectors.{part.title}: its candidates are no sequence of tables; declare them as such.")
+    return tuple(offered or ())
+
+
+def for_attacks(scoring: Scoring, attacks: Sequence[AttackPart]) -> Scoring:
+    """The same stages for some of the suite's attacks, with the net and the gates that there are."""
+    part = copy.copy(scoring)
+    part.suite = scoring.suite.model_copy(update={"attacks": list(attacks)})
+    part.attacked = Attacked(scoring.setup, attacks)
+    part.images = Images(part.attacked, scoring.gates)
+    part._fitted = []
+    return part
+
+
+def _remarks(scoring: Scoring, shown: Shown) -> list[str]:
+    """Remarks on a third-party detector, made once; ours keep their contract, which tests check."""
+    title = shown.part.title
+    if registry.detectors.is_ours(shown.part.name) or shown.coupled:
+        return []
+    if title not in scoring.remarks:
+        like = scoring.images.gated(scoring.images.training, shown.gate)
+        splits = scoring.setup.train_split, scoring.setup.test
+        scoring.remarks[title] = conduct(
+            lambda: scoring.build(shown.part, shown.protocol, shown.gate)[0], like, *splits
+        )
+    return scoring.remarks[title]
 
 
 @contextmanager

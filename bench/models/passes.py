@@ -49,7 +49,7 @@ class _Stage:
             return
         self._passes.forth(self._place, len(output) / self._times)
         if output.requires_grad:
-            output.register_hook(self._gradient)
+            output.register_hook(self._gradient)  # type: ignore[no-untyped-call]
 
     def _gradient(self, gradient: torch.Tensor) -> None:
         self._passes.back(self._place, len(gradient))
