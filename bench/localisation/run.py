@@ -62,7 +62,7 @@ class Run:
         for saliency in suite.saliency:
             check_method(saliency)
             try:
-                build(saliency)
+                check_method(saliency, build(saliency))
             except PluginFailed as failed:
                 self.context.report.warn(f"{saliency.title} cannot be run: {failed}")
         registry.datasets.get(suite.dataset.name)
