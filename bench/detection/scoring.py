@@ -22,7 +22,7 @@ from ...subnets import gates as gates_module
 from .. import views
 from ..core import registry
 from ..core.arrays import Floats, Ints
-from ..core.errors import UserError
+from ..core.errors import UserError, first_line
 from ..core.hashing import code_hash, hash_arrays, source_hash, syntax
 from ..core.meter import spent
 from ..core.store import Arrays, Meta
@@ -280,7 +280,7 @@ def _spread(values: Floats, kept: Ints, count: int) -> Floats:
 
 
 def _notes(detectors: Sequence[Any]) -> str:
-    notes = [str(getattr(detector, "notes", "") or "") for detector in detectors]
+    notes = [first_line(str(getattr(detector, "notes", "") or "")) for detector in detectors]
     return "; ".join(dict.fromkeys(note for note in notes if note))
 
 
