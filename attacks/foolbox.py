@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,12 +15,28 @@ from ..bench.models.classifier import Classifier
 from .base import BIMProblem, CWProblem, DeepFoolProblem, FGSMProblem, Problem
 
 
+@contextmanager
+def _without_git() -> Iterator[None]:
+    """Import without git: Foolbox imports GitPython, for its model zoo alone, which raises where git does not work."""
+    name = "GIT_PYTHON_REFRESH"
+    before = os.environ.get(name)
+    os.environ[name] = "quiet"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 class _Foolbox(Problem):
     library = "foolbox"
     distribution = "foolbox"
 
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        import foolbox  # 2 s to import: only a run pays for it, not `subnetbench ls`
+        with _without_git():
+            import foolbox  # 2 s to import: only a run pays for it, not `subnetbench ls`
 
         model = foolbox.PyTorchModel(classifier, bounds=(0, 1), device=images.device)
         attack = self._attack(foolbox.attacks, classifier)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ..bench.core.errors import UserError
+from ..bench.core.errors import UserError, reason_of
 from ..bench.core.registry import attacks
 from .contract import Attack
 
@@ -67,7 +67,7 @@ def build(name: str, library: str, preset: str, parameters: Mapping[str, Any]) -
     except UserError as error:
         raise UserError(f"The attack {full}: {error}") from None
     except Exception as error:  # a third-party constructor may raise anything
-        raise UserError(f"The attack {full} refuses {merged}: {type(error).__name__}: {error}") from error
+        raise UserError(f"The attack {full} refuses {merged}: {reason_of(error, typed=True)}") from error
     return attack
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,19 @@ import numpy.typing as npt
 import torch
 
 from ..bench.core.arrays import Ints
-from ..bench.core.errors import UserError
+from ..bench.core.errors import UserError, reason_of
 from ..bench.models.classifier import Classifier, evaluating
-from .contract import Attack
+from .contract import Attack, AttackInfo
 
 #: Distance outside [0, 1] that rounding may cause; anything further is the attack's mistake.
 TOLERANCE = 1e-6
+
+#: Share by which rounding may carry an image over its budget.
+SLACK = 1e-4
+
+
+class AttackFailed(UserError):  # noqa: N818 (a fact about an attack, which its cells state)
+    """An attack raised, or gave what breaks its contract: there are no images of it to score."""
 
 
 def craft(
@@ -30,13 +37,15 @@ def craft(
     first: int = 0,
     name: str = "",
     progress: Callable[[int, int], None] | None = None,
+    broken: list[int] | None = None,
 ) -> torch.Tensor:
     """The results of ``attack`` on ``images`` ``(N, C, H, W)``: legal images in [0, 1], on the images' device.
 
     Each batch has its own generator, seeded by ``seed`` and the batch's position. ``first`` is the position of
     ``images[0]`` in the whole set, so that any part can be computed alone. An attack's ``info.batch_size`` overrides
-    ``batch_size``. Any exception of the attack, and a result of the wrong shape, dtype or range, becomes a UserError
-    that names the attack; an image with NaN is replaced by the clean one, with a warning, and so can only fail.
+    ``batch_size``. Any exception of the attack, and a result of the wrong shape, dtype or range becomes `AttackFailed`
+    with the attack's name; an image with NaN is replaced by the clean one, and so can only fail. Its position is added
+    to ``broken``; without that list there is a warning.
     """
     name = name or type(attack).__name__
     targets = torch.as_tensor(labels)
@@ -56,12 +65,14 @@ def craft(
         except UserError:
             raise
         except Exception as error:
-            raise UserError(
+            raise AttackFailed(
                 f"The attack {name} failed on images {first + begin} to {first + begin + len(clean) - 1}: "
-                f"{type(error).__name__}: {error}"
+                f"{reason_of(error, typed=True)}"
             ) from error
         legal, finite = legalise(clean, adversarial, name)
-        if not finite.all():
+        if broken is not None:
+            broken += (begin + np.flatnonzero(~finite.cpu().numpy())).tolist()
+        elif not finite.all():
             warnings.warn(
                 f"The attack {name} gave NaN or infinity for {int((~finite).sum())} images; they count as failures.",
                 stacklevel=2,
@@ -82,12 +93,12 @@ def legalise(clean: torch.Tensor, adversarial: Any, name: str = "given") -> tupl
     """The adversarial images on ``clean``'s device, within [0, 1], and which of them were finite ``(N,)``.
 
     Overshoots of up to 1e-6 are clipped; images with NaN or infinity are replaced by the clean ones. Anything else that
-    breaks the contract is a UserError that names the attack.
+    breaks the contract is `AttackFailed`, which names the attack.
     """
     if not isinstance(adversarial, torch.Tensor):
-        raise UserError(f"The attack {name} returned {type(adversarial).__name__}; it must return a torch tensor.")
+        raise AttackFailed(f"The attack {name} returned {type(adversarial).__name__}; it must return a torch tensor.")
     if adversarial.shape != clean.shape or adversarial.dtype != torch.float32:
-        raise UserError(
+        raise AttackFailed(
             f"The attack {name} returned {adversarial.dtype} of shape {tuple(adversarial.shape)}; it must return "
             f"torch.float32 of the images' shape {tuple(clean.shape)}."
         )
@@ -97,8 +108,21 @@ def legalise(clean: torch.Tensor, adversarial: Any, name: str = "given") -> tupl
     if adversarial.numel():
         low, high = float(adversarial.min()), float(adversarial.max())
         if low < -TOLERANCE or high > 1 + TOLERANCE:
-            raise UserError(f"The attack {name} returned values in [{low:g}, {high:g}]; it must stay within [0, 1].")
+            raise AttackFailed(f"The attack {name} returned values in [{low:g}, {high:g}]; it must stay within [0, 1].")
     return adversarial.clamp(0, 1), finite
+
+
+def check_budget(info: AttackInfo, facts: Mapping[str, npt.NDArray[Any]], name: str = "given") -> None:
+    """Raise `AttackFailed` where an image is further from its clean one (``facts`` of `verify`) than the budget."""
+    if info.epsilon is None or info.threat != "budget":
+        return
+    norms = facts["linf" if info.norm == "Linf" else "l2"]
+    over = int((norms > info.epsilon * (1 + SLACK) + TOLERANCE).sum())
+    if over:
+        raise AttackFailed(
+            f"The attack {name} declares a budget of {info.epsilon:.4g} in {info.norm} and moved {over} of "
+            f"{len(norms)} images further, by up to {norms.max():.4g}; it must stay within what it declares."
+        )
 
 
 def verify(

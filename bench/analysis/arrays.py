@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 from ..core.files import write_bytes
 from ..core.hashing import canonical
 from ..core.store import Arrays
@@ -50,7 +50,7 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
             raise KeyError("dataset")
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} cannot be read as arrays of a figure ({type(error).__name__}: {error}); run its suite again."
+            f"{path} cannot be read as arrays of a figure ({reason_of(error, typed=True)}); run its suite again."
         ) from None
     return arrays, metadata
 

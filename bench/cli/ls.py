@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from ..core.errors import UserError
+from ..core.errors import UserError, first_line
 from ..core.store import Store, default_store
 from . import console
 from .options import StoreOption
@@ -38,7 +38,7 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
         Kind.attacks: _attacks,
         Kind.datasets: lambda: _plainly("dataset", registry.datasets),
         Kind.models: lambda: _plainly("model", registry.models),
-        Kind.saliencymethods: lambda: _plainly("saliencymethod", registry.saliency),
+        Kind.saliencymethods: _saliency,
     }
     console.print_table(kind.value, described[kind]())
 
@@ -68,11 +68,18 @@ def _weights() -> Rows:
 
 
 def _detectors() -> Rows:
+    from ...detectors.contract import DetectorInfo
     from ..core.registry import detectors
+    from ..harness.plugins import info_fault
 
+    broken = dict(detectors.broken)
     rows = []
     for name in detectors:
         cls = detectors.get(name)
+        fault = info_fault(cls, DetectorInfo)
+        if fault is not None:
+            broken.setdefault(name, f"{cls.__module__}: {fault}")
+            continue
         rows.append(
             {
                 "detector": name + (" (control)" if cls.info.control else ""),
@@ -82,7 +89,7 @@ def _detectors() -> Rows:
                 "from": "subnetbench" if detectors.is_ours(name) else cls.__module__,
             }
         )
-    return rows
+    return rows + _broken("detector", broken)
 
 
 def _attacks() -> Rows:
@@ -91,17 +98,37 @@ def _attacks() -> Rows:
     rows = []
     for name in attacks:
         cls = attacks.get(name)  # a third-party attack may have these on its instances alone
-        title, year, threat, norm = (str(getattr(cls, key, "")) for key in ("title", "year", "threat", "norm"))
+        title, year, threat, norm = (_text(getattr(cls, key, "")) for key in ("title", "year", "threat", "norm"))
         rows.append({"attack": name, "paper": title or _first_line(cls), "year": year, "threat": threat, "norm": norm})
-    return rows
+    return rows + _broken("attack", attacks.broken)
 
 
-def _plainly(title: str, items: Any) -> Rows:
-    return [{title: name, "what": _first_line(items.get(name))} for name in items]
+def _saliency() -> Rows:
+    from ..core.registry import saliency
+    from ..harness.plugins import info_fault
+    from ..localisation.contract import SaliencyInfo
+
+    faults = {name: info_fault(saliency.get(name), SaliencyInfo) for name in saliency}
+    return _plainly("saliencymethod", saliency, {name: fault for name, fault in faults.items() if fault is not None})
+
+
+def _plainly(title: str, items: Any, faults: Mapping[str, str] | None = None) -> Rows:
+    broken = {**(faults or {}), **items.broken}
+    rows = [{title: name, "what": _first_line(items.get(name))} for name in items if name not in (faults or {})]
+    return rows + _broken(title, broken, "what")
+
+
+def _broken(title: str, reasons: Mapping[str, str], column: str = "paper") -> Rows:
+    """Rows of plug-ins that are registered and cannot be used, the reason in a column of text."""
+    return [{title: f"{name} (broken)", column: reason} for name, reason in reasons.items()]
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, str | int) else ""  # a property of a class is neither
 
 
 def _first_line(item: Any) -> str:
-    return (item.__doc__ or "").strip().splitlines()[0] if item.__doc__ else ""
+    return first_line(item.__doc__) if isinstance(item.__doc__, str) else ""
 
 
 def clean(

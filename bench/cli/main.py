@@ -59,7 +59,8 @@ def main() -> None:
     """Entry point: one sentence for a user's mistake, 130 for Ctrl-C, which keeps all finished work."""
     keep_freed_memory()
     try:
-        code = app(standalone_mode=False)  # commands return nothing: a number is the code of an Exit, Ctrl-C's too
+        with console.plain_warnings():
+            code = app(standalone_mode=False)  # commands return nothing: a number is the code of an Exit, Ctrl-C's too
     except UserError as error:
         console.plain(f"error: {error}", console.err, "red")
         sys.exit(2)

@@ -6,11 +6,12 @@ import difflib
 import importlib
 import pkgutil
 import warnings
-from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from .errors import UserError
+from .errors import UserError, reason_of
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -24,15 +25,16 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, home: str, group: str) -> None:
         self.kind, self._home, self._group = kind, home, group
         self._items: dict[str, T] = {}
+        self._broken: dict[str, str] = {}
         self._loaded = False
 
     def register(self, name: str) -> Callable[[T], T]:
         def decorate(item: T) -> T:
             old = self._items.get(name)
-            if old is not None and (old.__module__, old.__qualname__) != (item.__module__, item.__qualname__):
+            if old is not None and _origin(old) != _origin(item):
                 raise UserError(
-                    f"The {self.kind} name {name!r} is taken by {old.__module__}.{old.__qualname__}; "
-                    f"register {item.__module__}.{item.__qualname__} under another name."
+                    f"The {self.kind} name {name!r} is taken by {_origin(old)}; "
+                    f"register {_origin(item)} under another name."
                 )
             self._items[name] = item
             return item
@@ -45,28 +47,50 @@ class Registry(Generic[T]):
         self._loaded = True  # first, so that a plugin may look things up while it is being imported
         for module in modules_of(self._home):
             importlib.import_module(module)
+        self._broken.clear()
         for point in entry_points(group=self._group):
-            try:
-                loaded = point.load()
-                if callable(loaded):  # a module registers with its own decorators
-                    self.register(point.name)(loaded)
-            except Exception as error:  # a broken third-party package must not take the suite down
-                warnings.warn(
-                    f"The {self.kind} plugin {point.name!r} ({point.value}) could not be loaded and is left out: "
-                    f"{type(error).__name__}: {error}",
-                    stacklevel=2,
-                )
+            self._plug_in(point)
+
+    def _plug_in(self, point: EntryPoint) -> None:
+        """Register what an entry point names; a broken third-party package must not take the suite down."""
+        try:
+            loaded = point.load()
+        except (Exception, SystemExit) as error:
+            self._broken[point.name] = f"{point.value}: {reason_of(error, typed=True)}"
+            return
+        if isinstance(loaded, ModuleType):
+            return  # it registers with its own decorators
+        if not callable(loaded):
+            self._broken[point.name] = f"{point.value} is a {type(loaded).__name__}, neither class, function nor module"
+            return
+        try:
+            self.register(point.name)(loaded)
+        except UserError as error:  # the name is another's, which a run goes on with: that must not go unsaid
+            self._broken[point.name] = f"{point.value}: {error}"
+            warnings.warn(f"The {self.kind} plug-in {point.name!r} is left out: {error}", stacklevel=2)
 
     def get(self, name: str) -> T:
         self._load()
+        if name not in self._items and name in self._broken:
+            raise UserError(
+                f"The {self.kind} {name!r} is registered and could not be loaded ({self._broken[name]}); "
+                "correct or uninstall its package."
+            )
         if name not in self._items:
             near = difflib.get_close_matches(name, self._items, n=1, cutoff=0.4)
             hint = f" Did you mean {near[0]!r}?" if near else ""
+            lost = f", and what could not be loaded ({', '.join(self.broken)})" if self._broken else ""
             raise UserError(
                 f"There is no {self.kind} named {name!r}.{hint} "
-                f"`subnetbench ls {self.kind.replace(' ', '')}s` lists them."
+                f"`subnetbench ls {self.kind.replace(' ', '')}s` lists them{lost}."
             )
         return self._items[name]
+
+    @property
+    def broken(self) -> Mapping[str, str]:
+        """Why plug-ins could not be loaded, by name."""
+        self._load()
+        return dict(sorted(self._broken.items()))
 
     def __contains__(self, name: object) -> bool:
         self._load()
@@ -79,6 +103,11 @@ class Registry(Generic[T]):
     def is_ours(self, name: str) -> bool:
         """Whether our own packages registered the name, not a plug-in or a script."""
         return f"{self.get(name).__module__}.".startswith(f"{self._home}.")
+
+
+def _origin(item: Any) -> str:
+    """Module and name of a factory; a partial function, say, has only its type's."""
+    return f"{item.__module__}.{getattr(item, '__qualname__', type(item).__qualname__)}"
 
 
 def modules_of(home: str) -> list[str]:

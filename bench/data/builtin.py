@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 from ..core.parameters import is_number, seed_of
 from ..core.places import ParameterError
 from ..core.registry import register_dataset
@@ -44,10 +44,9 @@ def _fetch(build: Callable[[], Any], name: str, root: Path) -> Any:
     try:
         return build()
     except (OSError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{name} is not under {root} and could not be downloaded ({reason}); with no network, put it there by hand "
-            f"or give --data-root a folder that holds {name}.npz."
+            f"{name} is not under {root} and could not be downloaded ({reason_of(error)}); with no network, put it "
+            f"there by hand or give --data-root a folder that holds {name}.npz."
         ) from None
 
 

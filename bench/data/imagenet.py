@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 from ..core.parameters import whole
 from ..core.registry import register_dataset
 from ..core.wnids import synsets
@@ -77,9 +77,8 @@ def _unpack(root: Path) -> None:
         for split in ("train", "val"):
             tv.ImageNet(str(root), split=split)
     except (OSError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"The ImageNet archives in {root} could not be unpacked ({reason}); unpack them by hand into "
+            f"The ImageNet archives in {root} could not be unpacked ({reason_of(error)}); unpack them by hand into "
             "train/<wnid>/ and val/<wnid>/."
         ) from None
 

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from ...attacks import verify as verification
+from ...attacks.conduct import FEW, conduct
 from ...attacks.contract import Attack
 from ...attacks.presets import build
-from ...attacks.verify import craft, verify
+from ...attacks.verify import check_budget, craft, verify
 from ..core.hashing import code_hash, hash_arrays, key_of, source_hash
 from ..core.store import Arrays, Meta
 from ..harness.setup import Setup
@@ -73,6 +74,7 @@ class Attacked:
             images = setup.test.tensor(chunk).to(setup.context.device)
             labels = torch.from_numpy(setup.test.labels[chunk]).to(setup.context.device)
             began = time.monotonic()
+            broken: list[int] = []
             adversarial = craft(
                 self.attacks[part.title],
                 setup.trained.net,
@@ -82,9 +84,12 @@ class Attacked:
                 batch_size=len(images),
                 first=chunk.start,
                 name=part.title,
+                broken=broken,
             )
             seconds = time.monotonic() - began
             facts = verify(setup.trained.net, images, adversarial, labels)
+            facts["finite"][broken] = False
+            check_budget(self.attacks[part.title].info, facts, part.title)
             return {"images": adversarial.cpu().numpy(), **facts}, {"seconds": seconds, "images": len(images)}
 
         return setup.context.store.get("adversarial", inputs, compute)[0]
@@ -110,9 +115,25 @@ class Attacked:
                     facts.append({name: values for name, values in crafted.items() if name != "images"})
                 tick(len(chunks), len(chunks), "")
             joined = {name: np.concatenate([chunk[name] for chunk in facts]) for name in facts[0]}
-            return joined, {"images_sha256": digest.hexdigest()}
+            return joined, {"images_sha256": digest.hexdigest(), "remarks": self._conduct(part)}
 
         return self.setup.context.store.get("strength", {"attack": self.key(part)}, compute)
+
+    def remarks(self, part: AttackPart) -> list[str]:
+        """What a reader should know of an attack's images; a store of an earlier version knows less."""
+        facts, meta = self._joined(part)
+        lost = int((~facts["finite"].astype(bool)).sum())
+        count = [f"it gave NaN or infinity for {lost} of {len(facts['finite'])} images, which count as failures"]
+        return [*(count if lost else []), *meta.get("remarks", [])]
+
+    def _conduct(self, part: AttackPart) -> list[str]:
+        """Remarks on a third-party attack; ours keep their contract, which tests check."""
+        setup, attack = self.setup, self.attacks[part.title]
+        if type(attack).__module__.startswith("subnetbench.attacks."):
+            return []
+        few = slice(0, 2 * (attack.info.batch_size or FEW))
+        images = setup.test.tensor(few).to(setup.context.device)
+        return conduct(attack, setup.trained.net, images, setup.test.labels[few], seed=setup.suite.seed)
 
     def seconds(self, part: AttackPart) -> float:
         """Seconds per image, as measured when the images were crafted."""

@@ -10,10 +10,11 @@ import numpy as np
 from ...attacks.contract import AttackInfo
 from ...detectors.contract import DetectorInfo
 from ..core import registry
+from ..core.hashing import canonical
 from ..core.store import Meta
 from ..core.versions import versions
 from ..harness.entry import SCHEMA, SuiteNote
-from ..harness.toml import plugin_info
+from ..harness.plugins import plugin_info
 from .attacked import Attacked
 from .entry import (
     AllScores,
@@ -30,6 +31,7 @@ from .entry import (
 )
 from .protocol import Outcome
 from .scoring import Scoring
+from .strength import remarks
 from .suite import AnyProtocol, AttackPart, DetectorPart
 
 
@@ -38,6 +40,8 @@ class Describer:
 
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
+        #: Attacks without images, and why; entries state it.
+        self.failed: dict[str, str] = {}
         self._attacks: dict[str, AttackNote] = {}
 
     def check(self) -> None:
@@ -48,7 +52,9 @@ class Describer:
                     self._detector(detector, protocol, "")
         for attack in self._scoring.suite.attacks:
             with plugin_info(f"attacks.{attack.title}", self._scoring.attacked.attacks[attack.title], AttackInfo):
-                AttackNote(**_declared(self._scoring.attacked, attack), **NOTHING_MEASURED)
+                declared = _declared(self._scoring.attacked, attack)
+                AttackNote(**declared, **NOTHING_MEASURED)
+                canonical(declared)  # also part of keys of the store
 
     def entry(
         self,
@@ -62,7 +68,7 @@ class Describer:
         setup, trained = scoring.setup, scoring.setup.trained
         dataset = setup.dataset
         if not self._attacks:
-            self._attacks = {p.title: describe_attack(scoring.attacked, p) for p in suite.attacks}
+            self._attacks = self._describe_attacks()
         return Entry(
             schema_=SCHEMA,
             suite=SuiteNote(name=suite.name, title=suite.title, limit=suite.limit),
@@ -87,25 +93,27 @@ class Describer:
             seed=suite.seed,
             statistics=StatisticsNote(level=suite.statistics.level),
             cells=[Cell(**cell) for cell in cells],
-            cost=CostNote(**{name: value for name, value in cost.items() if name != "notes"}),
+            cost=CostNote(**{name: value for name, value in cost.items() if name not in ("notes", "remarks")}),
             versions=dict(versions()),
             all_scores=AllScores(rows=len(outcome.scores), sha256=outcome.digest()),
         )
 
+    def _describe_attacks(self) -> dict[str, AttackNote]:
+        attacked, parts = self._scoring.attacked, self._scoring.suite.attacks
+        said = remarks(attacked, [part for part in parts if part.title not in self.failed]) | self.failed
+        notes = {}
+        for part in parts:
+            if part.title in self.failed:
+                note = AttackNote(**_declared(attacked, part), **NOTHING_MEASURED)
+            else:
+                note = describe_attack(attacked, part)
+            remark = said.get(part.title)
+            notes[part.title] = note if remark is None else note.model_copy(update={"remark": remark})
+        return notes
+
     def _detector(self, part: DetectorPart, protocol: AnyProtocol, notes: str) -> DetectorNote:
-        info = registry.detectors.get(part.name).info
-        return DetectorNote(
-            label=part.title,
-            name=part.name,
-            control=info.control,
-            title=info.title,
-            year=info.year,
-            url=info.url,
-            needs=list(info.needs),
-            formula=info.formula,
-            candidates=self._scoring.candidates(part, protocol),
-            notes=notes,
-        )
+        candidates = self._scoring.candidates(part, protocol)
+        return detector_note(registry.detectors.get(part.name).info, part.title, part.name, candidates, notes)
 
     def _subnets(self, part: DetectorPart) -> SubnetsNote | None:
         """The sets of gates that an entry rests on; None for a detector without subnets."""
@@ -119,6 +127,24 @@ class Describer:
             for s in sets
         ]
         return SubnetsNote(options=options.model_dump() if options else {}, sets=notes)
+
+
+def detector_note(
+    info: DetectorInfo, label: str, name: str, candidates: list[dict[str, Any]], notes: str
+) -> DetectorNote:
+    """What an entry states of a detector."""
+    return DetectorNote(
+        label=label,
+        name=name,
+        control=info.control,
+        title=info.title,
+        year=info.year,
+        url=info.url,
+        needs=list(info.needs),
+        formula=info.formula,
+        candidates=candidates,
+        notes=notes,
+    )
 
 
 #: An attack's measurements, while it is checked whether an entry can be made of it at all.

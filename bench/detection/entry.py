@@ -44,7 +44,10 @@ class DetectorNote(Form):
 
 
 class AttackNote(Form):
-    """An attack's configuration and its verification results in float32; norms in pixels, medians over successes."""
+    """An attack's configuration and its verification results in float32; norms in pixels, medians over successes.
+
+    ``remark``, where there is one: why there are no images, or what is wrong with them.
+    """
 
     name: Shown
     library: str
@@ -62,6 +65,7 @@ class AttackNote(Form):
     linf_median: Positive | None
     margin_median: float | None
     survives_8bit: Share | None
+    remark: str = ""
 
     @model_validator(mode="after")
     def _possible(self) -> AttackNote:

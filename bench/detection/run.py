@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 
 from ...subnets.gates import GateOptions
-from ..core import registry
 from ..core.errors import UserError
 from ..core.files import write_json
 from ..core.places import placed
-from ..core.store import Meta, NotStored, StoreError
+from ..core.store import Meta
 from ..data.load import check_name
 from ..harness.context import Context
 from ..harness.factory import refuse_untrained
+from ..harness.plugins import PluginFailed
 from ..harness.ready import check_setup
 from ..harness.toml import fill
 from .beside import comparisons, write_figures, write_gates, write_sensitivity
@@ -24,11 +24,13 @@ from .cells import Columns, empty_cell
 from .describe import Describer
 from .entry import Entry
 from .estimate import plan
+from .failing import failed_attack, why
 from .measured import measured_cells, stored_scores
 from .parameters import check_parts
 from .protocol import Outcome
-from .scoring import COLUMNS, Scoring, detector_source
+from .scoring import COLUMNS, Scoring, detector_source, for_attacks
 from .sensitivity import variants
+from .strength import remarks
 from .suite import AnyProtocol, DetectorPart, Suite
 
 
@@ -55,14 +57,23 @@ class Run:
         _ = [detector_source(detector) for detector in suite.detectors]
         for _, variant in variants(suite):
             fill(GateOptions, variant.subnets or {}, "subnets with sensitivity")
+        self.describer.check()
         for protocol in suite.protocols:
             for number, detector in enumerate(suite.detectors):
                 with placed(("detectors", number), detector.model_dump()):
-                    scoring.build(detector, protocol)
+                    self._check_made(detector, protocol)
             for attack in suite.attacks:
                 protocol.sigma(attack.title, attack.name)
         check_name(suite.dataset.name, self.context.data_root)
-        self.describer.check()
+
+    def _check_made(self, part: DetectorPart, protocol: AnyProtocol) -> None:
+        """Warn where a plug-in cannot be made: its rows will state the reason, and all others are made."""
+        try:
+            self.scoring.build(part, protocol)
+        except PluginFailed as failed:
+            if self.context.debug and failed.__cause__ is not None:
+                raise failed.__cause__ from None
+            self.context.report.warn(f"{part.title} cannot be run: {failed}")
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
         """The grid: each stage with its passes and its approximate time on this machine."""
@@ -88,46 +99,52 @@ class Run:
         scoring.gates.check()
         for _, variant in variants(suite):
             net.gated_paths(str((variant.subnets or {})["position"]))
-        for attack in suite.attacks:
-            report.step(f"{suite.name}: attack {attack.title}")
-            scoring.attacked.strength(attack)
+        self._attack()
         report.step(f"{suite.name}: class gates")
         _ = scoring.gates.sets
 
+    def _attack(self) -> None:
+        """Attack the test images; what an attack that fails has no images for are cells with its reason."""
+        suite, report, failed = self.suite, self.context.report, self.describer.failed
+        for attack in suite.attacks:
+            report.step(f"{suite.name}: attack {attack.title}")
+            reason = failed_attack(self.scoring.attacked, attack, debug=self.context.debug)
+            if reason is not None:
+                failed[attack.title] = reason
+                self.failures.append(reason)
+                report.warn(reason)
+        able = [attack for attack in suite.attacks if attack.title not in failed]
+        if not able:
+            raise UserError(self.failures[0])  # nothing is left to score
+        for title, remark in remarks(self.scoring.attacked, able).items():
+            report.warn(f"The attack {title}: {remark}.")
+        if failed:
+            self.scoring = for_attacks(self.scoring, able)
+
     def _detector(self, part: DetectorPart, protocol: AnyProtocol) -> tuple[Entry, pd.DataFrame]:
         cost: Meta = {}
+        failed = self.describer.failed
         outcome = Outcome(pd.DataFrame(columns=COLUMNS), [])
         try:
             outcome, cost = self.scoring.outcomes(part, protocol)
             cells, columns = measured_cells(self.suite, protocol, outcome, self.context.store)
+            said = cost.get("remarks", [])
+            for remark in said:
+                self.context.report.warn(f"The detector {part.title} {remark}.")
+            for cell in cells:
+                without = [failed[attack] for attack in (cell["fit_on"], cell["test_on"]) if attack in failed]
+                cell["remark"] = without[0] if without else "; ".join(filter(None, [cell["remark"], *said]))
         except Exception as error:
-            reason = self._reason(part, error)
+            reason = why(part, error, self.context)
             self.failures.append(f"{protocol.name} / {part.title}: {reason}")
-            self.context.report.warn(f"{part.title} ({protocol.name}) could not be run: {reason}")
+            if not isinstance(error, PluginFailed):  # that was said before anything ran
+                self.context.report.warn(f"{part.title} ({protocol.name}) could not be run: {reason}")
             attacks = [attack.title for attack in self.suite.attacks]
             cells, columns = [empty_cell((a, b), reason) for a in attacks for b in attacks], {}
         if columns:
             self._columns[protocol.name][part.title] = columns
         entry = self.describer.entry(part, protocol, cells, cost, outcome)
         return entry, stored_scores(outcome.scores, protocol, [attack.title for attack in self.suite.attacks])
-
-    def _reason(self, part: DetectorPart, error: Exception) -> str:
-        """Why a detector could not be run; errors of the store or of our own detectors are raised again."""
-        store = self.context.store
-        if isinstance(error, NotStored):
-            if store.when == "cached":
-                raise UserError(
-                    f"The store {store.root} lacks {error} for {part.title!r}, and --when cached computes "
-                    "nothing; run once with --when missing."
-                ) from None
-            return "not in the store (--when never)"
-        if isinstance(error, StoreError):
-            raise error  # a full disk is no detector's failure
-        if isinstance(error, UserError):
-            return str(error)
-        if self.context.debug or registry.detectors.is_ours(part.name):
-            raise error
-        return f"raised {type(error).__name__}: {error}"
 
     # -- files beside the entries -------------------------------------------------------------------------------------
 

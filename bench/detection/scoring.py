@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import time
@@ -21,22 +22,25 @@ from ...subnets import gates as gates_module
 from .. import views
 from ..core import registry
 from ..core.arrays import Floats, Ints
-from ..core.errors import UserError
+from ..core.errors import UserError, first_line
 from ..core.hashing import code_hash, hash_arrays, source_hash, syntax
 from ..core.meter import spent
 from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset
 from ..harness.context import Context
 from ..harness.gates import GateSets
+from ..harness.plugins import made
 from ..harness.setup import Setup
 from ..models import cifar, classifier
+from ..models.passes import counted
 from ..views import View
 from . import lee2018, strict
 from . import protocol as protocols
 from .attacked import Attacked
+from .conduct import conduct
 from .images import Images
 from .protocol import Kind, Material, Outcome, Table, check_finite
-from .suite import NO_GATES, AnyProtocol, DetectorPart, Suite
+from .suite import NO_GATES, AnyProtocol, AttackPart, DetectorPart, Suite
 
 
 @cache
@@ -88,6 +92,7 @@ class Scoring:
         self.attacked = Attacked(self.setup, suite.attacks)
         self.images = Images(self.attacked, self.gates)
         self._fitted: list[Any] = []
+        self.remarks: dict[str, list[str]] = {}
 
     # -- detectors ----------------------------------------------------------------------------------------------------
 
@@ -103,8 +108,7 @@ class Scoring:
         """The parameter sets among which the protocol chooses; parameters that the suite fixes stay fixed."""
         cls = registry.detectors.get(part.name)
         fixed = {**cls.info.protocol_parameters.get(protocol.name, {}), **part.parameters}
-        offered: Sequence[Mapping[str, Any]] = cls.candidates if part.candidates is None else part.candidates
-        free = [{k: v for k, v in c.items() if k not in fixed} for c in offered] or [{}]
+        free = [{k: v for k, v in c.items() if k not in fixed} for c in _offered(part, cls)] or [{}]
         return [dict(fixed | c) for i, c in enumerate(free) if c not in free[:i]]
 
     def build(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> list[Any]:
@@ -112,15 +116,13 @@ class Scoring:
         cls = registry.detectors.get(part.name)
         if "subnets" in cls.info.needs and self.suite.subnets is None:
             raise UserError(f"The detector {part.title!r} needs subnets and the suite has none; add a [subnets] table.")
-        self._fitted.clear()  # each outcome has its own detectors: release what earlier ones learned
 
         def seeded(parameters: dict[str, Any]) -> dict[str, Any]:
             return parameters | ({"gate_seed": parameters.get("gate_seed", 0) + gate} if cls.info.draws_gates else {})
 
-        try:
-            return [cls(**seeded(parameters)) for parameters in self.candidates(part, protocol)]
-        except TypeError as error:
-            raise UserError(f"detectors.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
+        where = f"detectors.{part.title}.parameters"
+        candidates = self.candidates(part, protocol)
+        return [made(registry.detectors, part.name, seeded(parameters), where) for parameters in candidates]
 
     def detector_inputs(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> Meta:
         """Store inputs that a fitted detector depends on."""
@@ -196,6 +198,7 @@ class Scoring:
 
     def outcome(self, part: DetectorPart, protocol: AnyProtocol, gate: int) -> tuple[Outcome, Meta]:
         """Scores with one set of gates, from the store or computed from characteristics by the protocol."""
+        self._fitted.clear()  # each outcome has its own detectors: release what earlier ones learned
         built = self.build(part, protocol, gate)
         inputs = {
             "detector": self.detector_inputs(part, protocol, gate),
@@ -223,18 +226,56 @@ class Scoring:
             for name in ("seconds", "forward", "backward")
         }
         cost |= {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
+        cost["remarks"] = _remarks(self, shown)
         return _pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
+
+
+def _offered(part: DetectorPart, cls: Any) -> Sequence[Mapping[str, Any]]:
+    offered = getattr(cls, "candidates", ()) if part.candidates is None else part.candidates
+    if isinstance(offered, Mapping | str) or not all(isinstance(each, Mapping) for each in offered or ()):
+        raise UserError(f"detectors.{part.title}: its candidates are no sequence of tables; declare them as such.")
+    return tuple(offered or ())
+
+
+def for_attacks(scoring: Scoring, attacks: Sequence[AttackPart]) -> Scoring:
+    """The same stages for some of the suite's attacks, with the net and the gates that there are."""
+    part = copy.copy(scoring)
+    part.suite = scoring.suite.model_copy(update={"attacks": list(attacks)})
+    part.attacked = Attacked(scoring.setup, attacks)
+    part.images = Images(part.attacked, scoring.gates)
+    part._fitted = []
+    return part
+
+
+def _remarks(scoring: Scoring, shown: Shown) -> list[str]:
+    """Remarks on a third-party detector, made once; ours keep their contract, which tests check."""
+    title = shown.part.title
+    if registry.detectors.is_ours(shown.part.name) or shown.coupled:
+        return []
+    if title not in scoring.remarks:
+        like = scoring.images.gated(scoring.images.training, shown.gate)
+        splits = scoring.setup.train_split, scoring.setup.test
+        scoring.remarks[title] = conduct(
+            lambda: scoring.build(shown.part, shown.protocol, shown.gate)[0], like, *splits
+        )
+    return scoring.remarks[title]
 
 
 @contextmanager
 def metered(view: View) -> Iterator[Meta]:
-    """Seconds and passes that the body spends on a view."""
+    """Seconds and passes that the body spends on a view: those that its meter was told of, or that the net saw.
+
+    Our detectors tell the meter, of passes through copies of the net too; a third party's own passes are seen by the
+    net alone. Passes of one kind are of both counts, so that the larger is the number.
+    """
     view.logits  # noqa: B018 (the shared pass counts for no detector)
     forward, backward, began = view.meter.forward, view.meter.backward, time.monotonic()
     cost: Meta = {"images": len(view)}
-    yield cost
+    with counted(view.classifier) as seen:
+        yield cost
     cost["seconds"] = time.monotonic() - began
-    cost["forward"], cost["backward"] = view.meter.forward - forward, view.meter.backward - backward
+    cost["forward"] = max(view.meter.forward - forward, round(seen.forward))
+    cost["backward"] = max(view.meter.backward - backward, seen.backward)
 
 
 def _spread(values: Floats, kept: Ints, count: int) -> Floats:
@@ -244,7 +285,7 @@ def _spread(values: Floats, kept: Ints, count: int) -> Floats:
 
 
 def _notes(detectors: Sequence[Any]) -> str:
-    notes = [str(getattr(detector, "notes", "") or "") for detector in detectors]
+    notes = [first_line(str(getattr(detector, "notes", "") or "")) for detector in detectors]
     return "; ".join(dict.fromkeys(note for note in notes if note))
 
 

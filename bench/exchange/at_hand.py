@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from ...detectors.contract import DetectorInfo
 from ..core import registry
 from ..core.errors import UserError
 from ..core.hashing import canonical, key_of
@@ -24,6 +25,7 @@ from ..detection.suite import AnyProtocol, DetectorPart, Suite
 from ..harness.audit import Audit, Line
 from ..harness.context import Context
 from ..harness.factory import make
+from ..harness.plugins import info_fault
 from ..harness.setup import Trained
 from ..models.weights import load_weights, locate
 
@@ -140,7 +142,11 @@ def _detector(scoring: Scoring, entry: Entry) -> Line:
     stated = entry.detector
     if stated.name not in registry.detectors:
         return Line("detector", "not checked", f"{stated.name!r} is not installed here")
-    info = registry.detectors.get(stated.name).info
+    cls = registry.detectors.get(stated.name)
+    fault = info_fault(cls, DetectorInfo)
+    if fault is not None:
+        return Line("detector", "not checked", f"{stated.name!r} as installed: {fault}")
+    info = cls.info
     installed: dict[str, Any] = {
         "title": info.title,
         "year": info.year,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..core import registry
 from ..core.arrays import EVERY
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 from ..core.hashing import canonical
 from ..core.store import NotStored
 from ..detection.cells import measure
@@ -50,7 +50,7 @@ def run_again(at_hand: AtHand, audit: Audit, pairs: Sequence[Pair]) -> list[Line
     except UserError as error:
         return [Line(what, "not checked", str(error))]
     except Exception as error:  # a third-party detector
-        return [Line(what, "mismatch", f"it raised {type(error).__name__}: {error}")]
+        return [Line(what, "mismatch", f"it raised {reason_of(error, typed=True)}")]
 
 
 def _again(at_hand: AtHand, suite: Suite, entry: Entry, scores: pd.DataFrame, pairs: Sequence[Pair]) -> Iterator[Line]:
@@ -100,7 +100,7 @@ def draw(audits: Sequence[Audit], count: int, seed: int) -> dict[int, list[Pair]
 
 def _facts(title: str, stated: AttackNote, again: AttackNote) -> Line:
     """Compare attack statistics, which must agree; the bits of the images may differ between machines."""
-    loose = ("seconds_per_image", "images_sha256")
+    loose = ("seconds_per_image", "images_sha256", "remark")
     for name, value in again:
         if name not in loose and not _close(getattr(stated, name), value):
             return Line(f"attack {title} again", "mismatch", f"{name} was {getattr(stated, name)}, is {value}")

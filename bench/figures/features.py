@@ -18,10 +18,11 @@ from ..analysis.arrays import FEATURES, REPRESENTATIONS, read_features
 from ..analysis.class_names import class_names
 from ..analysis.semantics import class_map
 from ..analysis.separation import measured
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 from ..core.files import write_json, write_text
+from ..core.optional import optional
 from ..core.store import Arrays
-from .style import COLUMN, PAGE, TEN, bare, outlined, panels
+from .style import COLUMN, INSTALL_PLOTS, PAGE, TEN, bare, outlined, panels
 from .subnets import _map_text
 
 #: The representations that figure 2 shows side by side, as in the paper.
@@ -33,7 +34,7 @@ _UMAP = {"n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "random_stat
 
 
 class NoUmap(UserError):  # noqa: N818 (a fact about the machine, not a fault)
-    """umap-learn is missing: the figure is left out, or the run ends if the figure was requested by name."""
+    """umap-learn is missing or does not work: the figure is left out; if it was requested by name, the run ends."""
 
 
 def figure2(folder: Path, figures: Path) -> Any:
@@ -152,17 +153,17 @@ def _kept(table: Path, card: Path, digest: str, rows: int) -> pd.DataFrame | Non
 
 
 def _umap() -> Callable[[Any], Any]:
-    try:
-        from umap import UMAP
-    except ImportError:
-        raise NoUmap(
-            "umap-learn is not installed; `pip install 'subnetbench[plots]'` installs the packages that figure 2 needs."
-        ) from None
+    umap = optional("umap", "umap-learn", INSTALL_PLOTS, NoUmap)
+    if not hasattr(umap, "UMAP"):
+        raise NoUmap(f"The installed umap is another package than umap-learn; uninstall it: {INSTALL_PLOTS}.")
 
     def reduce(features: Any) -> Any:
         # numba sets the number of threads for all of OpenMP, torch included, and keeps it: the limit undoes that.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as the one that a seed disables its threads
-            return UMAP(n_jobs=1, **_UMAP).fit_transform(features)
+            try:
+                return umap.UMAP(n_jobs=1, **_UMAP).fit_transform(features)
+            except Exception as error:  # numba compiles here, and fails where it may keep no file
+                raise NoUmap(f"umap-learn does not work here ({reason_of(error, typed=True)}).") from None
 
     return reduce

@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import UserError
 from ..core.files import write_bytes
+from ..core.optional import optional
 
 FORMATS = ("png", "svg")
+
+#: What a reader is told to do for the packages that draw.
+INSTALL_PLOTS = "`pip install 'subnetbench[plots]'` installs the packages that figures need"
 
 #: Width of a column and of a page in inches, as in journals.
 COLUMN, PAGE = 3.4, 7.0
@@ -44,13 +47,7 @@ _STYLE = {
 
 
 def _matplotlib() -> Any:
-    try:
-        import matplotlib
-        import matplotlib.figure
-    except ImportError:
-        raise UserError(
-            "matplotlib is not installed; `pip install 'subnetbench[plots]'` installs the packages that figures need."
-        ) from None
+    matplotlib, _ = (optional(name, "matplotlib", INSTALL_PLOTS) for name in ("matplotlib", "matplotlib.figure"))
     return matplotlib
 
 

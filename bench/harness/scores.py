@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 from .entry import Entry
 
 #: A file beyond these (packed or unpacked) is refused: no entry of one detector comes close.
@@ -40,7 +40,7 @@ def open_scores(folder: Path, entry: Entry, names: Sequence[str] = ()) -> pq.Par
         # A dictionary holds a long name once, not on every row.
         file = None if blob is None else pq.ParquetFile(BytesIO(blob), read_dictionary=list(names))
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError(f"{label} are not a parquet table ({_first_line(error)}); run the suite again.") from None
+        raise UserError(f"{label} are not a parquet table ({reason_of(error)}); run the suite again.") from None
     if file is None or file.metadata.num_rows > MOST_ROWS or _unpacked(file) > MOST_BYTES:
         raise UserError(f"{label} are larger, unpacked, than any that a suite writes, and are refused.")
     return file
@@ -51,7 +51,7 @@ def read_columns(file: pq.ParquetFile, names: Sequence[str] | None = None) -> pa
     try:
         return file.read(None if names is None else list(names), use_threads=False)
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError(f"Its scores are not a parquet table ({_first_line(error)}); run the suite again.") from None
+        raise UserError(f"Its scores are not a parquet table ({reason_of(error)}); run the suite again.") from None
 
 
 def read_frame(folder: Path, entry: Entry) -> pd.DataFrame:
@@ -62,7 +62,3 @@ def read_frame(folder: Path, entry: Entry) -> pd.DataFrame:
 
 def _unpacked(file: pq.ParquetFile) -> int:
     return sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

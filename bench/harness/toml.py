@@ -7,7 +7,6 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -102,17 +101,6 @@ def explain(error: ValidationError, where: Callable[[Place], str]) -> str:
             message = f"{message[:1].lower()}{message[1:]} (given: {value!r})"
     more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
     return f"{where(place)}: {key}: {message}{more}."
-
-
-@contextmanager
-def plugin_info(part: str, plugin: Any, form: type) -> Iterator[None]:
-    """Building, in the body, what an entry states of a plug-in. UserError that names the part where it cannot be."""
-    if not isinstance(getattr(plugin, "info", None), form):
-        raise UserError(f"{part}: its info is not of the class {form.__name__}; declare it by subnetbench.bench's.")
-    try:
-        yield
-    except ValidationError as error:
-        raise UserError(f"{explain(error, lambda _: part).removesuffix('.')}; correct its info.") from None
 
 
 def file_and_line(path: Path, text: str, place: Place) -> str:

@@ -11,10 +11,11 @@ import pandas as pd
 
 from ..core import registry
 from ..core.arrays import Bools, Floats
+from ..core.hashing import canonical
 from ..core.store import Arrays
 from ..core.versions import LIBRARIES, versions
 from ..harness.entry import SCHEMA, SuiteNote
-from ..harness.toml import plugin_info
+from ..harness.plugins import plugin_info
 from .boxes import choose_alpha
 from .contract import SaliencyInfo
 from .entry import BoxedNote, Entry, LeftOutNote, MethodNote, Metric, NetNote, StatisticsNote
@@ -94,10 +95,10 @@ def describe_net(measured: Measured) -> NetNote:
     )
 
 
-def check_method(part: SaliencyPart) -> None:
-    """The method says of itself what an entry can state. Raises UserError that names the part."""
+def check_method(part: SaliencyPart, method: Any = None) -> None:
+    """The method, once it is made, says of itself what an entry can state. Raises UserError that names the part."""
     with plugin_info(f"saliency.{part.title}", registry.saliency.get(part.name), SaliencyInfo):
-        describe_method(part, {})
+        canonical(describe_method(part, {} if method is None else dict(method.parameters)).model_dump())
 
 
 def describe_method(part: SaliencyPart, parameters: dict[str, Any]) -> MethodNote:

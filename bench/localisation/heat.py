@@ -9,8 +9,9 @@ import torch
 
 from ..core import registry
 from ..core.arrays import Floats, Ints
-from ..core.errors import UserError
+from ..core.errors import UserError, first_line, reason_of
 from ..data.dataset import Split
+from ..harness.plugins import PluginFailed
 from .net import AttributionNet
 from .suite import SaliencyPart
 
@@ -36,12 +37,12 @@ def heat_of(part: SaliencyPart, method: Any, net: AttributionNet, batch: Batch, 
     """Maps ``(N, H, W)``, or the reason why there are none. A third-party method in ``part`` may raise anything."""
     try:
         heat: Floats = method(net, batch.images, batch.targets, ids=batch.ids, seed=seed).cpu().numpy()
-    except UserError as error:
-        return str(error)
+    except (UserError, PluginFailed) as error:
+        return first_line(str(error))
     except Exception as error:
         if registry.saliency.is_ours(part.name):
             raise
-        return f"raised {type(error).__name__}: {error}"
+        return f"raised {reason_of(error, typed=True)}"
     count, _, *size = batch.images.shape
     if heat.shape != (count, *size):
         return (

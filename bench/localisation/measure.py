@@ -14,6 +14,7 @@ from ..core.hashing import code_hash, source_hash
 from ..core.store import Arrays, Meta, StoreError
 from ..data.annotations import Boxed
 from ..harness.gates import GateSets
+from ..harness.plugins import PluginFailed, made
 from . import boxes, maxbox, saliency
 from . import statistics as box_statistics
 from .heat import Batch, heat_of
@@ -24,10 +25,18 @@ from .walk import Asked, Result, Walk
 
 def build(part: SaliencyPart, defaults: Mapping[str, Any] | None = None) -> Any:
     """The method that a suite names, with its parameters, and ``defaults`` for those that it omits."""
-    try:
-        return registry.saliency.get(part.name)(**{**(defaults or {}), **part.parameters})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"saliency.{part.title}.parameters: {part.name!r} does not take them ({error}).") from None
+    parameters = {**(defaults or {}), **part.parameters}
+    return made(registry.saliency, part.name, parameters, f"saliency.{part.title}.parameters")
+
+
+class Unmade:
+    """In the place of a method that raised when it was made: raises the reason whenever a map is asked for."""
+
+    def __init__(self, reason: PluginFailed) -> None:
+        self.reason, self.parameters = reason, dict[str, Any]()
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise self.reason
 
 
 class Measured:
@@ -40,7 +49,10 @@ class Measured:
     def method(self, part: SaliencyPart) -> Any:
         """The suite's method, on the layer named for its net if the method takes one."""
         layer = self._layer(part)
-        return build(part, {} if layer is None else {"layer": layer})
+        try:
+            return build(part, {} if layer is None else {"layer": layer})
+        except PluginFailed as failed:
+            return Unmade(failed)
 
     def _layer(self, part: SaliencyPart) -> str | None:
         return self.part.gradcam_layer if registry.saliency.get(part.name).info.takes_layer else None

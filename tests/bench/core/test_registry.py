@@ -85,7 +85,7 @@ def test_a_plugin_is_loaded_on_first_use(things, points, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["no_such_package:make", "sys:no_such_name", "stranger_that_raises:make"])
-def test_a_broken_plugin_is_a_warning_that_names_it(things, points, monkeypatch, value):
+def test_a_broken_plugin_is_refused_with_its_reason_and_the_others_are_there(things, points, monkeypatch, value):
     class Raises(types.ModuleType):
         def __getattr__(self, name: str) -> Any:
             raise RuntimeError("its own trouble")
@@ -94,15 +94,26 @@ def test_a_broken_plugin_is_a_warning_that_names_it(things, points, monkeypatch,
     plugin(monkeypatch, "stranger", make=dict)
     points.append(EntryPoint("broken", value, "subnetbench.things"))
     points.append(EntryPoint("whole", "stranger:make", "subnetbench.things"))
-    with pytest.warns(UserWarning, match=rf"The thing plugin 'broken' \({value}\) could not be loaded"):
-        assert list(things) == ["whole"]
+    assert list(things) == ["whole"]
+    assert list(things.broken) == ["broken"]
+    with pytest.raises(UserError, match=rf"'broken' is registered and could not be loaded \({value}: \w+: .+\); "):
+        things.get("broken")
+    with pytest.raises(UserError, match=r"`subnetbench ls things` lists them, and what could not be loaded \(broken\)"):
+        things.get("something")
+
+
+def test_what_is_neither_a_factory_nor_a_module_is_broken(things, points, monkeypatch):
+    plugin(monkeypatch, "stranger", make="text")
+    points.append(EntryPoint("theirs", "stranger:make", "subnetbench.things"))
+    assert list(things) == []
+    assert things.broken == {"theirs": "stranger:make is a str, neither class, function nor module"}
 
 
 def test_a_plugin_cannot_take_a_name_of_ours(things, points, monkeypatch):
     things.register("lid")(list)
     plugin(monkeypatch, "stranger", make=dict)
     points.append(EntryPoint("lid", "stranger:make", "subnetbench.things"))
-    with pytest.warns(UserWarning, match=r"'lid' .*is taken by builtins\.list"):
+    with pytest.warns(UserWarning, match=r"The thing plug-in 'lid' is left out: .*is taken by builtins\.list"):
         assert things.get("lid") is list
 
 

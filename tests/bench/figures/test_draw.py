@@ -227,7 +227,7 @@ def test_without_umap_the_other_figures_are_drawn_and_it_is_said(results, monkey
     assert "figure2" not in names
     assert notes == [
         "figure2 is left out: umap-learn is not installed; "
-        "`pip install 'subnetbench[plots]'` installs the packages that figure 2 needs."
+        "`pip install 'subnetbench[plots]'` installs the packages that figures need."
     ]
     with pytest.raises(UserError, match=r"^umap-learn is not installed; `pip install 'subnetbench\[plots\]'`"):
         write_plots(results, only="figure2")
@@ -237,6 +237,36 @@ def test_without_matplotlib_it_is_one_sentence(results, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UserError, match=r"^matplotlib is not installed; `pip install 'subnetbench\[plots\]'` .*\.$"):
         write_plots(results)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("raise ImportError('needs llvmlite 0.44\\nor later')", "ImportError: needs llvmlite 0.44); install it again"),
+        ("raise RuntimeError('cannot cache function: no locator')", "RuntimeError: cannot cache function: no locator"),
+        ("import no_such_dependency", "No module named 'no_such_dependency'"),
+        ("", "another package than umap-learn"),
+        (
+            "class UMAP:\n    def __init__(self, **_): raise RuntimeError('no cache')",
+            "umap-learn does not work here (RuntimeError: no cache)",
+        ),
+    ],
+)
+def test_a_umap_that_does_not_work_gives_its_reason_and_the_figure_is_left_out(
+    results, tmp_path, monkeypatch, source, words
+):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "umap.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "umap", raising=False)
+    notes: list[str] = []
+    names = {path.stem for path in write_plots(results, formats="svg", note=notes.append)}
+    assert "figure3" in names
+    assert "figure2" not in names
+    assert len(notes) == 1
+    assert notes[0].startswith("figure2 is left out: ")
+    assert words in notes[0]
+    sys.modules.pop("umap", None)
 
 
 def test_umap_itself_draws_figure_2(results):

@@ -177,7 +177,9 @@ def test_a_method_that_no_entry_can_state_is_refused_beforehand(tmp_path: Path) 
     before = dict(registry.saliency._items)
     try:
         registry.saliency._items[part.name] = Strange
-        with pytest.raises(UserError, match=rf"^saliency.{part.title}: year: .*; correct its info.$"):
+        with pytest.raises(
+            UserError, match=rf"^saliency.{part.title}: its info.year is '2020': .*; correct its info.$"
+        ):
             TRACKS["localisation"].run(suite, Context(Store(tmp_path), torch.device("cpu"))).check()
     finally:
         registry.saliency._items = before

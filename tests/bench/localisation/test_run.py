@@ -551,6 +551,33 @@ def test_a_third_party_method_that_fails_is_a_reported_entry(digits, tmp_path, m
     assert all(e.metrics for e in read_entries(own.folder) if e.method.label != "fragile")
 
 
+def test_a_third_party_method_that_does_not_say_its_parameters_is_refused_before_a_map_is_made(
+    digits, tmp_path, monkeypatch
+):
+    class Silent:
+        info = Fragile.info
+
+    list(registry.saliency)
+    monkeypatch.setitem(registry.saliency._items, "mute", Silent)
+    own = digits.copy(tmp_path, SUITE + '\n[[saliency]]\nname = "mute"\n')
+    with pytest.raises(UserError, match=r"^saliency.mute: .* has no attribute 'parameters'\)\.$"):
+        own.run()
+
+
+def test_a_third_party_method_that_cannot_be_made_is_a_reported_entry(digits, tmp_path, monkeypatch):
+    class Unmade(Fragile):
+        def __init__(self) -> None:
+            raise ImportError("no such backend")
+
+    list(registry.saliency)
+    monkeypatch.setitem(registry.saliency._items, "unmade", Unmade)
+    own = digits.copy(tmp_path, SUITE + '\n[[saliency]]\nname = "unmade"\n')
+    result, _ = own.run()
+    assert len(result.failures) == 5
+    assert all("its constructor raised ImportError: no such backend" in failure for failure in result.failures)
+    assert all(e.metrics for e in read_entries(own.folder) if e.method.label != "unmade")
+
+
 def test_the_command_line_runs_a_localisation_suite_and_shows_its_errors(digits, capsys, monkeypatch):
     said = call(
         capsys,

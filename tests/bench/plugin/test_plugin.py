@@ -15,6 +15,7 @@ from subnetbench.bench.cli import console
 from subnetbench.bench.cli import main as cli
 from subnetbench.bench.core import registry
 
+from ..cli.test_commands import call
 from ..conftest import Tiny
 
 SOURCE = Path(__file__).resolve().parents[2] / "plugin" / "subnetbench_margin.py"
@@ -80,17 +81,18 @@ def test_an_installed_plug_in_stands_in_the_table(tiny: Tiny, tmp_path: Path, in
 
 
 def test_a_plug_in_that_cannot_be_imported_is_named_and_the_suite_runs(
-    tiny: Tiny, tmp_path: Path, install: Callable[[str], None]
+    tiny: Tiny, tmp_path: Path, install: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("raise RuntimeError('half installed')\n")
+    (line,) = [line for line in listed(monkeypatch).splitlines() if "margin" in line]
+    assert "margin (broken)" in line
+    assert "subnetbench_margin:Margin: RuntimeError: half installed" in line
+    said = call("run", tiny.file, "--detector", "margin")
+    assert "'margin' is registered and could not be loaded" in said.mistake  # one line, and the only one
+    assert "RuntimeError: half installed" in said.mistake
     again = Tiny(tiny.file, tmp_path / "store", tmp_path / "out")
     shutil.copytree(tiny.store, again.store)
-    with pytest.warns(
-        UserWarning,
-        match=r"plugin 'margin' \(subnetbench_margin:Margin\) could not be loaded and is "
-        "left out: RuntimeError: half installed",
-    ):
-        result = again.run()
+    result = again.run()
     assert result.failures == []
     assert again.tables()["cells.csv"] == tiny.tables()["cells.csv"]
     assert "margin" not in registry.detectors

@@ -116,8 +116,37 @@ class CannotBePickled(Good):
 
 
 class Unfitted(Good):
+    """Scores before it was fitted as if it had been."""
+
+    scale = 1.0
+
+    def fit(self, train: Any) -> Any:
+        self.scale = float(train.logits.std())
+        return self
+
+    def characteristics(self, x: Any) -> Any:
+        return self.score(x) * self.scale
+
+
+class UnfittedByAccident(Good):
+    def fit(self, train: Any) -> Any:
+        self.scale = float(train.logits.std())
+        return self
+
+    def characteristics(self, x: Any) -> Any:
+        return self.score(x) * self.scale
+
+
+class Stateless(Good):
+    """Has nothing to learn, so there is nothing that could be missing before a fit."""
+
     def characteristics(self, x: Any) -> Any:
         return self.score(x)
+
+
+class ForgetsToReturn(Good):
+    def fit(self, train: Any) -> Any:
+        self.fitted = True
 
 
 class Noise(Good):
@@ -147,7 +176,9 @@ FAULTS: list[tuple[type, str, str]] = [
     (MeddlesWithTraining, "the views are left as they were", "features('conv1') of the training view changed"),
     (AddsUp, "a second fit forgets the first", "the data of an earlier fit matter"),
     (CannotBePickled, "a pickled copy scores the same", "cannot be handed to a worker process"),
-    (Unfitted, "scoring before fit raises a UserError", "raised no UserError"),
+    (Unfitted, "scoring before fit raises a UserError", "raised no UserError, and are not those after it"),
+    (UnfittedByAccident, "scoring before fit raises a UserError", "no UserError but AttributeError: "),
+    (ForgetsToReturn, "fit returns the detector", "not return the detector but None: it lacks `return self`"),
 ]
 
 
@@ -174,6 +205,18 @@ def test_a_fault_is_found_and_named(kind: type, name: str, words: str) -> None:
 @pytest.mark.parametrize("kind", [UsesLabels, AddsUp, Unfitted, CannotBePickled, Meddles, MeddlesWithTraining])
 def test_one_fault_is_one_finding(kind: type) -> None:
     assert len(failures(check_detector(kind))) == 1
+
+
+@pytest.mark.parametrize("kind", [ForgetsToReturn, Infinite, Flat, Random])
+def test_a_fault_that_all_else_rests_on_is_the_only_finding_and_the_last(kind: type) -> None:
+    checks = check_detector(kind)
+    assert [check.passed for check in checks] == [True] * (len(checks) - 1) + [False]
+
+
+def test_a_detector_without_anything_to_learn_passes() -> None:
+    checks = found(Stateless)
+    assert failures(list(checks.values())) == []
+    assert "fit learns nothing" in checks["scoring before fit raises a UserError"].message
 
 
 def test_a_detector_of_mere_noise_is_warned_of() -> None:
@@ -205,7 +248,7 @@ def test_the_contract_alone_measures_nothing_and_raises_nothing() -> None:
 
 class Raises(Good):
     def score(self, x: Any) -> Any:
-        raise ValueError("no such\nthing")
+        raise ValueError("no such thing\nbut a long story")
 
 
 @pytest.fixture
@@ -252,7 +295,9 @@ def test_an_unknown_detector_is_a_mistake_before_anything_is_trained(monkeypatch
         ({"draws_gates": True}, "info.draws_gates names parameters that the constructor does not take"),
         ({"coupled_by": {"reference": "parents"}}, "info.coupled_by names parameters"),
         ({"protocol_parameters": {"lee2018": {"k": 3}}}, "info.protocol_parameters['lee2018'] names parameters"),
-        ({"needs": ("clean", "luck")}, "info.needs has 'luck'; there are clean, adversarial"),
+        ({"url": None}, "info.url is None: input should be a valid string"),
+        ({"venue": 2024}, "info.venue is 2024: input should be a valid string"),
+        ({"needs": ("clean", "luck")}, "info.needs is ('clean', 'luck'): input should be 'clean', 'adversarial'"),
     ],
 )
 def test_a_field_of_the_info_that_the_detector_does_not_keep_is_found(stated: dict[str, Any], words: str) -> None:

@@ -1,0 +1,52 @@
+"""Whether a suite's attacks are as strong as they claim: what a reader should know of each, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..core.store import Arrays
+from .attacked import Attacked
+from .suite import AttackPart
+
+#: A median norm this much above another attack's is remarked on; below it, two attacks are as good as each other.
+MARGIN = 1.1
+
+#: Images that both attacks have to fool before their medians are compared.
+LEAST = 10
+
+
+def remarks(attacked: Attacked, parts: Sequence[AttackPart]) -> dict[str, str]:
+    """Remarks on the attacks that have any, by label."""
+    facts = {part.title: attacked.strength(part) for part in parts}
+    infos = {part.title: attacked.attacks[part.title].info for part in parts}
+    norms = {title: info.norm for title, info in infos.items() if info.threat == "minimum-norm"}
+    further = weaker({title: facts[title] for title in norms}, norms)
+    found = {part.title: [*attacked.remarks(part), *further.get(part.title, [])] for part in parts}
+    return {title: "; ".join(texts) for title, texts in found.items() if texts}
+
+
+def weaker(facts: Mapping[str, Arrays], norms: Mapping[str, str]) -> dict[str, list[str]]:
+    """For each minimum-norm attack that another one of its norm beats, the one that does so most.
+
+    ``facts`` are of `verify`. Medians are over the images that both fool: each attack's own would compare other images.
+    """
+    good = {title: f["success"].astype(bool) & f["clean_correct"].astype(bool) for title, f in facts.items()}
+    found: dict[str, list[str]] = {}
+    for title, norm in norms.items():
+        worst, text = MARGIN, ""
+        for other in norms:
+            both = good[title] & good[other]
+            if other == title or norms[other] != norm or both.sum() < LEAST:
+                continue
+            own, least = (float(np.median(facts[name][norm.lower()][both])) for name in (title, other))
+            if own > worst * least > 0:
+                worst = own / least
+                text = (
+                    f"its median {norm} is {own:.3g} on the {int(both.sum())} images that {other} fools too, with "
+                    f"{least:.3g} ({100 * (worst - 1):.0f}% more): it is not as strong as a minimum-norm attack can be"
+                )
+        if text:
+            found[title] = [text]
+    return found
