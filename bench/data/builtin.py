@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UserError
+from ..core.home import cache
 from ..core.registry import register_dataset
 from .dataset import Dataset, Split
 from .npz import _KNOWN_CLASSES
@@ -41,9 +42,7 @@ def _fetch(build: Callable[[], Any], name: str, root: Path) -> Any:
 
 
 def _default_root() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("subnetbench")) / "data"
+    return cache("--data-root") / "data"
 
 
 def _torchvision(name: str, root: Path | None) -> Dataset:

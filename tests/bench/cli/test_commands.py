@@ -445,12 +445,16 @@ def test_a_store_that_is_no_folder_is_one_sentence(ran: Small, tmp_path: Path) -
     assert "--store" in said.mistake
 
 
-def test_a_store_that_may_not_be_written_is_one_sentence(ran: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_may_not_be_written_serves_a_run_that_finds_all_and_is_one_sentence_for_others(
+    ran: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(**_: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr("subnetbench.bench.core.store.tempfile.TemporaryFile", refuse)
-    assert "cannot be used (Permission denied); make it a writable folder" in ran.run().mistake
+    assert ran.run("--when", "cached").code == 0
+    said = call("run", ran.file, "--store", tmp_path / "empty", "--output", tmp_path / "out")
+    assert "cannot be used (Permission denied); make it a writable folder" in said.mistake
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
