@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 #: Notes, warnings and errors.
-err = Console(stderr=True)
+err = Console(stderr=True, markup=False, highlight=False)
 
-#: Results; wide when not on a terminal, so that lines in a file do not break.
-out = Console(width=None if sys.stdout.isatty() else 160)
+#: Results; wide when not on a terminal, so that lines in a file do not break. Brackets are no markup in either.
+out = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+
+#: What stands in for our own signs where a stream cannot carry them: one character each, as tables are laid out before.
+_STAND_INS = str.maketrans({"±": "~", "†": "^", "–": "-", "×": "x", "…": "."})
+
+
+def keep_to_encoding() -> None:
+    """Let both streams write a stand-in or an escape for a character that they cannot carry, instead of raising."""
+    codecs.register_error("stand-in", _stand_in)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="stand-in")
+
+
+def _stand_in(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    bad = error.object[error.start : error.end].translate(_STAND_INS)
+    return bad.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 def plain(text: str, to: Console | None = None, style: str | None = None) -> None:
@@ -28,9 +49,15 @@ def note(text: str) -> None:
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    table = Table(title=title)
+    table = Table(title=Text(title))
     for name in rows[0] if rows else ["nothing"]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(value)) for value in row.values()))
+        table.add_row(*(str(value) for value in row.values()))
     out.print(table)
+
+
+def print_whole(table: RenderableType) -> None:
+    """Print a table of figures at its own width: a narrow terminal breaks lines, but never cuts a figure."""
+    width = Measurement.get(out, out.options.update(width=10_000), table).maximum
+    out.print(table, width=max(width, out.width), crop=False, soft_wrap=False)

@@ -40,9 +40,7 @@ def tables(
 
 
 def _report(folder: Path, written: list[Path], check: bool) -> None:
-    console.out.print(
-        f"{folder}: {len(written)} tables {'are what their entries give' if check else 'written'}", soft_wrap=True
-    )
+    console.plain(f"{folder}: {len(written)} tables {'are what their entries give' if check else 'written'}")
 
 
 def plot(
@@ -59,7 +57,7 @@ def plot(
     written = write_plots(folder, only, formats, console.note)
     for place in dict.fromkeys(path.parent for path in written):
         count = sum(path.parent == place for path in written)
-        console.out.print(f"{place}: {count} pictures written", markup=False, soft_wrap=True)
+        console.plain(f"{place}: {count} pictures written")
 
 
 def compare(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import platformdirs
@@ -15,6 +17,22 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # no such user, or neither HOME nor a user of this number
         raise UserError(f"{path}: no home folder is known for {Path(path).parts[0]}; give the whole path.") from None
+
+
+def usable(path: str | Path) -> Path:
+    """The expanded path, of which the system says what is there, or that nothing is; else UserError."""
+    path = expanded(path)
+    name = str(path) if len(str(path)) <= 100 else f"{str(path)[:60]} ... ({len(str(path))} letters)"
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except (OSError, ValueError) as error:  # no permission, a name that is too long, a character that none may hold
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{name} cannot be used ({reason}); correct its permissions or give another path.") from None
+    if is_folder and not os.access(path, os.R_OK | os.X_OK):
+        raise UserError(f"{name} cannot be read (Permission denied); correct its permissions or give another folder.")
+    return path
 
 
 def cache(option: str) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 from ..core.arrays import Floats, Ints
 from ..core.errors import UserError
 from ..core.hashing import hash_arrays
+from ..core.home import expanded
 from .box import check_boxes, clipped, from_inclusive, scaled
 from .dataset import Split
 from .folders import files_of, placed
@@ -63,7 +64,7 @@ def annotated(
     paths = files_of(root, split, classes)
     chosen = range(len(paths)) if ids is None else ids.tolist()
     names = {image: paths[image].relative_to(root).as_posix() for image in chosen}
-    place = root / source
+    place = root / expanded(source)
     if place.is_dir():
         rows_of, reasons = _from_xml(place, names)
     elif place.is_file():

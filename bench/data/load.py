@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
+from ..core.home import expanded
 from ..core.registry import datasets
 from .dataset import Dataset
 from .npz import from_npz
@@ -19,7 +20,7 @@ def load(name: str, root: Path | None = None, **parameters: Any) -> Dataset:
     ``root`` may be a folder that holds ``<name>.npz``, an ``.npz`` itself, or the folder torchvision downloads into.
     """
     if name.endswith(".npz"):
-        return _built(from_npz, "an .npz", name=Path(name).stem, path=Path(name), **parameters)
+        return _built(from_npz, "an .npz", name=Path(name).stem, path=expanded(name), **parameters)
     factory = datasets.get(name)
     if root is not None:
         if root.suffix == ".npz":
