@@ -34,7 +34,7 @@ def load_suite(source: str | Path) -> AnySuite:
         if track is not form:
             of_form = " and ".join(f"[{name}]" for name in theirs if theirs[name] is form)
             raise UserError(
-                f"{read.where((table,))}: {table}: only a {track.name} suite has it, and with {of_form} this is a "
+                f"{read.where((table, 0))}: {table}: only a {track.name} suite has it, and with {of_form} this is a "
                 f"{form.name} suite; remove it."
             )
     return checked_suite(form.form, read.content, read.where)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -48,16 +48,18 @@ def note(text: str) -> None:
     plain(text, err, "yellow")
 
 
-def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def print_table(title: str, rows: Sequence[Mapping[str, Any]], *, whole: bool = False) -> None:
+    """Print rows whose long texts are folded, or ``whole`` as `print_whole` does."""
     table = Table(title=Text(title))
     for name in rows[0] if rows else ["nothing"]:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    out.print(table)
+    print_whole(table) if whole else out.print(table)
 
 
-def print_whole(table: RenderableType) -> None:
+def print_whole(shown: Table | str) -> None:
     """Print a table of figures at its own width: a narrow terminal breaks lines, but never cuts a figure."""
-    width = Measurement.get(out, out.options.update(width=10_000), table).maximum
-    out.print(table, width=max(width, out.width), crop=False, soft_wrap=False)
+    width = 0 if isinstance(shown, str) else Measurement.get(out, out.options.update(width=10_000), shown).maximum
+    wide = Console(file=out.file, width=width, markup=False, highlight=False) if width > out.width else out
+    wide.print(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
@@ -41,7 +42,7 @@ def begin(
     """Honest benchmarks for detectors of adversarial examples."""
 
 
-for verb, command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "ls": ls.list_,
     "validate": run.validate,
@@ -55,7 +56,8 @@ for verb, command in {
     "verify": exchange.verify,
     "export": exchange.export,
     "import": exchange.import_,
-}.items():
+}
+for verb, command in COMMANDS.items():
     app.command(name=verb)(with_paths(command))
 app.add_typer(detector.new, name="new")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -37,7 +38,8 @@ def usable(path: str | Path) -> Path:
 
 def cache(option: str) -> Path:
     """The package's folder in the user's cache; ``option`` replaces it on the command line."""
-    folder = Path(platformdirs.user_cache_dir("subnetbench"))
-    if not folder.is_absolute():  # ~ stays where there is no home, and would become a folder of that name
-        raise UserError(f"There is no home folder for the cache (HOME is not set); set HOME, or give {option}.")
-    return folder
+    with contextlib.suppress(RuntimeError):  # from newer versions, where there is no home
+        folder = Path(platformdirs.user_cache_dir("subnetbench"))
+        if folder.is_absolute():  # older ones leave ~ as it is, which would become a folder of that name
+            return folder
+    raise UserError(f"There is no home folder for the cache (HOME is not set); set HOME, or give {option}.")

@@ -14,6 +14,7 @@ from ..core import registry
 from ..core.errors import UserError
 from ..core.files import write_json
 from ..core.store import Meta, NotStored, StoreError
+from ..data.blank import blank_instead_of_download
 from ..harness.context import Context
 from ..harness.toml import fill
 from ..models.weights import locate
@@ -75,8 +76,12 @@ class Run:
             )
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
-        """The grid: each stage with its passes and its approximate time on this machine."""
-        return plan(self.scoring)
+        """The grid: each stage with its passes and its approximate time on this machine; nothing is downloaded."""
+        blank = blank_instead_of_download(self.suite.dataset.name, self.context.data_root)
+        if blank is None:
+            return plan(self.scoring)
+        title, rows = plan(Scoring(self.suite, self.context, blank))
+        return f"{title}; {self.suite.dataset.name} is not here yet and would be downloaded first", rows
 
     # -- entries ------------------------------------------------------------------------------------------------------
 

@@ -25,13 +25,25 @@ FILES = (("Entries", "entries", ""), ("Scores", "scores", " (one row an image, p
 FAILURES = "detectors"
 
 
-def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table]:
-    """One table per protocol, proposals before controls."""
+def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table | str]:
+    """One table per protocol, proposals before controls, and below it why rows have no figure at all."""
     for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
         rows = [entry for entry in entries if entry.protocol_name == protocol]
         comparisons = read_json(folder / "comparisons" / f"{protocol}.json")
         best = {(b["fit_on"], b["test_on"]): b for b in comparisons["best"]}
         yield _table(protocol, sorted(rows, key=lambda entry: entry.detector.control), best)
+        yield from _without_figures(rows)
+
+
+def _without_figures(entries: Sequence[Entry]) -> Iterator[str]:
+    """Each reason once, with the detectors that it holds for."""
+    labels: dict[str, list[str]] = {}
+    for entry in entries:
+        if all(cell.auroc is None for cell in entry.cells):
+            for reason in dict.fromkeys(cell.remark for cell in entry.cells if cell.remark):
+                labels.setdefault(reason, []).append(entry.label)
+    for reason, of in labels.items():
+        yield f"No figure of {'any detector' if len(of) == len(entries) > 1 else ', '.join(of)}: {reason}."
 
 
 def _table(protocol: str, entries: Sequence[Entry], best: Mapping[tuple[str, str], dict[str, Any]]) -> Table:

@@ -20,7 +20,6 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from rich.console import Console
 from subnetbench.bench import DetectorInfo
 from subnetbench.bench.cli import console
 from subnetbench.bench.cli import main as cli
@@ -54,13 +53,12 @@ class Said:
         return int(re.search(r"^(\d+) artifacts computed", self.out, re.MULTILINE)[1])
 
 
-def call(*words: object) -> Said:
+def call(*words: object, width: int = 200) -> Said:
     """What a terminal would see of ``subnetbench WORDS``, without starting a process."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", ["subnetbench", *map(str, words)])
-        patch.setattr(console, "out", Console(width=200))
-        patch.setattr(console, "err", Console(stderr=True))
+        patch.setattr(console.out, "width", width)
         try:
             cli.main()
             code: Any = 0
