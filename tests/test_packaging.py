@@ -121,3 +121,12 @@ def test_a_checkout_of_the_packages_name_beside_it_does_not_hide_it_either(tmp_p
     )
     assert run.returncode == 0, run.stderr
     assert Path(run.stdout.strip()).is_relative_to(home)
+
+
+def test_a_checkout_of_the_packages_name_is_refused_where_it_would_be_used_instead(tmp_path):
+    """So it would with an editable install, whose finder comes after the folders; here there is no install at all."""
+    (tmp_path / "subnetbench").symlink_to(ROOT)
+    words = ["-S", "-E", "-c", "import subnetbench.bench"]
+    run = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert f"{tmp_path}/subnetbench/bench hides the installed subnetbench" in run.stderr
