@@ -13,7 +13,7 @@ from ..core.errors import UserError
 from ..core.memory import keep_freed_memory
 from . import console, detector, exchange, ls, results, run, train
 from .options import with_paths
-from .stopping import STOPPED, Stopping
+from .stopping import STOPPED, Stopping, end
 
 #: The exit code of a command that Ctrl-C ended, as in shells.
 INTERRUPTED = 130
@@ -69,8 +69,9 @@ def main() -> None:
     with Stopping() as stopping:
         code = _code(stopping)
         if stopping.code or code == INTERRUPTED:
-            code = stopping.code or INTERRUPTED
             console.note(STOPPED)
+        if stopping.code:
+            end(stopping.code)
     if code:
         sys.exit(code)
 
@@ -78,9 +79,7 @@ def main() -> None:
 def _code(stopping: Stopping) -> int:
     """The command's exit code."""
     try:
-        return int(
-            app(standalone_mode=False) or 0
-        )  # a command returns nothing: a number is an Exit's code, or Ctrl-C's
+        return int(app(standalone_mode=False) or 0)  # commands return nothing: this is an Exit's code
     except UserError as error:
         console.plain(f"error: {error}", console.err, "red")
         return 2
