@@ -5,12 +5,16 @@ Nothing heavy is imported before it is used.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if __name__ == "bench":
     # A second copy of this package would hold a second, empty registry.
     raise ImportError("import subnetbench.bench, not bench: the folder is mapped into the namespace subnetbench")
+if getattr(sys.modules[__name__.rpartition(".")[0]], "__file__", None) is None:
+    # A clone called subnetbench hides an editable install, and would be used in its place.
+    raise ImportError(f"{__path__[0]} hides the installed subnetbench; leave the folder above it, or rename the clone")
 
 if TYPE_CHECKING:
     from ..attacks.contract import Attack, AttackInfo

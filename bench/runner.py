@@ -12,6 +12,7 @@ import pandas as pd
 from .core.device import choose_device
 from .core.errors import UserError
 from .core.files import write_json
+from .core.home import expanded
 from .core.store import NotStored, Store, When, default_store
 from .harness.context import Context
 from .harness.entry import Entry, remove_others
@@ -66,10 +67,10 @@ def run(
     """
     chosen = suite if isinstance(suite, AnySuite) else load_suite(suite)
     chosen = chosen.overridden(limit=limit, seed=seed, classes=classes, detectors=detectors)
-    artifacts = Store(Path(store) if store else default_store(), when)
-    context = Context(artifacts, choose_device(device), None if data_root is None else Path(data_root))
+    artifacts = Store(expanded(store) if store else default_store(), when)
+    context = Context(artifacts, choose_device(device), None if data_root is None else expanded(data_root))
     with located(suite):
-        return execute(chosen, context, Path(output)).frame
+        return execute(chosen, context, expanded(output)).frame
 
 
 def execute(suite: AnySuite, context: Context, output: Path) -> Result:

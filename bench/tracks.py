@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +28,19 @@ TRACKS = {
 
 def load_suite(source: str | Path) -> AnySuite:
     """The built-in suite of this name, or the suite in this file. Raises UserError with file, line and key."""
-    by_table = {table: track for track in TRACKS.values() for table in track.tables_of_suite}
-    read = read_suite(source, {table: track.name for table, track in by_table.items()})
-    track = next((track for table, track in by_table.items() if table in read.content), TRACKS["detection"])
-    return checked_suite(track.form, read.content, read.where)
+    tracks_of_tables = {table: track for track in TRACKS.values() for table in track.tables_of_suite}
+    read = read_suite(source, {table: track.name for table, track in tracks_of_tables.items()})
+    theirs = {table: track for table, track in tracks_of_tables.items() if table in read.content}
+    most = Counter(track.name for track in theirs.values()).most_common(1)  # the first of two with as many
+    form = TRACKS[most[0][0] if most else "detection"]
+    for table, track in theirs.items():
+        if track is not form:
+            of_form = " and ".join(f"[{name}]" for name in theirs if theirs[name] is form)
+            raise UserError(
+                f"{read.where((table, 0))}: {table}: only a {track.name} suite has it, and with {of_form} this is a "
+                f"{form.name} suite; remove it."
+            )
+    return checked_suite(form.form, read.content, read.where)
 
 
 @contextmanager

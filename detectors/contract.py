@@ -52,6 +52,8 @@ class Detector(Protocol):
     ``candidates`` are parameter values from which the protocol may choose on its fitting part (k of LID, m of
     Mahalanobis, the bandwidth of KD); each is merged into the constructor's keywords, and an empty tuple means that
     there is nothing to choose. A fitted detector may have a string ``notes``, which tables show beside its costs.
+    One whose work is more than passes through the net may have a method ``seconds(net, fitted, candidates)``: seconds
+    per image for all candidates after ``fitted`` training images, which ``--dry-run`` adds to its estimate.
     """
 
     info: ClassVar[DetectorInfo]

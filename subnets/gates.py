@@ -58,7 +58,7 @@ class GateOptions(BaseModel):
     prefix_mib: int = Field(
         2048, ge=0, description="memory for outputs of the un-gated first stages, recomputed beyond it"
     )
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     seeds: int = Field(1, ge=1, description="number of sets of gates, from seed on; a run's intervals cover them")
 
     @model_validator(mode="after")

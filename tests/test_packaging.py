@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -101,3 +103,30 @@ def test_a_checkout_does_not_hide_what_is_installed(installed):
             assert Path(run.stdout.strip()).samefile(str(installed.locate_file("subnetbench/bench/__init__.py")))
         else:
             assert run.stdout == f"subnetbench {installed.version}\n"
+
+
+def test_a_checkout_of_the_packages_name_beside_it_does_not_hide_it_either(tmp_path):
+    """A folder without an __init__.py is a package only where no other folder of the path holds a true one."""
+    (tmp_path / "subnetbench" / "bench").mkdir(parents=True)
+    (tmp_path / "subnetbench" / "bench" / "__init__.py").write_text("raise ImportError('the checkout')")
+    home = Path(importlib.import_module("subnetbench").__file__).parents[1]
+    code = "import subnetbench.bench; print(subnetbench.bench.__file__)"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert Path(run.stdout.strip()).is_relative_to(home)
+
+
+def test_a_checkout_of_the_packages_name_is_refused_where_it_would_be_used_instead(tmp_path):
+    """So it would with an editable install, whose finder comes after the folders; here there is no install at all."""
+    (tmp_path / "subnetbench").symlink_to(ROOT)
+    words = ["-S", "-E", "-c", "import subnetbench.bench"]
+    run = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert f"{tmp_path}/subnetbench/bench hides the installed subnetbench" in run.stderr

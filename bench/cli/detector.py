@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
+from .options import with_paths
 
 if TYPE_CHECKING:
     from ..plugin.checks import Check
@@ -25,6 +26,7 @@ def begin() -> None:
 
 
 @new.command()
+@with_paths
 def detector(
     name: Annotated[str, typer.Argument(help="Name of the detector, such as my-score.")],
     into: Annotated[Path, typer.Option("--into", help="The package becomes the folder INTO/NAME.")] = Path("."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -147,6 +148,15 @@ def clean(
     console.print_table(
         str(where.root), [{"kind": k, "files": n, "MB": f"{b / 1e6:.1f}"} for k, (n, b) in sizes.items()]
     )
-    if not sizes or not (yes or typer.confirm("Remove " + (", ".join(kind) if kind else "all of it") + "?")):
+    if not sizes or not (yes or _confirmed("Remove " + (", ".join(kind) if kind else "all of it") + "?")):
         return
     console.out.print(f"{where.clean(list(kind) if kind else None) / 1e6:.1f} MB freed.")
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        if sys.stdin is not None and sys.stdin.isatty():  # Ctrl-C or Ctrl-D
+            raise
+        raise UserError("There is nobody to ask before anything is removed; give --yes.") from None

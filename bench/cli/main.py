@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
@@ -11,6 +12,8 @@ import typer
 from ..core.errors import UserError
 from ..core.memory import keep_freed_memory
 from . import console, detector, exchange, ls, results, run, train
+from .options import with_paths
+from .stopping import STOPPED, Stopping, end
 
 #: The exit code of a command that Ctrl-C ended, as in shells.
 INTERRUPTED = 130
@@ -39,41 +42,56 @@ def begin(
     """Honest benchmarks for detectors of adversarial examples."""
 
 
-app.command()(run.run)
-app.command(name="ls")(ls.list_)
-app.command()(run.validate)
-app.command()(train.train)
-app.command()(results.tables)
-app.command()(results.plot)
-app.command()(results.compare)
-app.command()(ls.clean)
-app.command()(results.leaderboard)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run.run,
+    "ls": ls.list_,
+    "validate": run.validate,
+    "train": train.train,
+    "tables": results.tables,
+    "plot": results.plot,
+    "compare": results.compare,
+    "clean": ls.clean,
+    "leaderboard": results.leaderboard,
+    "validate-detector": detector.validate_detector,
+    "verify": exchange.verify,
+    "export": exchange.export,
+    "import": exchange.import_,
+}
+for verb, command in COMMANDS.items():
+    app.command(name=verb)(with_paths(command))
 app.add_typer(detector.new, name="new")
-app.command(name="validate-detector")(detector.validate_detector)
-app.command()(exchange.verify)
-app.command()(exchange.export)
-app.command(name="import")(exchange.import_)
 
 
 def main() -> None:
-    """Entry point: one sentence for a user's mistake, 130 for Ctrl-C, which keeps all finished work."""
+    """Entry point: one sentence for a user's mistake; Ctrl-C and SIGTERM keep all finished work."""
     keep_freed_memory()
+    console.keep_to_encoding()
+    with Stopping() as stopping:
+        code = _code(stopping)
+        if stopping.code or code == INTERRUPTED:
+            console.note(STOPPED)
+        if stopping.code:
+            end(stopping.code)
+    if code:
+        sys.exit(code)
+
+
+def _code(stopping: Stopping) -> int:
+    """The command's exit code."""
     try:
         with console.plain_warnings():
-            code = app(standalone_mode=False)  # commands return nothing: a number is the code of an Exit, Ctrl-C's too
+            return int(app(standalone_mode=False) or 0)  # commands return nothing: this is an Exit's code
     except UserError as error:
         console.plain(f"error: {error}", console.err, "red")
-        sys.exit(2)
+        return 2
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        return INTERRUPTED
     except Exception as error:
+        if stopping.code:  # libraries turn a KeyboardInterrupt into errors of their own
+            return stopping.code
         # The module of click's errors depends on the version of Typer, so they are recognised by their attributes.
         show = getattr(error, "show", None)
         if callable(show) and hasattr(error, "exit_code"):
             show()
-            sys.exit(error.exit_code)
+            return int(error.exit_code)
         raise
-    if code == INTERRUPTED:
-        console.note("stopped; all finished work is kept, and the same command goes on from there")
-    if code:
-        sys.exit(code)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..core.home import usable
 from ..core.progress import Reporter
 from ..core.store import Store, default_store
 from ..harness.context import Context
@@ -78,4 +79,19 @@ def with_surroundings(command: Callable[..., None]) -> Callable[..., None]:
     ]
     wrapper.__signature__ = inspect.Signature([*specific, *shared])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*specific, *shared]}
+    return wrapper
+
+
+def with_paths(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with ``~`` expanded in all its paths; UserError for one that the system cannot look at."""
+
+    def ready(value: Any) -> Any:
+        if isinstance(value, list):
+            return [ready(item) for item in value]
+        return usable(value) if isinstance(value, Path) else value
+
+    @wraps(command)
+    def wrapper(**options: Any) -> None:
+        command(**{name: ready(value) for name, value in options.items()})
+
     return wrapper

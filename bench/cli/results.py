@@ -24,8 +24,7 @@ def tables(
     from ..harness.tables import write_tables
     from ..tracks import TRACKS
 
-    if not folder.is_dir():
-        raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
+    _refuse_absent(folder)
     places = {name: track.folders_below(folder) for name, track in TRACKS.items()}
     if not any(places.values()):
         raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
@@ -39,10 +38,14 @@ def tables(
         _report(folder, write_tables(folder, summary(suites), check), check)
 
 
+def _refuse_absent(folder: Path) -> None:
+    """Raise UserError if there is no such folder, before anything else is looked at."""
+    if not folder.is_dir():
+        raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
+
+
 def _report(folder: Path, written: list[Path], check: bool) -> None:
-    console.out.print(
-        f"{folder}: {len(written)} tables {'are what their entries give' if check else 'written'}", soft_wrap=True
-    )
+    console.plain(f"{folder}: {len(written)} tables {'are what their entries give' if check else 'written'}")
 
 
 def plot(
@@ -56,10 +59,16 @@ def plot(
     """Draw figures from stored entries into FOLDER/figures."""
     from ..figures.draw import write_plots
 
+    _refuse_absent(folder)
     written = write_plots(folder, only, formats, console.note)
+    if not written:
+        raise UserError(
+            f"Nothing below {folder} can be drawn: it holds neither scores nor features nor maps that a figure is made "
+            "of; run its suite again, which writes them."
+        )
     for place in dict.fromkeys(path.parent for path in written):
         count = sum(path.parent == place for path in written)
-        console.out.print(f"{place}: {count} pictures written", markup=False, soft_wrap=True)
+        console.plain(f"{place}: {count} pictures written")
 
 
 def compare(
@@ -78,13 +87,19 @@ def compare(
     if picture is not None:
         plot_format(picture)
     protocols = compare_detectors(folder, first, second)
+    some = [compared for compared in protocols if compared.rows]
+    if not some:
+        raise UserError(f"{first} and {second} have no cell in common: {protocols[0].why_empty}")
     for compared in protocols:
-        console.print_table(compared.title, compared.rows)
+        if compared.rows:
+            console.print_table(compared.title, compared.rows, whole=True)
+        else:
+            console.plain(f"Protocol {compared.protocol} has nothing to compare: {compared.why_empty}")
     if console.out.encoding.lower().startswith("utf"):  # the picture is of Braille dots
-        for compared in protocols:
+        for compared in some:
             console.out.print(terminal_picture(compared), markup=False, highlight=False, no_wrap=True, crop=False)
     if picture is not None:
-        console.plain(f"Picture   {draw(protocols, picture)}")
+        console.plain(f"Picture   {draw(some, picture)}")
 
 
 def leaderboard(
@@ -103,6 +118,7 @@ def leaderboard(
     """
     from ..board.build import write_single, write_site
 
+    _refuse_absent(folder)
     built = [write_site(folder, out_folder or Path("site"))] if out_folder or not single else []
     built += [write_single(folder, single)] if single else []
     for left_out in built[0].left_out:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from ..core.progress import Bars
 from . import console
@@ -58,9 +58,9 @@ def run(
             return
         result = execute(chosen, context, output)
     terminal, folder = result.track.terminal, result.folder
-    for table in terminal.shown(result.entries, folder):
-        console.out.print(table)
-    console.out.print(terminal.LEGEND)
+    for shown in terminal.shown(result.entries, folder):
+        console.print_whole(shown)
+    console.out.print(Text.from_markup(terminal.LEGEND))
     console.plain(f"\n{result.computed} artifacts computed, {result.reused} read from {context.store.root}")
     places = (("Report", "tables/report.md", ""), ("Tables", "tables", " (CSV and Markdown)"), *terminal.FILES)
     for name, place, remark in places:
@@ -86,6 +86,6 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
         track_of(suite).run(suite, context).check()
     for warning in report.warnings:
         console.note(warning)
-    console.out.print(f"{escape(file)} is a valid suite: {suite.size()}.")
+    console.plain(f"{file} is a valid suite: {suite.size()}.")
     for label, net in suite.nets().items():
         console.plain(f"  {label}: {net.model.origin}")

@@ -99,7 +99,7 @@ def _write(setup: Setup, path: Path) -> None:
 
 def _report(setup: Setup) -> None:
     model, test = setup.suite.model, setup.dataset.test
-    console.out.print(f"{model.name}: {setup.trained.accuracy:.2%} of {len(test)} test images correctly classified.")
+    console.plain(f"{model.name}: {setup.trained.accuracy:.2%} of {len(test)} test images correctly classified.")
     for key, value in _facts(setup).items():
         console.plain(f"  {key} {value}")
 
@@ -127,7 +127,7 @@ def _publish(setup: Setup, name: str | None, command: str, folder: Path) -> None
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror or error}); give another --ship.") from None
     right = f"{card['test_accuracy']} of {card['test_images']} test images correctly classified."
-    console.out.print(f"{path}: float16, {right}", soft_wrap=True)
+    console.plain(f"{path}: float16, {right}")
 
 
 def net_name(name: str, parameters: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,18 +18,23 @@ if TYPE_CHECKING:
 
 def replace_file(path: Path, blob: bytes) -> None:
     """Write a file atomically: a reader sees the old content or the new, never a part of it."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+    handle, partial = partial_file(path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(blob)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, 0o644)  # mkstemp makes files that only their owner can read
         os.replace(partial, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(partial)
         raise
+
+
+def partial_file(folder: Path) -> tuple[int, Path]:
+    """A new file in the folder, to be renamed when complete: its handle and path. Its permissions follow the umask."""
+    path = folder / f".partial-{secrets.token_hex(8)}"  # not tempfile's, which only their owner can read
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), path
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

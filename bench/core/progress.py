@@ -53,7 +53,7 @@ class Bars:
         self.console = console
         self.warnings: list[str] = []
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -66,17 +66,19 @@ class Bars:
         self._begun = False
 
     def __enter__(self) -> Bars:
-        self._bars.start()
+        if self.console.is_interactive:  # elsewhere, bars that stop leave an empty line
+            self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        if self.console.is_interactive:
+            self._bars.stop()
 
     @contextmanager
     def stage(self, text: str) -> Iterator[Tick]:
         task = self._bars.add_task(f"  {text}", total=None)
-        if not self.console.is_terminal:
-            self.console.print(f"  {text}", highlight=False)
+        if not self.console.is_interactive:
+            self.console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
 
         def tick(done: int, total: int, remark: str) -> None:
             description = f"  {text}{f' ({remark})' if remark else ''}"

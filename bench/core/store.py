@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
-from filelock import FileLock
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as dump_tensors
 
-from .errors import UserError
+from . import lock
 from .files import replace_file
 from .hashing import canonical, key_of
+from .home import cache
+from .refusal import READ_ONLY, refusal
+from .refusal import StoreError as StoreError
 
 When = Literal["missing", "always", "never", "cached"]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -29,8 +31,8 @@ Meta = dict[str, Any]
 Artifact = tuple[Arrays, Meta]
 
 
-class StoreError(UserError):
-    """The store itself cannot be used; the stage that asked is not at fault."""
+#: The folder of locks, which are no artifacts.
+LOCKS = "locks"
 
 
 class NotStored(Exception):  # noqa: N818 (not an error: an answer)
@@ -47,11 +49,14 @@ class Store:
     - ``always``   compute everything that this run needs, once, and replace what is stored
     - ``never``    compute nothing; tables omit what is absent and say so
     - ``cached``   compute nothing; an absent artifact ends the run
+
+    A store with artifacts may be read-only: it serves those. ``waiting`` shows that another run is waited for.
     """
 
     def __init__(self, root: Path, when: When = "missing", warn: Callable[[str], None] | None = None) -> None:
         self.root, self.when = root, when
         self.warn = warn or (lambda message: None)
+        self.waiting: lock.Waiting = nullcontext
         self.computed, self.reused = 0, 0
         self._fresh: set[str] = set()
         try:
@@ -59,7 +64,8 @@ class Store:
             with tempfile.TemporaryFile(dir=root):
                 pass
         except OSError as error:
-            raise self.refused(error) from None
+            if when == "always" or not (error.errno in READ_ONLY and os.path.isdir(root) and self.size()):
+                raise self.refused(error) from None
 
     def path(self, kind: str, key: str) -> Path:
         return self.root / kind / f"{key}.safetensors"
@@ -106,33 +112,22 @@ class Store:
             return None
         except OSError as error:
             raise self.refused(error) from None
-        digest, body = blob[:64], blob[64:]
-        if hashlib.sha256(body).hexdigest().encode() != digest:
+        if hashlib.sha256(blob[64:]).hexdigest().encode() != blob[:64]:
             rebuild = self.when in ("missing", "always")
             self.warn(
                 f"The stored {kind} {path.name} is damaged (its sha256 differs) and is "
                 f"{'built again' if rebuild else 'left out'}."
             )
             if rebuild:
-                path.unlink(missing_ok=True)
+                self._remove([path])
             return None
-        length = int.from_bytes(body[:8], "little")
-        meta: Meta = json.loads(body[8 : 8 + length])
-        return load_tensors(body[8 + length :]), meta
+        return _unpacked(blob)
 
     def write(self, kind: str, key: str, arrays: Arrays, meta: Meta) -> None:
         path = self.path(kind, key)
-        text = canonical(meta).encode()
-        body = (
-            len(text).to_bytes(8, "little")
-            + text
-            + dump_tensors(
-                {name: np.asarray(array, order="C") for name, array in arrays.items()}  # keeps a scalar a scalar
-            )
-        )
         self._make(path.parent)
         try:
-            replace_file(path, hashlib.sha256(body).hexdigest().encode() + body)
+            replace_file(path, _packed(arrays, meta))
         except OSError as error:
             raise self.refused(error) from None
 
@@ -144,49 +139,62 @@ class Store:
 
     @contextlib.contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
-        folder = self.root / "locks"
+        folder, kind = self.root / LOCKS, path.parent.name
         self._make(folder)
-        lock = FileLock(folder / f"{path.parent.name}-{path.stem}.lock")
         try:
-            lock.acquire()
-        except OSError as error:
-            raise self.refused(error) from None
-        try:
-            yield
-        finally:
-            lock.release()
+            with lock.locked(folder / f"{kind}-{path.stem}.lock", f"{kind} {path.stem[:12]}", self.waiting):
+                yield
+        except lock.LockRefused as refused:
+            raise refusal(self.root, refused.error, refused.path) from None
 
     def refused(self, error: OSError) -> StoreError:
         """One sentence for an error of the file system."""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return StoreError(
-                f"The store {self.root} is full; free space there or give another with --store. "
-                "Everything finished so far is kept."
-            )
-        return StoreError(
-            f"The store {self.root} cannot be used ({error.strerror or error}); make it a writable "
-            "folder or give another with --store."
-        )
+        return refusal(self.root, error)
 
     def size(self) -> dict[str, tuple[int, int]]:
         """Files and bytes of each kind. Only a store's own files count, whatever else is in the folder."""
-        sizes = {}
-        for folder in sorted(p for p in self.root.iterdir() if p.is_dir() and p.name != "locks"):
-            files = _artifacts(folder)
-            if files:
-                sizes[folder.name] = (len(files), sum(p.stat().st_size for p in files))
-        return sizes
+        try:
+            folders = sorted(path for path in self.root.iterdir() if path.is_dir() and path.name != LOCKS)
+            found = {folder.name: _artifacts(folder) for folder in folders}
+            return {kind: (len(files), sum(p.stat().st_size for p in files)) for kind, files in found.items() if files}
+        except OSError as error:
+            raise self.refused(error) from None
 
     def clean(self, kinds: list[str] | None = None) -> int:
         """Remove the artifacts of some kinds, or all; return the bytes freed."""
         freed = 0
         for kind, (_, size) in self.size().items():
             if kinds is None or kind in kinds:
-                _remove(_artifacts(self.root / kind), self.root / kind)
+                self._remove(_artifacts(self.root / kind))
                 freed += size
         if kinds is None:
-            _remove(list((self.root / "locks").glob("*.lock")), self.root / "locks")
+            self._remove([path for path in self.root.glob(f"{LOCKS}/*") if path.suffix in (".lock", ".holder")])
         return freed
+
+    def _remove(self, files: Sequence[Path]) -> None:
+        """Remove these files, and their folders where that leaves them empty."""
+        try:
+            for path in files:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self.refused(error) from None
+        for folder in {path.parent for path in files}:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _packed(arrays: Arrays, meta: Meta) -> bytes:
+    """An artifact's file: sha256 of what follows, length of the meta data, meta data, tensors."""
+    text = canonical(meta).encode()
+    tensors = dump_tensors({name: np.asarray(array, order="C") for name, array in arrays.items()})  # keeps a scalar one
+    body = len(text).to_bytes(8, "little") + text + tensors
+    return hashlib.sha256(body).hexdigest().encode() + body
+
+
+def _unpacked(blob: bytes) -> Artifact:
+    begin = 64 + 8 + int.from_bytes(blob[64:72], "little")
+    meta: Meta = json.loads(blob[72:begin])
+    return load_tensors(blob[begin:]), meta
 
 
 #: Names of artifacts, of checkpoints, and of partial files that a killed run left.
@@ -197,13 +205,5 @@ def _artifacts(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if _ARTIFACT.fullmatch(path.name) and path.is_file()]
 
 
-def _remove(files: Sequence[Path], folder: Path) -> None:
-    """Remove these files, and their folder if that leaves it empty."""
-    for path in files:
-        path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
 def default_store() -> Path:
-    return Path(platformdirs.user_cache_dir("subnetbench")) / "store"
+    return cache("--store") / "store"

@@ -14,12 +14,12 @@ import numpy as np
 from ..core.arrays import Floats, Ints
 from ..core.errors import UserError
 from ..core.hashing import hash_arrays
+from ..core.home import expanded
 from .box import check_boxes, clipped, from_inclusive, resized_pixels, scaled
 from .box_files import COLUMNS, Rows, Wanted, from_csv, from_xml
 from .dataset import Split
 from .folders import placed
 from .listing import composed, files_of, split_folder
-from .load import expanded
 from .pictures import dimensions
 
 SplitName = Literal["train", "test"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UserError, reason_of
+from ..core.home import cache
 from ..core.parameters import is_number, seed_of
 from ..core.places import ParameterError
 from ..core.registry import register_dataset
@@ -50,16 +51,15 @@ def _fetch(build: Callable[[], Any], name: str, root: Path) -> Any:
         ) from None
 
 
-def _default_root() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("subnetbench")) / "data"
+def data_folder() -> Path:
+    """Where data sets are downloaded to."""
+    return cache("--data-root") / "data"
 
 
 def _torchvision(name: str, root: Path | None) -> Dataset:
     import torchvision.datasets as tv
 
-    root = root or _default_root()
+    root = root or data_folder()
     if name == "svhn":
         parts = [_fetch(partial(tv.SVHN, str(root), split=s, download=True), name, root) for s in ("train", "test")]
         arrays = [(p.data.transpose(0, 2, 3, 1), p.labels) for p in parts]

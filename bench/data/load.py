@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.blame import blamed
 from ..core.errors import UserError
+from ..core.home import expanded
 from ..core.parameters import check_parameters
 from ..core.registry import datasets
 from ..core.sources import HOME, home_of
@@ -68,14 +69,6 @@ def check_name(name: str, root: Path | None) -> None:
         datasets.get(name)
     elif not file.is_file() and (root is not None or file.parent != Path()):  # a bare name may be one in a data root
         raise no_file(file)
-
-
-def expanded(path: str | Path) -> Path:
-    """The path with ``~`` replaced: in a suite no shell does it."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise UserError(f"{path}: no home folder is known for {Path(path).parts[0]}; give the whole path.") from None
 
 
 def _built(factory: Callable[..., Dataset], title: str, **parameters: Any) -> Dataset:

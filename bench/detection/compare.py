@@ -55,6 +55,12 @@ class Compared:
         return {cell.pair: cell.auroc for cell in self.entries[which].cells if cell.auroc is not None}
 
     @property
+    def why_empty(self) -> str:
+        """Why there is no record, as the cells state it."""
+        remarks = [c.remark for entry in self.entries for c in entry.cells if c.auroc is None and c.remark]
+        return f"{remarks[0] if remarks else 'they have no image with scores of both'}."
+
+    @property
     def attacks(self) -> list[str]:
         return [attack for attack in self.entries[0].attacks if attack in self.entries[1].attacks]
 

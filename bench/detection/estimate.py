@@ -21,12 +21,16 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Cost:
-    """A row of the grid before the net is timed; ``passes`` counts forward passes, a backward pass as two."""
+    """A row of the grid before the net is timed; ``passes`` counts forward passes, a backward pass as two.
+
+    ``seconds`` is work besides the passes.
+    """
 
     stage: str
     what: str
     passes: float
     detail: str = ""
+    seconds: float = 0.0
 
 
 def plan(scoring: Scoring) -> tuple[str, list[Row]]:
@@ -34,15 +38,18 @@ def plan(scoring: Scoring) -> tuple[str, list[Row]]:
     setup, device = scoring.setup, scoring.context.device
     net = setup.blank_net(pretrained=False).to(device)
     images_per_second = _speed(net, device)
+    costs = list(_Grid(scoring, net).costs())
+    passes, seconds = sum(cost.passes for cost in costs), sum(cost.seconds for cost in costs)
+    costs.append(_Cost("total", "", passes, "with an empty store", seconds))
     rows = [
         {
             "stage": cost.stage,
             "what": cost.what,
             "forward passes": f"{cost.passes:,.0f}",
-            "about": _span(cost.passes / images_per_second / 60),
+            "about": _span(cost.seconds + cost.passes / images_per_second),
             "detail": cost.detail,
         }
-        for cost in _Grid(scoring, net).costs()
+        for cost in costs
     ]
     title = (
         f"{scoring.suite.name}: {len(setup.test)} images attacked, {len(setup.train_split)} to fit on, "
@@ -122,7 +129,14 @@ class _Grid:
         moving = (moved * max(1, subnets) + 3) * len(net.taps) if moved else 0
         once = self._sets * self._count * (subnets + 0.6 * moving) + (self._fitted if subnets else 0)
         detail = f"{len(candidates)} candidates, {len(self._suite.attacks) ** 2} cells"
-        return _Cost(protocol.name, part.title, len(scoring.gate_places(part)) * once, detail)
+        seconds = self._besides(part, protocol) * self._sets * self._count
+        return _Cost(protocol.name, part.title, len(scoring.gate_places(part)) * once, detail, seconds)
+
+    def _besides(self, part: DetectorPart, protocol: AnyProtocol) -> float:
+        """Seconds per image of a detector's other work, where it measures that (`KdPu.seconds`); else 0."""
+        built = self._scoring.build(part, protocol)
+        measure = getattr(built[0], "seconds", None)
+        return float(measure(self._net, self._fitted, len(built))) if callable(measure) else 0.0
 
     def _sensitivity(self) -> Iterator[_Cost]:
         wanted = self._suite.sensitivity
@@ -144,5 +158,7 @@ def _speed(net: Classifier, device: torch.device) -> float:
     return 64 / best
 
 
-def _span(minutes: float) -> str:
-    return f"{60 * minutes:.0f} s" if minutes < 2 else f"{minutes:.0f} min"
+def _span(seconds: float) -> str:
+    if 0 < seconds < 0.5:
+        return "< 1 s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

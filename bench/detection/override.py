@@ -10,9 +10,11 @@ from pathlib import Path
 
 from ..core import registry
 from ..core.errors import UserError
+from ..core.home import expanded
 from ..core.registry import datasets
 from ..core.wnids import places
 from ..data.load import is_npz
+from ..harness.suite import NAME
 from ..models.torchvision import SMALLEST
 from .suite import DetectorPart, Suite
 
@@ -60,8 +62,8 @@ def _names(chosen: str | Sequence[str]) -> list[str]:
 def _unchecked_names(chosen: str | Sequence[str]) -> list[str]:
     if not isinstance(chosen, str):
         return list(chosen)
-    if os.path.isfile(chosen):  # False for a text that is too long for a path
-        return _names_in(Path(chosen))
+    if os.path.isfile(expanded(chosen)):  # False for a text that is too long for a path
+        return _names_in(expanded(chosen))
     if "/" in chosen or chosen.lower().endswith((".txt", ".csv")):
         raise UserError(f"There is no file {chosen} for --classes; give one, or names separated by commas.")
     return [name.strip() for name in chosen.split(",")]
@@ -90,6 +92,11 @@ def with_detectors(suite: Suite, names: Sequence[str]) -> Suite:
         registry.detectors.get(name)
         if name in titles:
             raise UserError(f"The suite {suite.name!r} has a detector {name!r} already; leave --detector {name} out.")
+        if not re.fullmatch(NAME, name):
+            raise UserError(
+                f"The detector {name!r} cannot be in a suite, whose names are of letters, digits and . _ + -; let its "
+                "package register it under such a name."
+            )
         titles.append(name)
     more = [DetectorPart(name=name) for name in names]
     return suite.model_copy(update={"detectors": [*suite.detectors, *more]})

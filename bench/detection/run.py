@@ -13,6 +13,7 @@ from ..core.errors import UserError
 from ..core.files import write_json
 from ..core.places import placed
 from ..core.store import Meta
+from ..data.blank import blank_instead_of_download
 from ..data.load import check_name
 from ..harness.context import Context
 from ..harness.factory import refuse_untrained
@@ -76,8 +77,12 @@ class Run:
             self.context.report.warn(f"{part.title} cannot be run: {failed}")
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
-        """The grid: each stage with its passes and its approximate time on this machine."""
-        return plan(self.scoring)
+        """The grid: each stage with its passes and its approximate time on this machine; nothing is downloaded."""
+        blank = blank_instead_of_download(self.suite.dataset.name, self.context.data_root)
+        if blank is None:
+            return plan(self.scoring)
+        title, rows = plan(Scoring(self.suite, self.context, blank))
+        return f"{title}; {self.suite.dataset.name} is not here yet and would be downloaded first", rows
 
     # -- entries ------------------------------------------------------------------------------------------------------
 

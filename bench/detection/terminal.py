@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..core.files import read_json
 from .cells import column_title
@@ -26,13 +26,25 @@ FILES = (("Entries", "entries", ""), ("Scores", "scores", " (one row an image, p
 FAILURES = "detectors"
 
 
-def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table]:
-    """One table per protocol, proposals before controls."""
+def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table | str]:
+    """One table per protocol, proposals before controls, and below it why rows have no figure at all."""
     for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
         rows = [entry for entry in entries if entry.protocol_name == protocol]
         comparisons = read_json(folder / "comparisons" / f"{protocol}.json")
         best = {(b["fit_on"], b["test_on"]): b for b in comparisons["best"]}
         yield _table(protocol, sorted(rows, key=lambda entry: entry.detector.control), best)
+        yield from _without_figures(rows)
+
+
+def _without_figures(entries: Sequence[Entry]) -> Iterator[str]:
+    """Each reason once, with the detectors that it holds for."""
+    labels: dict[str, list[str]] = {}
+    for entry in entries:
+        if all(cell.auroc is None for cell in entry.cells):
+            for reason in dict.fromkeys(cell.remark for cell in entry.cells if cell.remark):
+                labels.setdefault(reason, []).append(entry.label)
+    for reason, of in labels.items():
+        yield f"No figure of {'any detector' if len(of) == len(entries) > 1 else ', '.join(of)}: {reason}."
 
 
 def _table(protocol: str, entries: Sequence[Entry], best: Mapping[tuple[str, str], dict[str, Any]]) -> Table:
@@ -41,7 +53,7 @@ def _table(protocol: str, entries: Sequence[Entry], best: Mapping[tuple[str, str
     about = (
         f"{head.suite.name}: {head.dataset.name}, {head.model.name} ({head.model.accuracy:.1%} correctly classified)"
     )
-    table = Table(title=f"{about}, protocol {protocol}")
+    table = Table(title=Text(f"{about}, protocol {protocol}"))
     table.add_column("detector", no_wrap=True)
     for pair in pairs:
         table.add_column(column_title(pair).replace(" ", "\n", 1), justify="right", no_wrap=True)
@@ -51,15 +63,15 @@ def _table(protocol: str, entries: Sequence[Entry], best: Mapping[tuple[str, str
         texts = [_cell(cells[pair], best.get(pair), entry.label) for pair in pairs]
         noise = cells[pairs[0]].noise_auroc
         texts.append("–" if noise is None else f"{100 * noise:.0f}")
-        table.add_row(escape(entry.label) + (" [dim](control)[/]" if entry.detector.control else ""), *texts)
+        table.add_row(Text.assemble(entry.label, (" (control)" if entry.detector.control else "", "dim")), *texts)
     return table
 
 
-def _cell(cell: Cell, best: dict[str, Any] | None, label: str) -> str:
+def _cell(cell: Cell, best: dict[str, Any] | None, label: str) -> Text | str:
     if cell.auroc is None or cell.low is None or cell.high is None:
         return "–"
     mark = "*" if cell.remark else ""
     text = f"{100 * cell.auroc:.1f}{mark}±{50 * (cell.high - cell.low):.1f}"
     if best and best["best"] == label:
-        return f"[bold green]{text}[/]"
+        return Text(text, "bold green")
     return f"{text}†" if best and label in best["not_separable"] else text

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ import numpy as np
 from safetensors.numpy import save as dump_tensors
 
 from ..core.errors import UserError
+from ..core.files import partial_file
 from ..core.hashing import hash_arrays, key_of
 from ..core.versions import versions
 from ..detection.attacked import Attacked
@@ -94,13 +94,12 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A temporary file that replaces ``path`` once it is complete."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+        handle, partial = partial_file(path.parent)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or error}); give another --out.") from None
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        os.chmod(partial, 0o644)
         os.replace(partial, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or error}); give another --out.") from None

@@ -18,7 +18,7 @@ class Context:
     """The store of artifacts, the device to compute on, the folder of data, and the reporter of progress.
 
     ``debug`` lets a third-party detector's error through instead of reporting it as a cell. The store's warnings go to
-    ``report``.
+    ``report``, and so does its waiting for another run.
     """
 
     store: Store
@@ -28,4 +28,4 @@ class Context:
     debug: bool = False
 
     def __post_init__(self) -> None:
-        self.store.warn = self.report.warn
+        self.store.warn, self.store.waiting = self.report.warn, self.report.stage

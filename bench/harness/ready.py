@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from ..core import registry
+from ..core.home import expanded
 from ..core.places import placed
 from ..data.dataset import Dataset, Split
-from ..data.load import expanded, is_npz
+from ..data.load import is_npz
 from ..models.weights import load_weights, locate
 from .parameters import check_data, check_model
 from .setup import Setup

@@ -12,6 +12,9 @@ from ..core.errors import UserError
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=64)]
 
+#: Seeds are below this: numpy takes no larger ones, and torch none that exceed 64 bits when multiplied.
+SEEDS = 2**32
+
 
 class Part(BaseModel):
     """Base of every part of a suite: unknown keys are mistakes, values are immutable."""
@@ -64,7 +67,7 @@ class AnySuite(Part):
 
     name: Name
     title: str = ""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=SEEDS)
     limit: int | None = Field(None, ge=20, description="number of test images used, spread evenly over the classes")
     dataset: DatasetPart
     subnets: dict[str, Any] | None = Field(None, description="fields of subnets.GateOptions; absent = no subnets")
@@ -92,6 +95,8 @@ class AnySuite(Part):
             raise UserError(f"--limit {limit} is too few images to fit and evaluate on; give at least 20.")
         if seed is not None and seed < 0:
             raise UserError(f"--seed {seed} is negative; give 0 or more.")
+        if seed is not None and seed >= SEEDS:
+            raise UserError(f"--seed {seed} is too large; give one below 2**32.")
         return self.model_copy(update={k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None})
 
     def nets(self) -> dict[str, NetSuite]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..core.errors import UserError
+from ..core.home import expanded, usable
+from ..core.near import did_you_mean
 from ..core.places import SuiteError
 from .suite import Form
+
+#: A larger file is refused unread, and one with tables or lists in more levels than this: no suite comes near either.
+MOST_BYTES, DEEPEST = 1 << 20, 20
 
 #: Keys and positions from the top of a suite, as in ``("attacks", 1, "name")``.
 Place = tuple[str | int, ...]
@@ -29,7 +33,13 @@ def fill(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")
         message = f"{message[:1].lower()}{message[1:]}"
-        raise SuiteError((*where.split("."), *first["loc"]), f"{message} (given: {first['input']!r}).") from None
+        raise SuiteError((*where.split("."), *first["loc"]), f"{message} (given: {shown(first['input'])}).") from None
+
+
+def shown(value: Any) -> str:
+    """A value as it is, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]} ... ({len(text)} characters)"
 
 
 def builtin_suites() -> dict[str, Path]:
@@ -40,13 +50,12 @@ def builtin_suites() -> dict[str, Path]:
 def suite_path(source: str | Path, folder: Path = Path(), asker: str = "") -> Path:
     """The file of a suite: one that ships, by name, else a path below the folder. Raises UserError if there is none."""
     shipped = builtin_suites()
-    path = shipped.get(str(source), folder / source)
+    path = shipped.get(str(source)) or usable(folder / expanded(source))
     if not path.is_file():
-        near = difflib.get_close_matches(str(source), shipped, n=1, cutoff=0.4)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(
             f"{f'{asker}: there' if asker else 'There'} is no suite named {str(source)!r} and no such file"
-            f"{' beside it' if asker else ''}.{hint} `subnetbench ls suites` lists what ships."
+            f"{' beside it' if asker else ''}.{did_you_mean(str(source), shipped)} "
+            "`subnetbench ls suites` lists what ships."
         )
     return path
 
@@ -54,12 +63,36 @@ def suite_path(source: str | Path, folder: Path = Path(), asker: str = "") -> Pa
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
     """A file's text, and its content parsed as TOML."""
     try:
-        text = path.read_text(encoding="utf-8")
-        return text, tomllib.loads(text)
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise UserError(f"{path} has {size >> 10} KiB, more than any suite; give a suite's file.")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte-order mark in front
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); correct its permissions.") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not TOML: {error}. Correct that line.") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; save the suite as UTF-8.") from None
+    except RecursionError:
+        raise _too_deep(path) from None
+    except ValueError:  # from Python's limit for the digits of an integer, which tomllib lets through
+        long = re.search(r"[\d_]{4000,}", text)
+        line = f", line {text.count(chr(10), 0, long.start()) + 1}" if long else ""
+        raise UserError(f"{path}{line}: a number has too many digits to be read; correct it.") from None
+    level: list[Any] = [content]
+    for _ in range(DEEPEST):
+        level = [item for value in level for item in _items(value)]
+    if level:
+        raise _too_deep(path)
+    return text, content
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _too_deep(path: Path) -> UserError:
+    return UserError(f"{path} is nested more than {DEEPEST} levels deep, which no suite is; correct it.")
 
 
 def checked_suite(form: type[Form], content: dict[str, Any], where: Callable[[Place], str]) -> Form:
@@ -71,9 +104,15 @@ def checked_suite(form: type[Form], content: dict[str, Any], where: Callable[[Pl
                 "number; give one of these."
             )
     try:
-        return form.model_validate(content)
+        suite = form.model_validate(content)
     except ValidationError as error:
         raise UserError(explain(error, where)) from None
+    for place, value in _leaves(content):
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise UserError(
+                f"{where(place)}: {'.'.join(map(str, place))}: {shown(value)} is not below 2**63; correct it."
+            )
+    return suite
 
 
 def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
@@ -98,7 +137,7 @@ def explain(error: ValidationError, where: Callable[[Place], str]) -> str:
     else:
         value = first["input"]
         if isinstance(value, str | int | float | bool):
-            message = f"{message[:1].lower()}{message[1:]} (given: {value!r})"
+            message = f"{message[:1].lower()}{message[1:]} (given: {shown(value)})"
     more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
     return f"{where(place)}: {key}: {message}{more}."
 

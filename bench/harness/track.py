@@ -50,15 +50,15 @@ class Tables(Protocol):
 class Terminal(Protocol):
     """The module ``terminal``: the output at the end of a run.
 
-    ``LEGEND`` stands below the tables, ``FILES`` lists names, paths below the results folder and remarks, and
-    ``FAILURES`` is the noun for the parts that could not be run.
+    ``LEGEND`` stands below the tables, between which lines of text may say what they lack; ``FILES`` lists names, paths
+    below the results folder and remarks, and ``FAILURES`` is the noun for the parts that could not be run.
     """
 
     LEGEND: str
     FILES: Sequence[tuple[str, str, str]]
     FAILURES: str
 
-    def shown(self, entries: Sequence[Any], folder: Path) -> Iterable[Table]: ...
+    def shown(self, entries: Sequence[Any], folder: Path) -> Iterable[Table | str]: ...
 
 
 class Audits(Protocol):

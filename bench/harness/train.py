@@ -43,7 +43,7 @@ class Recipe(BaseModel):
     whiten: bool = Field(False, description="first convolution fixed to whiten patches of training images")
     dirac: bool = Field(False, description="convolutions begin by passing their input on")
     lookahead: bool = Field(False, description="follow a slow average of the weights, slower towards the end")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
 
 
 def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:

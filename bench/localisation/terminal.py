@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from .entry import Entry
 
@@ -28,14 +28,14 @@ def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table]:
         head = of_net[0]
         share = head.model.accuracy
         about = f"{head.suite.name}: {head.dataset.name}, {net}"
-        table = Table(title=net if share is None else f"{about} ({share:.1%} correctly classified)")
+        table = Table(title=Text(net if share is None else f"{about} ({share:.1%} correctly classified)"))
         table.add_column("method", no_wrap=True)
         variants = list(dict.fromkeys(entry.variant for entry in of_net))
         for variant in variants:
             table.add_column(variant, justify="right", no_wrap=True)
         for method in dict.fromkeys(entry.method.label for entry in of_net):
             cells = {entry.variant: entry for entry in of_net if entry.method.label == method}
-            table.add_row(escape(method), *(_error(cells.get(variant)) for variant in variants))
+            table.add_row(Text(method), *(_error(cells.get(variant)) for variant in variants))
         yield table
 
 

@@ -17,6 +17,7 @@ from torch import nn
 from ..core.errors import UserError
 from ..core.files import replace_file
 from ..core.hashing import digest
+from ..core.home import usable
 from .classifier import Classifier
 
 Card = dict[str, Any]
@@ -43,8 +44,8 @@ def locate(weights: str, where: Path | None = None) -> Path:
     place = where or folder()
     known = cards(place)
     if weights not in known:
-        if Path(weights).is_file():
-            return Path(weights)
+        if (path := usable(weights)).is_file():
+            return path
         near = difflib.get_close_matches(weights, known, n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(

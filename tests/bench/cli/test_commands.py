@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from rich.console import Console
 from subnetbench.bench import DetectorInfo
 from subnetbench.bench.cli import console
 from subnetbench.bench.cli import main as cli
@@ -55,13 +54,12 @@ class Said:
         return int(re.search(r"^(\d+) artifacts computed", self.out, re.MULTILINE)[1])
 
 
-def call(*words: object) -> Said:
+def call(*words: object, width: int = 200) -> Said:
     """What a terminal would see of ``subnetbench WORDS``, without starting a process."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", ["subnetbench", *map(str, words)])
-        patch.setattr(console, "out", Console(width=200))
-        patch.setattr(console, "err", Console(stderr=True))
+        patch.setattr(console.out, "width", width)
         try:
             cli.main()
             code: Any = 0
@@ -495,12 +493,16 @@ def test_a_store_that_is_no_folder_is_one_sentence(ran: Small, tmp_path: Path) -
     assert "--store" in said.mistake
 
 
-def test_a_store_that_may_not_be_written_is_one_sentence(ran: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_may_not_be_written_serves_a_run_that_finds_all_and_is_one_sentence_for_others(
+    ran: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(**_: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr("subnetbench.bench.core.store.tempfile.TemporaryFile", refuse)
-    assert "cannot be used (Permission denied); make it a writable folder" in ran.run().mistake
+    assert ran.run("--when", "cached").code == 0
+    said = call("run", ran.file, "--store", tmp_path / "empty", "--output", tmp_path / "out")
+    assert "cannot be used (Permission denied); make it a writable folder" in said.mistake
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from subnetbench.bench import UserError
+from subnetbench.bench.core.files import write_text
 from subnetbench.bench.core.hashing import canonical, hash_arrays, key_of
 from subnetbench.bench.core.store import NotStored, Store
 
@@ -145,7 +149,7 @@ def test_a_full_store_is_one_sentence_and_keeps_no_part(tmp_path, monkeypatch, c
 
 def test_a_full_store_is_one_sentence_where_the_lock_cannot_be_made(tmp_path, monkeypatch):
     store = Store(tmp_path)
-    monkeypatch.setattr("filelock.FileLock._acquire", out_of_space)
+    monkeypatch.setattr("subnetbench.bench.core.lock.os.open", out_of_space)
     with pytest.raises(UserError, match="is full"):
         store.get("scores", {"a": 1}, Work())
 
@@ -157,6 +161,101 @@ def test_a_store_that_cannot_be_written_is_one_sentence_at_once(tmp_path, monkey
     monkeypatch.setattr(tempfile, "TemporaryFile", refused)  # tests may run as root, who may write anywhere
     with pytest.raises(UserError, match=r"cannot be used \(Permission denied\); make it a writable folder"):
         Store(tmp_path / "store")
+
+
+def test_a_store_that_may_only_be_read_serves_what_it_has(tmp_path, monkeypatch):
+    Store(tmp_path).get("scores", {"a": 1}, Work())
+    for name in ("os.open", "os.unlink", "os.mkdir"):
+        monkeypatch.setattr(name, refused)  # root may write anywhere
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    work = Work()
+    for when in ("missing", "never", "cached"):
+        store = Store(tmp_path, when)
+        assert store.get("scores", {"a": 1}, work)[0]["time"] == 1
+    assert work.times == 0
+    assert list(store.size()) == ["scores"]
+    with pytest.raises(UserError, match="cannot be used"):
+        store.clean()
+    with pytest.raises(UserError, match="cannot be used"):
+        Store(tmp_path).get("scores", {"a": 2}, work)
+    with pytest.raises(UserError, match="cannot be used"):
+        Store(tmp_path, "always")
+
+
+def test_a_lock_that_may_not_be_written_is_named(tmp_path, monkeypatch):
+    store, real = Store(tmp_path), os.open
+
+    def open_but_locks(path, *flags, **more):
+        return refused() if str(path).endswith(".lock") else real(path, *flags, **more)
+
+    place = tmp_path / "locks" / f"scores-{key_of('scores', {'a': 1})}.lock"
+    place.parent.mkdir()
+    place.touch()
+    monkeypatch.setattr(os, "open", open_but_locks)
+    with pytest.raises(UserError, match=f"The lock {place} cannot be opened"):
+        store.get("scores", {"a": 1}, Work())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_one_sentence(tmp_path, monkeypatch, number):
+    fcntl = pytest.importorskip("fcntl")
+
+    def none_here(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", none_here)
+    with pytest.raises(UserError, match="is on a file system without locks"):
+        Store(tmp_path).get("scores", {"a": 1}, Work())
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o002, 0o664), (0o077, 0o600)])
+def test_files_are_as_readable_as_the_umask_says(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        Store(tmp_path).get("scores", {"a": 1}, Work())
+        write_text(tmp_path / "table.md", "table")
+    finally:
+        os.umask(before)
+    made = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in made} == {".safetensors", ".lock", ".md"}
+    assert {oct(path.stat().st_mode & 0o777) for path in made} == {oct(mode)}
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from subnetbench.bench.core.store import Store
+
+def work():
+    Path(sys.argv[2]).touch()
+    time.sleep(30)
+
+Store(Path(sys.argv[1])).get("scores", {"a": 1}, work)
+"""
+
+
+def test_a_run_that_waits_for_another_says_for_which(tmp_path):
+    other = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "store", tmp_path / "held"])
+    said: list[str] = []
+
+    @contextlib.contextmanager
+    def waiting(text):
+        said.append(text)
+        other.kill()
+        yield
+
+    try:
+        while not (tmp_path / "held").exists():
+            time.sleep(0.01)
+        store = Store(tmp_path / "store")
+        store.waiting = waiting
+        assert store.get("scores", {"a": 1}, Work())[0]["time"] == 1
+    finally:
+        other.kill()
+        other.wait()
+    key = key_of("scores", {"a": 1})
+    host = socket.gethostname()
+    assert said == [f"wait for scores {key[:12]}, which process {other.pid} on {host} is making"]
 
 
 def test_an_artifact_that_cannot_be_read_is_one_sentence(tmp_path, monkeypatch):

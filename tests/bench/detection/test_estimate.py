@@ -14,8 +14,9 @@ from subnetbench.attacks.presets import build
 from subnetbench.bench import DetectorInfo
 from subnetbench.bench.core import registry
 from subnetbench.bench.core.store import Store
-from subnetbench.bench.detection.estimate import attack_passes
+from subnetbench.bench.detection.estimate import _Grid, attack_passes
 from subnetbench.bench.detection.run import Run
+from subnetbench.bench.detection.scoring import Scoring
 from subnetbench.bench.harness.context import Context
 from subnetbench.bench.tracks import load_suite
 from subnetbench.detectors.contract import Need
@@ -150,4 +151,30 @@ def test_every_stage_is_in_the_grid(price: Price) -> None:
     assert rows["bim"] == 100 * 10 * 3
     assert rows["units"] == 2 * (2 * 40 * 10 * 3 * 3)
     assert rows["all detectors together"] == 500 + 300
-    assert list(rows)[-1] == "subnet-mahalanobis"
+    assert list(rows)[-2:] == ["subnet-mahalanobis", ""]
+    assert rows[""] == sum(passes for what, passes in rows.items() if what)  # the total
+
+
+def test_work_besides_passes_is_measured(tmp_path: Path) -> None:
+    file = tmp_path / "suite.toml"
+    file.write_text(SUITE.format(attack="fgsm", library="foolbox", detector="kd-pu"))
+    suite = load_suite(file)
+    scoring = Scoring(suite, Context(Store(tmp_path / "store"), torch.device("cpu")))
+    costs = list(_Grid(scoring, scoring.setup.blank_net()).costs())
+    assert [cost.seconds > 0 for cost in costs] == [cost.what == "kd-pu" for cost in costs]
+
+
+@pytest.mark.parametrize("name", ["cifar10", "svhn"])
+def test_an_estimate_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def never(**_: Any) -> Any:
+        raise AssertionError("a download")
+
+    list(registry.datasets)
+    monkeypatch.setitem(registry.datasets._items, name, never)
+    file = tmp_path / "suite.toml"
+    text = SUITE.format(attack="fgsm", library="foolbox", detector="max-softmax")
+    file.write_text(text.replace('name = "digits"', f'name = "{name}"').replace("digits-cnn", "wide7"))
+    context = Context(Store(tmp_path / "store"), torch.device("cpu"), tmp_path)
+    title, rows = Run(load_suite(file), context).estimate()
+    assert f"{name} is not here yet and would be downloaded first" in title
+    assert rows[0]["forward passes"] == f"{3 * 10 * {'cifar10': 50_000, 'svhn': 73_257}[name]:,}"

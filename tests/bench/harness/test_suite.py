@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from subnetbench.bench.core import registry
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.store import Store
 from subnetbench.bench.detection.suite import Suite
@@ -91,6 +94,67 @@ def test_a_mistake_is_named_by_line_and_key(tmp_path: Path, old: str, new: str, 
 
 def test_text_that_is_no_toml_is_refused(tmp_path: Path) -> None:
     assert "is not TOML" in refused(tmp_path, "name = [")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"seed = {'9' * 5000}", "suite.toml, line 1: a number has too many digits to be read; correct it."),
+        (f"seed = {'9' * 3000}", "line 1: seed: input should be less than 4294967296 (given: 9999"),
+        ("seed = 4294967296", "line 1: seed: input should be less than 4294967296 (given: 4294967296)"),
+        (f"limit = {'9' * 3000}", "(3000 characters) is not below 2**63; correct it."),
+        (f"a = {'[' * 500}{']' * 500}", "is nested more than 20 levels deep, which no suite is; correct it."),
+        (f"a = {'[' * 30}{']' * 30}", "is nested more than 20 levels deep, which no suite is; correct it."),
+        ("#" * (2 << 20), "has 2048 KiB, more than any suite; give a suite's file."),
+    ],
+)
+def test_what_no_suite_holds_is_one_short_sentence(tmp_path: Path, text: str, words: str) -> None:
+    message = refused(tmp_path, f"{text}\n{GOOD.replace('limit = 100', '')}")
+    assert words in message
+    assert len(message) < 300 + len(str(tmp_path))
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "suite.toml").write_text(GOOD, encoding="utf-8-sig")
+    assert load_suite(tmp_path / "suite.toml").name == "mine"
+
+
+def test_a_suite_that_may_not_be_read_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    (tmp_path / "suite.toml").write_text(GOOD)
+    for function, words in (("read_text", "cannot be read"), ("stat", "cannot be used")):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, function, refuse)  # root may read anything
+            with pytest.raises(UserError, match=rf"{words} \(Permission denied\)"):
+                load_suite(tmp_path / "suite.toml")
+
+
+def test_a_localisation_suite_with_a_table_of_the_other_track_is_told_which(tmp_path: Path) -> None:
+    text = (Path(str(builtin_suites()["wsol-tiny-nets"]))).read_text(encoding="utf-8")
+    message = refused(tmp_path, f'{text}\n[[attacks]]\nname = "fgsm"\n')
+    line = text.count("\n") + 2
+    assert f"suite.toml, line {line}: attacks: only a detection suite has it, and with [" in message
+    assert "this is a localisation suite; remove it." in message
+
+
+def test_seeds_of_recipes_and_gates_end_where_the_suites_do(tmp_path: Path) -> None:
+    for table in ("model.train", "subnets"):
+        with pytest.raises(UserError, match=r"seed: Input should be less than 4294967296"):
+            checked(tmp_path, GOOD.replace("[[attacks]]", f"[{table}]\nseed = 4294967296\n\n[[attacks]]", 1))
+    assert "--seed 4294967296 is too large; give one below 2**32." in call("run", "digits", "--seed", 2**32).mistake
+
+
+def test_a_detector_whose_name_no_suite_can_hold_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    list(registry.detectors)
+    monkeypatch.setitem(registry.detectors._items, "my score", registry.detectors.get("lid"))
+    assert "The detector 'my score' cannot be in a suite" in call("run", "digits", "--detector", "my score").mistake
+
+
+def test_the_beginning_of_a_name_is_met_with_those_that_go_on_from_it() -> None:
+    with pytest.raises(UserError, match=r"Did you mean 'cifar10-table2', 'cifar10-lee2018' or 'cifar10-resnet34'\?"):
+        load_suite("cifar10")
 
 
 def test_an_unknown_suite_is_met_with_the_nearest_name() -> None:
