@@ -86,18 +86,21 @@ def _figures(entry: Entry, scores: pd.DataFrame) -> Line:
 
 def _fits(entry: Entry, scores: pd.DataFrame) -> list[dict[str, Any]]:
     """The record of each fit, ordered by gate and split as in a run."""
-    gates = sorted({gate for gate, _ in replicates(scores)})
+    known = sorted({gate for gate, _ in replicates(scores)})
     splits = range(int(entry.protocol.get("splits", 1)))
-    places = [(gate, split) for gate in gates for split in splits]
     records = []
     for cell in entry.cells:
         if not cell.seen or not cell.n_fit:
             continue  # a cell that could not be run has no fits
-        if len(cell.n_fit) != len(places) or len(cell.candidates) != len(places):
+        # Where nothing could be scored, the scores name no gates: any will do.
+        gates = known or range(len(cell.n_fit) // max(1, len(splits)))
+        expected = len(gates) * len(splits)
+        if len(cell.n_fit) != expected or len(cell.candidates) != expected:
             raise UserError(
                 f"The cell {_arrow((cell.fit_on, cell.test_on))} states {len(cell.n_fit)} fits, "
-                f"but its protocol and scores give {len(places)}; run the suite again."
+                f"but its protocol and scores give {expected}; run the suite again."
             )
+        places = [(gate, split) for gate in gates for split in splits]
         for (gate, split), fitted, candidate in zip(places, cell.n_fit, cell.candidates, strict=True):
             records.append(
                 {
@@ -140,7 +143,7 @@ def _suite_line(entry: Entry, suite: Suite | str) -> Line:
         "suite.name": (entry.suite.name, suite.name),
         "suite.limit": (entry.suite.limit, suite.limit),
         "seed": (entry.seed, suite.seed),
-        "dataset.name": (entry.dataset.name, suite.dataset.name),
+        "dataset.name": (entry.dataset.name, suite.dataset.title),
         "model.name": (entry.model.name, suite.model.name),
         "model.parameters": (entry.model.parameters, suite.model.parameters),
         "protocol": (protocol, next((p for p in suite.protocols if p.name == protocol.name), None)),

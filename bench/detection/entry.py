@@ -211,6 +211,21 @@ class Entry(entries_of.Entry):
         return self.suite.name, self.protocol_name, self.label
 
     @property
+    def ground(self) -> Any:
+        attacks = {
+            label: (attack.name, attack.parameters, attack.images_sha256) for label, attack in self.attacks.items()
+        }
+        return (
+            self.suite.name,
+            self.dataset.sha256,
+            self.model.sha256,
+            self.protocol,
+            self.seed,
+            self.statistics,
+            attacks,
+        )
+
+    @property
     def title(self) -> str:
         return f"{self.label!r} of suite {self.suite.name!r}, protocol {self.protocol_name!r},"
 

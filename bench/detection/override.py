@@ -13,7 +13,7 @@ from ..core.errors import UserError
 from ..core.registry import datasets
 from ..core.wnids import places
 from ..models.torchvision import SMALLEST
-from .suite import DetectorPart, Suite
+from .suite import Suite
 
 
 def choose_classes(suite: Suite, chosen: str | Sequence[str] | None) -> Suite:
@@ -90,5 +90,4 @@ def with_detectors(suite: Suite, names: Sequence[str]) -> Suite:
         if name in titles:
             raise UserError(f"The suite {suite.name!r} has a detector {name!r} already; leave --detector {name} out.")
         titles.append(name)
-    more = [DetectorPart(name=name) for name in names]
-    return suite.model_copy(update={"detectors": [*suite.detectors, *more]})
+    return suite.with_added(names)

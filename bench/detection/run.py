@@ -12,7 +12,7 @@ import pandas as pd
 from ...subnets.gates import GateOptions
 from ..core import registry
 from ..core.errors import UserError
-from ..core.files import write_json
+from ..core.files import json_files, write_json
 from ..core.store import Meta, NotStored, StoreError
 from ..harness.context import Context
 from ..harness.toml import fill
@@ -27,7 +27,7 @@ from .measured import measured_cells
 from .protocol import Outcome
 from .scoring import COLUMNS, Scoring
 from .sensitivity import variants
-from .suite import AnyProtocol, DetectorPart, Pair, Suite
+from .suite import PROTOCOLS, AnyProtocol, DetectorPart, Pair, Suite
 
 
 class Run:
@@ -148,8 +148,8 @@ class Run:
         for name in names:
             content = comparisons(self.suite, name, self._samples[name], self._values[name])
             write_json(folder / "comparisons" / f"{name}.json", content)
-        for path in (folder / "comparisons").glob("*.json"):
-            if path.stem not in names:
+        for path in json_files(folder / "comparisons"):
+            if path.stem in PROTOCOLS and path.stem not in names:
                 path.unlink(missing_ok=True)
         write_gates(self.scoring, folder)
         write_figures(self.scoring, folder)

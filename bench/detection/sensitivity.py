@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.files import read_json
 from ..harness.tables import percent
 from .cells import Samples, compare
+from .stated import read_sensitivity
 from .suite import Sensitivity, Suite
 
 
@@ -99,12 +99,11 @@ SENSITIVITY_NOTE = (
 
 
 def sensitivity(folder: Path) -> pd.DataFrame:
-    path = folder / "sensitivity.json"
-    if not path.is_file():
+    content = read_sensitivity(folder)
+    if content is None:
         return pd.DataFrame()
-    content = read_json(path)
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for point in content["points"]:
+    for point in (point.model_dump(exclude_none=True) for point in content.points):
         head = {"position": point["position"], "L1": point["l1"], "gamma": f"{point['gamma']:g}"}
         row = rows.setdefault(tuple(head.values()), head)
         row["active"] = percent(point["active"])

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.files import read_json
 from ..harness.tables import Report, Section
 from .cells import column_title, columns_of
 from .entry import Entry, read_entries
 from .published import PUBLISHED_DETECTORS, against_published, published_cells
 from .rows import bracket, difference
+from .stated import read_comparisons
 
 CLAIMANT = "subnet-mahalanobis"
 
@@ -69,8 +69,7 @@ def claim_rows(folder: Path) -> list[dict[str, Any]]:
     """One row per cell: the claimant minus each rival that its suite compares it with."""
     entries = read_entries(folder)
     rows = []
-    for path in sorted((folder / "comparisons").glob("*.json")):
-        family = read_json(path)
+    for family in read_comparisons(folder, (entry.protocol_name for entry in entries)):
         claimants = [e for e in entries if e.protocol_name == family["protocol"] and e.label == CLAIMANT]
         pairs = {(c["fit_on"], c["test_on"], c["second"]): c for c in family["comparisons"] if c["first"] == CLAIMANT}
         rivals = list(dict.fromkeys(second for _, _, second in pairs))

@@ -9,9 +9,9 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from ..core.files import read_json
 from .cells import column_title, columns_of
 from .entry import Cell, Entry
+from .stated import read_comparisons
 
 LEGEND = (
     "AUROC in percent, ± half the width of its 95% interval. Unknown: the combiner was fitted on the first attack. "
@@ -29,8 +29,7 @@ def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table]:
     """One table per protocol, proposals before controls."""
     for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
         rows = [entry for entry in entries if entry.protocol_name == protocol]
-        comparisons = read_json(folder / "comparisons" / f"{protocol}.json")
-        best = {(b["fit_on"], b["test_on"]): b for b in comparisons["best"]}
+        best = {(b["fit_on"], b["test_on"]): b for c in read_comparisons(folder, [protocol]) for b in c["best"]}
         yield _table(protocol, sorted(rows, key=lambda entry: entry.detector.control), best)
 
 

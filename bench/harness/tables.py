@@ -83,6 +83,10 @@ def percent(value: Any, digits: int = 1) -> str:
     return "–" if value is None or pd.isna(value) else f"{100 * value:.{digits}f}"
 
 
+def stated_versions(versions: Mapping[str, str], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {versions.get(name, 'of no stated version')}" for name in names)
+
+
 def published_table(name: str) -> pd.DataFrame:
     """A CSV of the papers' own figures, by file name."""
     return pd.read_csv(StringIO((files("subnetbench.published") / name).read_text(encoding="utf-8")))

@@ -122,7 +122,7 @@ def _settings(entry: Entry, suite: Suite) -> Line:
     known: dict[str, tuple[Any, Any]] = {
         "suite.name": (entry.suite.name, suite.name),
         "seed": (entry.seed, suite.seed),
-        "dataset.name": (entry.dataset.name, suite.dataset.name),
+        "dataset.name": (entry.dataset.name, suite.dataset.title),
     }
     if entry.has_net:
         nets = {part.title: (part.name, part.parameters) for part in suite.models}

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from ..core.errors import UserError
 from ..core.files import read_json
 from ..harness import entry as entries_of
-from ..harness.entry import Count, DatasetNote, Form, Share, Shown
+from ..harness.entry import Count, DatasetNote, Form, Share, Shown, read_form
+from ..harness.reports import GateReport
 
 FOLDER = "localisation"
 
@@ -87,7 +87,6 @@ class Entry(entries_of.Entry):
     """One net, method and variant; if the method does not work on the net, a reason in place of metrics."""
 
     home: ClassVar[str] = FOLDER
-    beside: ClassVar[frozenset[str]] = frozenset({"claims.json", "subnets.json"})
     written_order: ClassVar[tuple[str, ...]] = (
         *("suite", "dataset", "model", "method", "variant", "target", "seed", "versions", "reason", "alpha", "alphas"),
         *("heldout_errors", "heldout_images", "images", "unusable_maps", "metrics", "statistics", "seconds_per_image"),
@@ -176,7 +175,14 @@ def _order(folder: Path) -> dict[str, int]:
         return {}
 
 
-_CLAIMS = TypeAdapter(list[Claim])
+class Claims(Form):
+    images: Count
+    left_out: LeftOutNote
+    claims: list[Claim]
+
+
+class NetReports(Form):
+    nets: dict[Shown, GateReport]
 
 
 def claims_file(folder: Path) -> Path:
@@ -186,8 +192,11 @@ def claims_file(folder: Path) -> Path:
 def read_claims(folder: Path) -> tuple[dict[str, Any], list[Claim]]:
     """The claims of a suite, as written and as validated."""
     path = claims_file(folder)
-    content = read_json(path)
-    try:
-        return content, _CLAIMS.validate_python(content["claims"])
-    except (ValidationError, KeyError, TypeError):
-        raise UserError(f"{path} holds no claims; run its suite again.") from None
+    claims = read_form(Claims, path).claims
+    return read_json(path), claims
+
+
+def read_net_reports(folder: Path) -> dict[str, GateReport]:
+    """The reports on each net's gates; none for results without subnets."""
+    path = folder / FOLDER / "subnets.json"
+    return read_form(NetReports, path).nets if path.is_file() else {}
