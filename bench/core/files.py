@@ -157,12 +157,12 @@ def sentence(error: UserError, path: Path, file: str) -> str:
     return text if len(text) <= 400 else f"{text[:400]} ..."
 
 
-def csv_text(frame: pd.DataFrame) -> str:
+def csv_text(frame: pd.DataFrame, digits: str = "%.6g") -> str:
     """A table as CSV, in which no text is a formula that a spreadsheet would run."""
     safe = frame.rename(columns=lambda name: csv_cell(str(name)))
     for place in range(safe.shape[1]):
         column = safe.iloc[:, place]
         if column.dtype.kind not in "biuf":
             safe.isetitem(place, [csv_cell(value) if isinstance(value, str) else value for value in column])
-    text: str = safe.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    text: str = safe.to_csv(index=False, float_format=digits, lineterminator="\n")
     return text

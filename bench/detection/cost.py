@@ -106,6 +106,10 @@ COST_NOTE = (
 )
 
 
+def _passes(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
 def cost(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
@@ -115,10 +119,10 @@ def cost(entries: Sequence[Entry]) -> pd.DataFrame:
         rows.append(
             head_of(entry)
             | {
-                "candidates": str(c.candidates),
+                "candidates": "–" if c.candidates is None else str(c.candidates),
                 "ms an image": f"{1000 * c.seconds_per_image:.2f}",
-                "forward": f"{c.forward_per_image:.1f}",
-                "backward": f"{c.backward_per_image:.1f}",
+                "forward": _passes(c.forward_per_image),
+                "backward": _passes(c.backward_per_image),
                 "notes": entry.detector.notes,
             }
         )

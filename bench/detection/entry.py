@@ -9,8 +9,9 @@ from typing import Annotated, Any, ClassVar
 import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
+from ..core.errors import UserError
 from ..harness import entry as entries_of
-from ..harness.entry import Count, DatasetNote, Form, Positive, Share, Shown
+from ..harness.entry import Column, Count, DatasetNote, Form, Positive, Share, Shown
 from ..harness.scores import read_frame
 from ..stats.metrics import Ties
 from .suite import Pair
@@ -84,8 +85,8 @@ class SubnetsNote(Form):
 
 
 class StatisticsNote(Form):
-    resamples: Count = 0
-    level: float = Field(gt=0, lt=1)
+    resamples: int = Field(ge=100, le=100_000)
+    level: float = Field(gt=0.5, lt=1)
 
 
 class Cell(Form):
@@ -158,6 +159,11 @@ class Entry(entries_of.Entry):
     written_order: ClassVar[tuple[str, ...]] = (
         *("suite", "dataset", "model", "protocol", "detector", "attacks", "subnets", "seed", "statistics", "cells"),
         *("cost", "versions", "scores", "supersedes"),
+    )
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("gate", "whole", required=False),  # scores that predate sets of gates have no such column
+        *(Column("split", "whole"), Column("fit_on", "name"), Column("test_on", "name"), Column("kind", "name")),
+        *(Column("image", "whole"), Column("score", "number")),
     )
 
     dataset: ImagesNote
@@ -255,6 +261,11 @@ class Entry(entries_of.Entry):
         """Plain columns; scores that predate sets of gates belong to the first."""
         if "gate" not in scores:
             scores = scores.assign(gate=0)[["gate", *scores.columns]]
+        if scores["score"].isna().any():
+            count = int(scores["score"].isna().sum())
+            raise UserError(f"{count} of its {len(scores)} scores are NaN; run the suite again.")
+        if (scores["split"] < 0).any():
+            raise UserError("Its scores hold a split below 0; run the suite again.")
         return scores.astype({"fit_on": "str", "test_on": "str", "kind": "str", "score": "float64"})
 
 

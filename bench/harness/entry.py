@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,18 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(ge=0)]
 
 SCHEMA: Literal[1] = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a scores file: a pattern for its whole name, and whether it holds whole numbers, numbers or names."""
+
+    pattern: str
+    kind: Literal["whole", "number", "name"]
+    required: bool = True
+
+    def holds(self, name: str) -> bool:
+        return re.fullmatch(self.pattern, name) is not None
 
 
 class Form(BaseModel):
@@ -71,6 +84,9 @@ class Entry(Form):
 
     #: The folder among a suite's results that holds a track's entries.
     home: ClassVar[str]
+
+    #: The columns of its file of scores; others are not read.
+    columns: ClassVar[tuple[Column, ...]]
 
     #: Names of all fields in the order in which they are written.
     written_order: ClassVar[tuple[str, ...]]

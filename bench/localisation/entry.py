@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from ..core.files import read_json
 from ..harness import entry as entries_of
-from ..harness.entry import Count, DatasetNote, Form, Share, Shown, read_form
+from ..harness.entry import Column, Count, DatasetNote, Form, Share, Shown, read_form
 from ..harness.reports import GateReport
 
 FOLDER = "localisation"
@@ -92,6 +92,12 @@ class Entry(entries_of.Entry):
         *("heldout_errors", "heldout_images", "images", "unusable_maps", "metrics", "statistics", "seconds_per_image"),
         *("scores", "supersedes"),
     )
+    columns: ClassVar[tuple[Column, ...]] = (
+        *(Column("hit", "number"), Column("correct", "number")),
+        *(Column("image", "whole", False), Column("label", "whole", False), Column("iou", "number", False)),
+        *(Column("usable", "number", False), Column("pointing", "number", False)),
+        Column(r"v1_\d{1,6}|v2_\d\.?\d{0,6}_\d{1,6}", "number", False),
+    )
 
     dataset: BoxedNote
     model: NetNote
@@ -108,6 +114,12 @@ class Entry(entries_of.Entry):
     metrics: dict[str, Metric] | None = None
     statistics: StatisticsNote | None = None
     seconds_per_image: float | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Entry:
+        if self.metrics and self.alpha is None:
+            raise ValueError("metrics are given without the alpha that they were measured at")
+        return self
 
     @property
     def page_names(self) -> dict[str, str]:
