@@ -8,7 +8,7 @@ from io import BytesIO
 
 import pandas as pd
 
-from ..core.text import markdown_text
+from ..core.text import markdown_text, shown
 from ..detection.cells import column_title
 from ..detection.entry import Entry, tidy
 from ..detection.suite import Pair
@@ -178,4 +178,4 @@ _TEX = {
 
 
 def _latex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in " ".join(text.split()))
+    return "".join(_TEX.get(c, c) for c in shown(" ".join(text.split())))

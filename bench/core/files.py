@@ -89,6 +89,9 @@ def write_bytes(path: Path, blob: bytes) -> None:
 #: A larger JSON file is refused unread: a run writes none of that size.
 MOST_BYTES = 16 << 20
 
+#: JSON in more levels than this is refused: deeper ones exhaust what reads, compares or writes them.
+DEEPEST = 64
+
 
 def read_bounded(path: Path, most: int, what: str = "that a run writes") -> bytes:
     """The bytes of a regular file of at most ``most`` bytes. Raises UserError, one sentence, for any other.
@@ -115,6 +118,8 @@ def read_json(path: Path) -> Any:
     try:
         content = json.loads(read_bounded(path, MOST_BYTES).decode("utf-8"))
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        if _deeper_than(content, DEEPEST):
+            raise RecursionError
     except RecursionError:
         raise UserError(f"{path} is nested deeper than any file that a run writes; run its suite again.") from None
     except UnicodeEncodeError:  # half a surrogate pair is valid JSON but not valid text
@@ -124,6 +129,16 @@ def read_json(path: Path) -> Any:
             raise UserError(f"{path} holds NaN or an infinite number; run its suite again.") from None
         raise UserError(f"{path} cannot be read ({str(error)[:120]}); run its suite again.") from None
     return content
+
+
+def _deeper_than(content: Any, levels: int) -> bool:
+    level = [content]
+    for _ in range(levels):
+        nested = [
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        ]
+        level = [item for items in nested for item in items]
+    return bool(level)
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -17,8 +17,9 @@ def shown(text: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """The text for a cell of CSV; one that a spreadsheet would run as a formula is marked as text."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER.fullmatch(text) else text
+    """The text for a cell of CSV, on one line; one that a spreadsheet would run as a formula is marked as text."""
+    runs = text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER.fullmatch(text)
+    return f"'{shown(text)}" if runs else shown(text)
 
 
 def markdown_text(text: str) -> str:

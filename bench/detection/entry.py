@@ -75,8 +75,8 @@ class GatesNote(Form):
 
     seed: int
     fingerprint: str
-    seconds: float
-    peak_mb: float | None = None
+    seconds: Positive
+    peak_mb: Positive | None = None
 
 
 class SubnetsNote(Form):
@@ -134,11 +134,11 @@ class Cell(Form):
 class CostNote(Form):
     """Mean cost per image in seconds and passes; total seconds and peak memory."""
 
-    backward_per_image: float | None = None
-    candidates: int | None = None
-    forward_per_image: float | None = None
-    peak_mb: float | None = None
-    seconds: float | None = None
+    backward_per_image: Positive | None = None
+    candidates: Count | None = None
+    forward_per_image: Positive | None = None
+    peak_mb: Positive | None = None
+    seconds: Positive | None = None
     seconds_per_image: Positive | None = None
 
 

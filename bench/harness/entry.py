@@ -33,8 +33,10 @@ def _shown(text: str) -> str:
 
 Shown = Annotated[str, Field(max_length=200), AfterValidator(_shown)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(ge=0)]
+#: Far above what any run counts or measures, and low enough that sums and products stay finite.
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Positive = Annotated[float, Field(ge=0, le=1e12)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
 
 SCHEMA: Literal[1] = 1
 
@@ -93,7 +95,7 @@ class Entry(Form):
 
     schema_: Literal[1] = Field(SCHEMA, alias="schema")
     suite: SuiteNote
-    seed: Count
+    seed: Seed
     versions: dict[str, str]
     scores: ScoresNote | None = None
     supersedes: Any = None

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from ..core.files import read_json
 from ..harness import entry as entries_of
-from ..harness.entry import Column, Count, DatasetNote, Form, Share, Shown, read_form
+from ..harness.entry import Column, Count, DatasetNote, Form, Positive, Share, Shown, read_form
 from ..harness.reports import GateReport
 
 FOLDER = "localisation"
@@ -113,7 +113,7 @@ class Entry(entries_of.Entry):
     unusable_maps: Count = 0
     metrics: dict[str, Metric] | None = None
     statistics: StatisticsNote | None = None
-    seconds_per_image: float | None = None
+    seconds_per_image: Positive | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Entry:

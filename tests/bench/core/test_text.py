@@ -20,7 +20,7 @@ def test_controls_are_shown_as_escapes() -> None:
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+cmd|x", "@SUM(A1)", "-1+cmd|' /C calc'!A0", "\t=1", "+1 [=1]"])
 def test_a_formula_is_text_in_a_spreadsheet(text: str) -> None:
-    assert csv_cell(text) == f"'{text}"
+    assert csv_cell(text) == f"'{shown(text)}"
 
 
 @pytest.mark.parametrize("text", ["+1.3 [-0.0, +2.7]", "-3.6 [-4.7, -2.7] not separable", "–", "lid", "-0.5", "+2.0%"])
