@@ -86,6 +86,9 @@ def write_bytes(path: Path, blob: bytes) -> None:
         ) from None
 
 
+#: Larger arrays of figures and maps are refused unread.
+MOST_ARRAYS = 1 << 30
+
 #: A larger JSON file is refused unread: a run writes none of that size.
 MOST_BYTES = 16 << 20
 
