@@ -45,7 +45,7 @@ def open_scores(folder: Path, entry: Entry, names: Sequence[str] = ()) -> pq.Par
         unfit = None if file is None or large else _unfit(entry, file)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise UserError(f"{label} are not a parquet table ({_first_line(error)}); run the suite again.") from None
-    if file is None or large:
+    if file is None or blob is None or large:
         raise UserError(f"{label} are larger, unpacked, than any that a suite writes, and are refused.")
     if unfit:
         raise UserError(f"{label} {unfit}; run the suite again.")
@@ -93,12 +93,12 @@ def _unfit(entry: Entry, file: pq.ParquetFile) -> str | None:
         if column.required and column.pattern not in names:
             return f"lack the column {column.pattern!r}"
     for name, kind in zip(file.schema_arrow.names, file.schema_arrow.types, strict=True):
-        column = _column(entry, name)
-        if column is None:
+        known = _column(entry, name)
+        if known is None:
             continue
         if names.count(name) > 1:
             return f"have the column {name!r} twice"
-        if not _fits(column.kind, kind, empty):
+        if not _fits(known.kind, kind, empty):
             return f"hold values other than numbers and names (the column {name!r} is of type {str(kind)[:40]})"
     return None
 
@@ -126,7 +126,7 @@ def _unpacked(entry: Entry, file: pq.ParquetFile) -> int:
     )
     types = zip(file.schema_arrow.names, file.schema_arrow.types, strict=True)
     width = sum(1 if pa.types.is_boolean(kind) else 8 for name, kind in types if name in known)
-    return max(int(stored), metadata.num_rows * width)
+    return max(int(stored), int(metadata.num_rows) * width)
 
 
 def _first_line(error: Exception) -> str:
