@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,11 +13,13 @@ from .core.errors import UserError
 from .core.files import write_json
 from .core.home import expanded
 from .core.store import NotStored, Store, When, default_store
+from .harness.audit import suite_beside
 from .harness.context import Context
-from .harness.entry import Entry, remove_others
+from .harness.entry import Entry
+from .harness.folder import clear_earlier, one_run_at_a_time, without_folders
 from .harness.suite import AnySuite
 from .harness.tables import write_tables
-from .harness.track import Track
+from .harness.track import Running, Track
 from .tracks import load_suite, located, track_of
 
 
@@ -81,7 +82,15 @@ def execute(suite: AnySuite, context: Context, output: Path) -> Result:
     track, folder = track_of(suite), output / suite.name
     running = track.run(suite, context)
     running.check()
-    entries: list[Any] = []
+    with one_run_at_a_time(folder):
+        entries = _made(running, folder, context)
+        _settle(track, suite, folder, entries, context)
+    return Result(track, folder, entries, running.failures, context.store.computed, context.store.reused)
+
+
+def _made(running: Running, folder: Path, context: Context) -> list[Entry]:
+    """Every entry as it is made, and the files beside them."""
+    entries: list[Entry] = []
     try:
         for entry, scores in running.made():
             entries.append(entry.write(folder, scores))
@@ -91,8 +100,27 @@ def execute(suite: AnySuite, context: Context, output: Path) -> Result:
             f"The store {store.root} lacks {missing} of this suite, and --when {store.when} computes nothing; "
             "run once with --when missing."
         ) from None
-    write_json(folder / "suite.json", suite.model_dump(mode="json"))
     running.finish(folder)
-    remove_others(folder, entries, track.folders)
+    return entries
+
+
+def _settle(track: Track, suite: AnySuite, folder: Path, entries: list[Entry], context: Context) -> None:
+    """Write the suite and the tables, once it is settled what stays of an earlier run into the same folder."""
+    stated = track.form.model_validate(without_folders(suite.model_dump(mode="json")))
+    earlier = suite_beside(track.form, folder)
+    added = [] if isinstance(earlier, str) else stated.added_by(earlier)
+    kept, removed = clear_earlier(track.entry, folder, entries, added)
+    if kept:
+        context.report.warn(
+            f"Of an earlier run, {', '.join(kept)} {'stays' if len(kept) == 1 else 'stay'} in {folder}; to leave "
+            f"{'it' if len(kept) == 1 else 'them'} out, delete {'this file' if len(kept) == 1 else 'these files'} and "
+            "run again."
+        )
+    if removed:
+        context.report.warn(
+            f"Of an earlier form of the suite, {', '.join(removed)} {'was' if len(removed) == 1 else 'were'} removed "
+            f"from {folder}."
+        )
+    names = [name for name in added if any(Path(file).stem == name for file in kept)]
+    write_json(folder / "suite.json", stated.with_added(names).model_dump(mode="json"))
     write_tables(folder, track.tables.report(folder))
-    return Result(track, folder, entries, running.failures, context.store.computed, context.store.reused)

@@ -15,6 +15,11 @@ from subnetbench.bench.models.classifier import Classifier
 # Tests are many small computations: threads cost more than they give, and sums over threads may differ by a bit.
 torch.set_num_threads(1)
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz", type=int, default=0, metavar="N", help="try N new random changes of every kind of file")
+
+
 DIGITS_RECIPE = Recipe(epochs=8, batch_size=50, learning_rate=0.1, flip=False, shift=1)
 
 

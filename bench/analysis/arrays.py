@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..core.errors import UserError, reason_of
-from ..core.files import write_bytes
+from ..core.files import MOST_ARRAYS, read_bounded, write_bytes
 from ..core.hashing import canonical
 from ..core.store import Arrays
 
@@ -42,7 +42,7 @@ def write_arrays(path: Path, arrays: Arrays, metadata: Mapping[str, str]) -> Non
 def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
     """Arrays and metadata that `write_arrays` wrote; UserError where the file is not such a file."""
     try:
-        blob = path.read_bytes()
+        blob = read_bounded(path, MOST_ARRAYS)
         arrays = load(blob)
         header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
         metadata = {str(key): str(value) for key, value in json.loads(header["__metadata__"]["about"]).items()}

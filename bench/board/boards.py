@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-
 from ..core.errors import UserError
-from ..core.files import read_json, sentence
+from ..core.files import sentence
 from ..core.hashing import canonical
 from ..detection.cells import column_title
 from ..detection.entry import Cell, Entry
 from ..detection.scores import examine
+from ..detection.stated import Best, Comparisons, comparisons_file
 from ..detection.suite import Pair, columns_of
-from ..harness.entry import Checked, LeftOut, read_checked
+from ..harness.entry import Checked, LeftOut, read_checked, read_form
 from .maps import Maps, read_maps
 
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
@@ -227,28 +226,16 @@ def _row(checked: Checked[Entry], cells: Mapping[Pair, Cell], ranked: Sequence[P
     return Row(checked, cells, worst, "", highest)
 
 
-class _Best(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    fit_on: str
-    test_on: str
-    best: str
-    not_separable: list[str]
-
-
-_BESTS = TypeAdapter(list[_Best])
-
-
 def _marks(
     members: Sequence[Checked[Entry]], rows: Sequence[Row], columns: Sequence[Pair], refused: dict[str, LeftOut]
 ) -> tuple[dict[Pair, frozenset[str]], list[str]]:
     """The detectors marked as best in each column, by the comparisons that the suite wrote, and notes on problems."""
-    bests: list[_Best] = []
+    bests: list[Best] = []
     for folder in dict.fromkeys(checked.folder for checked in members):
         protocol = members[0].entry.protocol_name
-        path = folder / "comparisons" / f"{protocol}.json"
+        path = comparisons_file(folder, protocol)
         try:
-            bests += _read_bests(path)
+            bests += read_form(Comparisons, path).best if path.is_file() else []
         except UserError as error:
             home = Path(next(checked.file for checked in members if checked.folder == folder)).parents[2]
             file = (home / "comparisons" / path.name).as_posix()
@@ -274,16 +261,6 @@ def _marks(
     if not bests:
         notes.append("No column has marks: there are no comparisons beside the entries; run the suite again.")
     return marks, notes
-
-
-def _read_bests(path: Path) -> list[_Best]:
-    if not path.is_file():
-        return []
-    content = read_json(path)
-    try:
-        return _BESTS.validate_python(content["best"])
-    except (ValidationError, KeyError, TypeError):
-        raise UserError(f"{path} holds no comparisons; run its suite again.") from None
 
 
 def by_detector(all_boards: Sequence[Board]) -> dict[str, list[tuple[Board, Row]]]:

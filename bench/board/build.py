@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import UserError
-from ..core.files import write_bytes
+from ..core.files import csv_text, target_of, write_bytes
 from ..harness.entry import LeftOut
 from .boards import Board, Results, Row, read_results, slug
-from .downloads import board_frame, latex, markdown, parquet_bytes, sheet, tidy_frame
+from .downloads import board_frame, latex, markdown, parquet_bytes, tidy_frame
 from .pages import Pages, asset, stem, table_library
 from .reproduce import reruns
 from .visible import visible
 
 #: Lists all files of a built site, so that the next build removes those it no longer writes and touches nothing else.
 MANIFEST = "site-files.txt"
+
+#: Files that services which host sites look for, beside those whose names begin with a dot: a site is written to them.
+HOSTED = ("CNAME", "robots.txt")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Built:
 
 def write_site(folder: Path, out: Path) -> Built:
     """Build the site of a results folder into ``out``: a new or empty folder, or a site built before.
+
+    Files of a hosting service (`.nojekyll`, `CNAME`) may lie there and stay.
 
     UserError if nothing can be shown, or if ``out`` holds files but no site.
     """
@@ -85,18 +90,18 @@ def _whole_files(results: Results) -> Iterator[tuple[str, bytes]]:
     """Files on all boards together and on the localisation track."""
     if results.boards:
         frame = tidy_frame(results.entries)
-        yield "downloads/cells.csv", sheet(frame).encode()
+        yield "downloads/cells.csv", csv_text(frame).encode()
         yield "downloads/cells.parquet", parquet_bytes(frame)
         yield "downloads/boards.md", "\n".join(map(markdown, results.boards)).encode()
         yield "downloads/boards.tex", "\n".join(map(latex, results.boards)).encode()
     if results.track.entries:
         frame = results.track.frame()
-        yield "downloads/localisation.csv", sheet(frame).encode()
+        yield "downloads/localisation.csv", csv_text(frame).encode()
         yield "downloads/localisation.parquet", parquet_bytes(frame)
 
 
 def _board_files(board: Board) -> Iterator[tuple[str, bytes]]:
-    yield f"downloads/{board.id}.csv", sheet(board_frame(board)).encode()
+    yield f"downloads/{board.id}.csv", csv_text(board_frame(board)).encode()
     yield f"downloads/{board.id}.md", markdown(board).encode()
     yield f"downloads/{board.id}.tex", latex(board).encode()
     yield f"downloads/{board.id}.parquet", parquet_bytes(tidy_frame([row.checked for row in board.rows]))
@@ -112,7 +117,7 @@ def _lines(names: Iterable[str]) -> bytes:
 
 def _manifest(out: Path) -> set[str]:
     """The files of the site in ``out``; UserError if it holds something else."""
-    if out.is_dir() and not any(out.iterdir()):
+    if out.is_dir() and all(path.name.startswith(".") or path.name in HOSTED for path in out.iterdir()):
         return set()
     try:
         return set((out / MANIFEST).read_text(encoding="utf-8").split("\n")) - {"", MANIFEST}
@@ -126,7 +131,7 @@ def _write(path: Path, blob: bytes) -> None:
     """Write without waiting for the disk, unlike `core.files.write_bytes`: a site can be built again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(blob)
+        target_of(path).write_bytes(blob)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror or error}); give another folder with --out."

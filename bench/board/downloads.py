@@ -8,14 +8,13 @@ from io import BytesIO
 
 import pandas as pd
 
-from ..core.files import csv_text
+from ..core.text import markdown_text, shown
 from ..detection.cells import column_title
 from ..detection.entry import Entry, tidy
 from ..detection.suite import Pair
 from ..harness.entry import Checked
 from ..harness.tables import percent
 from .boards import Board, Row
-from .visible import visible
 
 _TIDY = (
     "suite",
@@ -83,15 +82,6 @@ def board_frame(board: Board) -> pd.DataFrame:
 
 def _value(row: Row, pair: Pair | None, name: str) -> float | None:
     return None if pair is None or pair not in row.cells else getattr(row.cells[pair], name)
-
-
-def sheet(frame: pd.DataFrame) -> str:
-    """CSV in which no text starts like a formula, which a spreadsheet would run."""
-    safe = frame.copy()
-    for name in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[name]):
-            safe[name] = [f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for v in safe[name]]
-    return visible(csv_text(safe))
 
 
 def shown_rows(board: Board) -> tuple[list[str], list[list[str]]]:
@@ -165,8 +155,7 @@ def caption(board: Board) -> str:
 
 def _markdown(text: str) -> str:
     """Text escaped for Markdown and the HTML inside it; brackets of intervals stay readable."""
-    text = re.sub(r"([\\`*_|])", r"\\\1", visible(text)).replace("](", r"]\(")
-    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+    return markdown_text(re.sub(r"([\\`*_])", r"\\\1", text))
 
 
 _TEX = {
@@ -189,4 +178,4 @@ _TEX = {
 
 
 def _latex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in " ".join(visible(text).split()))
+    return "".join(_TEX.get(c, c) for c in shown(" ".join(text.split())))

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from ..core.errors import UserError
-from ..core.files import printable, sentence
-from ..harness.entry import Checked, LeftOut, read_checked
+from ..core.files import sentence
+from ..core.text import shown
+from ..harness.entry import Checked, LeftOut, folders_below, read_checked
 from ..localisation.audit import examine
 from ..localisation.entry import FOLDER, Claim, Entry, claims_file, read_claims
 from ..localisation.metrics import METRICS
@@ -41,13 +42,13 @@ def read_maps(folder: Path) -> tuple[Maps, list[LeftOut]]:
     """Everything of the track below a folder that passes its checks, and the files left out."""
     checked, refused = read_checked(Entry, folder, examine)
     claims: list[tuple[str, Sequence[Claim]]] = []
-    for root in sorted({path.parent for path in folder.rglob(FOLDER) if path.is_dir()}):
+    for root in folders_below(folder, FOLDER):
         path = claims_file(root)
         if not path.is_file():
             continue
         try:
-            claims.append((printable(root.name), read_claims(root)[1]))
+            claims.append((shown(root.name), read_claims(root)[1]))
         except UserError as error:
-            file = printable(path.relative_to(folder).as_posix())
+            file = shown(path.relative_to(folder).as_posix())
             refused.append(LeftOut(file, sentence(error, path, file)))
     return Maps(checked, claims), refused

@@ -5,12 +5,20 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from .text import shown
+
 #: The most characters of a foreign text that are shown; some libraries raise pages.
 MOST = 400
 
 
 class UserError(Exception):
-    """A mistake in the user's input: one sentence with the problem, its place and the fix, without a traceback."""
+    """A mistake in the user's input: one sentence with the problem, its place and the fix, without a traceback.
+
+    Names and values in it may come from files of others, so control characters in it are shown as escapes.
+    """
+
+    def __init__(self, message: object) -> None:
+        super().__init__(shown(str(message)))
 
 
 class SuiteError(UserError):
@@ -42,8 +50,8 @@ def reason_of(error: BaseException, *, typed: bool = False) -> str:
 def first_line(text: str) -> str:
     """The first line with anything to read in it, what a terminal or page would not show as itself left out."""
     for line in text[: 100 * MOST].splitlines():
-        shown = "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs") else " " for c in line)
-        words = " ".join(shown.split())
+        readable = "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs") else " " for c in line)
+        words = " ".join(readable.split())
         if words:
             return words if len(words) <= MOST else f"{words[:MOST].rstrip()} ..."
     return ""

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import math
 import os
 import secrets
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
+from .text import csv_cell, shown
 
 if TYPE_CHECKING:
     import pandas as pd  # the command line's help does without
 
 
 def replace_file(path: Path, blob: bytes) -> None:
-    """Write a file atomically: a reader sees the old content or the new, never a part of it."""
+    """Write a file atomically: a reader sees the old content or the new, never a part of it.
+
+    A symbolic link is followed. OSError if something else than a regular file is there, such as a device.
+    """
+    path = target_of(path)
     handle, partial = partial_file(path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -37,9 +45,36 @@ def partial_file(folder: Path) -> tuple[int, Path]:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), path
 
 
+def target_of(path: Path) -> Path:
+    """The regular file, there or not, that writing to ``path`` replaces. OSError if something else is there."""
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        raise OSError(errno.EEXIST, "it exists and is no regular file")
+    return target
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    unfit = _not_finite(content)
+    if unfit is not None:
+        place, value = unfit
+        raise UserError(f"{path} cannot be written: {place} is {value}, and a result has finite figures only.")
     text = json.dumps(content, indent=1, sort_keys=False, allow_nan=False, ensure_ascii=False) + "\n"
     write_text(path, text)
+
+
+def _not_finite(value: Any, place: str = "") -> tuple[str, float] | None:
+    """The place and the value of the first number that JSON cannot hold."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else (place, value)
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    found = (_not_finite(item, f"{place}.{key}" if place else str(key)) for key, item in items)
+    return next((unfit for unfit in found if unfit is not None), None)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,22 +91,43 @@ def write_bytes(path: Path, blob: bytes) -> None:
         ) from None
 
 
+#: Larger arrays of figures and maps are refused unread.
+MOST_ARRAYS = 1 << 30
+
 #: A larger JSON file is refused unread: a run writes none of that size.
 MOST_BYTES = 16 << 20
+
+#: JSON in more levels than this is refused: deeper ones exhaust what reads, compares or writes them.
+DEEPEST = 64
+
+
+def read_bounded(path: Path, most: int, what: str = "that a run writes") -> bytes:
+    """The bytes of a regular file of at most ``most`` bytes. Raises UserError, one sentence, for any other.
+
+    (Reading a pipe would wait for ever, and reading a device would never end.)
+    """
+    try:
+        facts = path.stat()
+        blob = path.read_bytes() if stat.S_ISREG(facts.st_mode) and facts.st_size <= most else b""
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); correct its permissions or run its suite again."
+        ) from None
+    if not stat.S_ISREG(facts.st_mode):
+        raise UserError(f"{path} is no regular file and is refused unread.")
+    if facts.st_size > most:
+        size = f"{facts.st_size >> 20} MiB" if facts.st_size >> 20 else f"{facts.st_size} bytes"
+        raise UserError(f"{path} has {size}, more than any file {what}; it is refused unread.")
+    return blob
 
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file from any source. Raises UserError, one sentence, if it cannot be used."""
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise UserError(f"{path} has {size >> 20} MiB, more than any file that a run writes; it is refused unread.")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bounded(path, MOST_BYTES).decode("utf-8"))
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); correct its permissions or run its suite again."
-        ) from None
+        if _deeper_than(content, DEEPEST):
+            raise RecursionError
     except RecursionError:
         raise UserError(f"{path} is nested deeper than any file that a run writes; run its suite again.") from None
     except UnicodeEncodeError:  # half a surrogate pair is valid JSON but not valid text
@@ -83,18 +139,53 @@ def read_json(path: Path) -> Any:
     return content
 
 
+def _deeper_than(content: Any, levels: int) -> bool:
+    level = [content]
+    for _ in range(levels):
+        nested = [
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        ]
+        level = [item for items in nested for item in items]
+    return bool(level)
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder at or below this one with the names of its files, sorted; what begins with a dot is not ours.
+
+    (Editors, file managers and version control keep copies of files under such names.) UserError if one of the folders
+    may not be listed: what is left would be taken for the whole.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise UserError(
+                f"The folder {error.filename} cannot be listed ({error.strerror}); correct its permissions."
+            )
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(place), sorted(name for name in names if not name.startswith("."))
+
+
+def json_files(folder: Path) -> list[Path]:
+    """The JSON files that lie in a folder itself; none if there is no such folder."""
+    names = next(iter(walk(folder)), (folder, []))[1]
+    return [folder / name for name in names if name.endswith(".json") and (folder / name).is_file()]
+
+
 def sentence(error: UserError, path: Path, file: str) -> str:
     """The error message without its file name (``file`` where a path stands inside it), cut to 400 characters."""
-    text = printable(str(error)).replace(printable(str(path)), file).removeprefix(f"{file}: ")
+    text = str(error).replace(shown(str(path)), file).removeprefix(f"{file}: ")
     text = f"It {text.removeprefix(f'{file} ')}" if text.startswith(f"{file} ") else text
     return text if len(text) <= 400 else f"{text[:400]} ..."
 
 
-def printable(text: str) -> str:
-    """The text without half surrogates (from file names that are not UTF-8), which a page cannot hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def csv_text(frame: pd.DataFrame) -> str:
-    text: str = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+def csv_text(frame: pd.DataFrame, digits: str = "%.6g") -> str:
+    """A table as CSV, in which no text is a formula that a spreadsheet would run."""
+    safe = frame.rename(columns=lambda name: csv_cell(str(name)))
+    for place in range(safe.shape[1]):
+        column = safe.iloc[:, place]
+        if column.dtype.kind not in "biuf":
+            safe.isetitem(place, [csv_cell(value) if isinstance(value, str) else value for value in column])
+    text: str = safe.to_csv(index=False, float_format=digits, lineterminator="\n")
     return text

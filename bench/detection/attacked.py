@@ -68,6 +68,9 @@ class Attacked:
 
     def crafted(self, part: AttackPart, chunk: slice, inputs: Meta) -> Arrays:
         """One batch of adversarial images with its verification results, from the store or computed."""
+        return self._batch(part, chunk, inputs)[0]
+
+    def _batch(self, part: AttackPart, chunk: slice, inputs: Meta) -> tuple[Arrays, Meta]:
         setup = self.setup
 
         def compute() -> tuple[Arrays, Meta]:
@@ -92,7 +95,7 @@ class Attacked:
             check_budget(self.attacks[part.title].info, facts, part.title)
             return {"images": adversarial.cpu().numpy(), **facts}, {"seconds": seconds, "images": len(images)}
 
-        return setup.context.store.get("adversarial", inputs, compute)[0]
+        return setup.context.store.get("adversarial", inputs, compute)
 
     def strength(self, part: AttackPart) -> Arrays:
         """Verification results in float32 for every example, without the images themselves."""
@@ -107,15 +110,18 @@ class Attacked:
             chunks = list(self.chunks(part))
             facts: list[Arrays] = []
             digest = hashlib.sha256()
+            seconds = 0.0
             with self.setup.context.report.stage(f"attack {part.title}") as tick:
                 for done, (chunk, inputs) in enumerate(chunks):
                     tick(done, len(chunks), "")
-                    crafted = self.crafted(part, chunk, inputs)
+                    crafted, meta = self._batch(part, chunk, inputs)
+                    seconds += float(meta["seconds"])
                     digest.update(np.ascontiguousarray(crafted["images"], "<f4").tobytes())
                     facts.append({name: values for name, values in crafted.items() if name != "images"})
                 tick(len(chunks), len(chunks), "")
             joined = {name: np.concatenate([chunk[name] for chunk in facts]) for name in facts[0]}
-            return joined, {"images_sha256": digest.hexdigest(), "remarks": self._conduct(part)}
+            meta = {"images_sha256": digest.hexdigest(), "seconds": seconds, "remarks": self._conduct(part)}
+            return joined, meta
 
         return self.setup.context.store.get("strength", {"attack": self.key(part)}, compute)
 
@@ -137,9 +143,14 @@ class Attacked:
 
     def seconds(self, part: AttackPart) -> float:
         """Seconds per image, as measured when the images were crafted."""
+        total = self._joined(part)[1].get("seconds")
+        if total is not None:
+            return float(total) / max(1, len(self.setup.test))
+        # A store of an earlier version kept them with the batches alone: those that are still there speak for all.
         store = self.setup.context.store
         read = [store.read("adversarial", key_of("adversarial", inputs)) for _, inputs in self.chunks(part)]
-        return float(sum(artifact[1]["seconds"] for artifact in read if artifact)) / max(1, len(self.setup.test))
+        kept = [meta for _, meta in filter(None, read)]
+        return float(sum(meta["seconds"] for meta in kept)) / max(1, sum(int(meta["images"]) for meta in kept))
 
     def adversarial(self, part: AttackPart) -> torch.Tensor:
         """All adversarial images ``(N, C, H, W)`` in the order of the test images."""

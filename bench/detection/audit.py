@@ -130,7 +130,7 @@ def _suite_line(entry: Entry, suite: Suite | str) -> Line:
         "suite.name": (entry.suite.name, suite.name),
         "suite.limit": (entry.suite.limit, suite.limit),
         "seed": (entry.seed, suite.seed),
-        "dataset.name": (entry.dataset.name, suite.dataset.name),
+        "dataset.name": (entry.dataset.name, suite.dataset.title),
         "model.name": (entry.model.name, suite.model.name),
         "model.parameters": (entry.model.parameters, suite.model.parameters),
         "protocol": (protocol, next((p for p in suite.protocols if p.name == protocol.name), None)),

@@ -62,7 +62,7 @@ def write_figures(scoring: Scoring, folder: Path) -> None:
     if not scoring.gates.sets:
         return
     suite, first = scoring.suite, scoring.gates.sets[0]
-    about = {"dataset": suite.dataset.name, "suite": suite.name, "gate_seed": str(first.seed)}
+    about = {"dataset": suite.dataset.title, "suite": suite.name, "gate_seed": str(first.seed)}
     write_arrays(folder / GATES, gate_arrays(first.gates), about)
     try:
         arrays = _features(scoring)

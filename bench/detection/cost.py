@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,12 +28,21 @@ def timing(entries: Sequence[Entry]) -> pd.DataFrame:
             continue  # from a version that did not record it
         total = sum(seconds for _, seconds, _ in stages)
         peaks = [peak for _, _, peak in stages if peak]
-        minutes = (members[0].model.weights or {}).get("train_minutes")
+        minutes = _minutes(members[0])
         if minutes:
-            rows.append(_row(suite, "train the net (not in the sum)", 60 * float(minutes), None))
+            rows.append(_row(suite, "train the net (not in the sum)", 60 * minutes, None))
         rows += [_row(suite, *stage) for stage in stages]
         rows.append(_row(suite, "sum; highest", total, max(peaks, default=None)))
     return pd.DataFrame(rows)
+
+
+def _minutes(entry: Entry) -> float | None:
+    """How long the net was trained, where its weights say so in a number."""
+    try:
+        minutes = float((entry.model.weights or {}).get("train_minutes", "nan"))
+    except (TypeError, ValueError):
+        return None
+    return minutes if math.isfinite(minutes) else None
 
 
 def _stages(entries: Sequence[Entry]) -> Iterator[tuple[str, float, float | None]]:
@@ -101,6 +111,10 @@ COST_NOTE = (
 )
 
 
+def _passes(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
 def cost(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
@@ -110,10 +124,10 @@ def cost(entries: Sequence[Entry]) -> pd.DataFrame:
         rows.append(
             head_of(entry)
             | {
-                "candidates": str(c.candidates),
+                "candidates": "–" if c.candidates is None else str(c.candidates),
                 "ms an image": f"{1000 * c.seconds_per_image:.2f}",
-                "forward": f"{c.forward_per_image:.1f}",
-                "backward": f"{c.backward_per_image:.1f}",
+                "forward": _passes(c.forward_per_image),
+                "backward": _passes(c.backward_per_image),
                 "notes": entry.detector.notes,
             }
         )

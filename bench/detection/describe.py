@@ -73,7 +73,7 @@ class Describer:
             schema_=SCHEMA,
             suite=SuiteNote(name=suite.name, title=suite.title, limit=suite.limit),
             dataset=ImagesNote(
-                name=suite.dataset.name,
+                name=suite.dataset.title,
                 note=dataset.note,
                 sha256=dataset.content_hash,
                 train_images=len(setup.train_split),

@@ -9,8 +9,9 @@ from typing import Annotated, Any, ClassVar
 import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
+from ..core.errors import UserError
 from ..harness import entry as entries_of
-from ..harness.entry import Count, DatasetNote, Form, Positive, Share, Shown
+from ..harness.entry import Column, Count, DatasetNote, Form, Positive, Share, Shown
 from ..harness.scores import read_frame
 from ..stats.metrics import Ties
 from ..stats.splits import Place
@@ -79,8 +80,8 @@ class GatesNote(Form):
 
     seed: int
     fingerprint: str
-    seconds: float
-    peak_mb: float | None = None
+    seconds: Positive
+    peak_mb: Positive | None = None
 
 
 class SubnetsNote(Form):
@@ -89,7 +90,7 @@ class SubnetsNote(Form):
 
 
 class StatisticsNote(Form):
-    level: float = Field(gt=0, lt=1)
+    level: float = Field(gt=0.5, lt=1)
 
 
 #: Figures of a cell that are lists over sets of gates and splits.
@@ -155,11 +156,11 @@ class Cell(Form):
 class CostNote(Form):
     """Mean cost per image in seconds and passes; total seconds and peak memory."""
 
-    backward_per_image: float | None = None
-    candidates: int | None = None
-    forward_per_image: float | None = None
-    peak_mb: float | None = None
-    seconds: float | None = None
+    backward_per_image: Positive | None = None
+    candidates: Count | None = None
+    forward_per_image: Positive | None = None
+    peak_mb: Positive | None = None
+    seconds: Positive | None = None
     seconds_per_image: Positive | None = None
 
 
@@ -187,6 +188,11 @@ class Entry(entries_of.Entry):
     written_order: ClassVar[tuple[str, ...]] = (
         *("suite", "dataset", "model", "protocol", "detector", "attacks", "subnets", "seed", "statistics", "cells"),
         *("cost", "versions", "all_scores", "scores", "supersedes"),
+    )
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("gate", "whole", required=False),  # scores that predate sets of gates have no such column
+        *(Column("split", "whole"), Column("fit_on", "name"), Column("test_on", "name"), Column("kind", "name")),
+        *(Column("image", "whole"), Column("score", "number")),
     )
 
     dataset: ImagesNote
@@ -246,6 +252,21 @@ class Entry(entries_of.Entry):
         return self.suite.name, self.protocol_name, self.label
 
     @property
+    def ground(self) -> Any:
+        attacks = {
+            label: (attack.name, attack.parameters, attack.images_sha256) for label, attack in self.attacks.items()
+        }
+        return (
+            self.suite.name,
+            self.dataset.sha256,
+            self.model.sha256,
+            self.protocol,
+            self.seed,
+            self.statistics,
+            attacks,
+        )
+
+    @property
     def title(self) -> str:
         return f"{self.label!r} of suite {self.suite.name!r}, protocol {self.protocol_name!r},"
 
@@ -275,6 +296,11 @@ class Entry(entries_of.Entry):
         """Plain columns; scores that predate sets of gates belong to the first."""
         if "gate" not in scores:
             scores = scores.assign(gate=0)[["gate", *scores.columns]]
+        if scores["score"].isna().any():
+            count = int(scores["score"].isna().sum())
+            raise UserError(f"{count} of its {len(scores)} scores are NaN; run the suite again.")
+        if (scores["split"] < 0).any():
+            raise UserError("Its scores hold a split below 0; run the suite again.")
         return scores.astype({"fit_on": "str", "test_on": "str", "kind": "str", "score": "float64"})
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.errors import UserError
-from ..core.files import read_json
 from ..harness.gate_words import gate_departures, tau_met
+from ..harness.reports import ClassReport
 from ..harness.tables import percent
+from .stated import read_gate_reports
 
 SUBNETS_NOTE = (
     "Each class's subnet on held-out training images, one class against the rest, the mean over the sets of gates: "
@@ -27,13 +27,10 @@ _CHOICE = (
 
 
 def subnets(folder: Path) -> pd.DataFrame:
-    path = folder / "subnets.json"
-    if not path.is_file():
+    stated = read_gate_reports(folder)
+    if stated is None:
         return pd.DataFrame()
-    content = read_json(path)
-    if "sets" not in content:
-        raise UserError(f"{path} was written by an earlier version; run its suite again.")
-    sets = [gates["report"] for gates in content["sets"]]
+    sets = [gates.report for gates in stated.sets]
     rows = [
         _subnet_row(name, [report[place] for report in sets for place in places])
         for name, places in _subnet_rows(len(sets[0]))
@@ -43,9 +40,11 @@ def subnets(folder: Path) -> pd.DataFrame:
 
 def about_subnets(folder: Path) -> list[str]:
     """Lines of Markdown beside the table: how many subnets meet tau, what is not the paper's, where the choice is."""
-    content = read_json(folder / "subnets.json")
-    reports = [report for gates in content["sets"] for report in gates["report"]]
-    texts = [tau_met(reports, content["options"]), gate_departures(content["options"])]
+    stated = read_gate_reports(folder)
+    if stated is None:
+        return []
+    options = stated.options.stated()
+    texts = [tau_met([report for gates in stated.sets for report in gates.report], options), gate_departures(options)]
     if not (folder / "sensitivity.json").is_file():
         texts.append(_CHOICE)
     return [*(f"- {text}" for text in texts if text), ""]
@@ -56,15 +55,17 @@ def _subnet_rows(classes: int) -> list[tuple[str, Sequence[int]]]:
     return [("all", range(classes)), *((str(label), [label]) for label in range(classes))]
 
 
-def _subnet_row(name: str, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _subnet_row(name: str, reports: Sequence[ClassReport]) -> dict[str, Any]:
     def mean(values: Iterable[float]) -> float:
         return sum(values) / len(reports)
 
-    epochs = sorted({r["epoch"] for r in reports})
-    row = {"class": name, "images": f"{mean(r['images'] for r in reports):.0f}"}
-    row["active"] = percent(mean(r["active_total"] for r in reports))
-    row |= {f"active {path}": percent(mean(r["active"][path] for r in reports)) for path in reports[0]["active"]}
+    epochs = sorted({r.epoch for r in reports})
+    row = {"class": name, "images": f"{mean(r.images for r in reports):.0f}"}
+    row["active"] = percent(mean(r.active_total for r in reports))
+    row |= {f"active {path}": percent(mean(r.active[path] for r in reports)) for path in reports[0].active}
     for kind in ("balanced_accuracy", "bce"):
-        row |= {f"{kind} {net}": f"{mean(r[f'{net}_{kind}'] for r in reports):.3f}" for net in ("full", "subnet")}
-    met = sum(r["tau_met"] for r in reports)
+        row |= {
+            f"{kind} {net}": f"{mean(getattr(r, f'{net}_{kind}') for r in reports):.3f}" for net in ("full", "subnet")
+        }
+    met = sum(r.tau_met for r in reports)
     return row | {"epoch": ", ".join(map(str, epochs)), "tau met": f"{met} of {len(reports)}"}

@@ -16,7 +16,7 @@ from ..core.wnids import places
 from ..data.load import is_npz
 from ..harness.suite import NAME
 from ..models.torchvision import SMALLEST
-from .suite import DetectorPart, Suite
+from .suite import Suite
 
 
 def choose_classes(suite: Suite, chosen: str | Sequence[str] | None) -> Suite:
@@ -98,5 +98,4 @@ def with_detectors(suite: Suite, names: Sequence[str]) -> Suite:
                 "package register it under such a name."
             )
         titles.append(name)
-    more = [DetectorPart(name=name) for name in names]
-    return suite.model_copy(update={"detectors": [*suite.detectors, *more]})
+    return suite.with_added(names)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...subnets.gates import GateOptions
 from ..core.errors import UserError
-from ..core.files import write_json
+from ..core.files import json_files, write_json
 from ..core.places import placed
 from ..core.store import Meta
 from ..data.blank import blank_instead_of_download
@@ -32,7 +32,7 @@ from .protocol import Outcome
 from .scoring import COLUMNS, Scoring, detector_source, for_attacks
 from .sensitivity import variants
 from .strength import remarks
-from .suite import AnyProtocol, DetectorPart, Suite
+from .suite import PROTOCOLS, AnyProtocol, DetectorPart, Suite
 
 
 class Run:
@@ -159,8 +159,8 @@ class Run:
         for protocol in self.suite.protocols:
             content = comparisons(self.suite, protocol, self._columns[protocol.name])
             write_json(folder / "comparisons" / f"{protocol.name}.json", content)
-        for path in (folder / "comparisons").glob("*.json"):
-            if path.stem not in names:
+        for path in json_files(folder / "comparisons"):
+            if path.stem in PROTOCOLS and path.stem not in names:
                 path.unlink(missing_ok=True)
         write_gates(self.scoring, folder)
         write_figures(self.scoring, folder)

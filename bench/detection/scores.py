@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ..core.arrays import EVERY, Float64, Ints
 from ..core.errors import UserError
-from ..harness.scores import open_scores, read_columns
+from ..harness.scores import known_columns, open_scores, read_columns
 from ..stats.metrics import Ties, auroc, fpr_at_tpr
 from ..stats.splits import Place
 from .entry import Cell, Entry
@@ -35,10 +35,12 @@ TOLERANCE = 1e-8
 #: False-positive rates at which curves are averaged over replicates: denser where good detectors differ.
 GRID = np.linspace(0, 1, 201) ** 2
 
+#: More repetitions (splits times sets of gates) are refused: each costs time in every cell.
+MOST_PLACES = 10_000
+
 BINS = 40
 KINDS = ("adversarial", "clean", "noisy", "noise")
 NAMES = ("fit_on", "test_on", "gate", "split", "kind")
-_COLUMNS = ("split", "fit_on", "test_on", "kind", "score")
 
 
 def rows_by_key(columns: Sequence[tuple[Ints, Sequence[Any]]]) -> dict[Key, Ints]:
@@ -122,6 +124,8 @@ def examine(folder: Path, entry: Entry) -> Found:
     """
     rows = _sorted_scores(_table(folder, entry))
     stored = set(places_of(rows))
+    if len(stored) > MOST_PLACES:
+        raise UserError(f"Its scores hold {len(stored)} repetitions, more than any suite has; run the suite again.")
     curves: dict[str, Float64] = {}
     histograms: dict[str, Histogram] = {}
     for cell in entry.cells:
@@ -187,11 +191,7 @@ def _name(pair: Pair) -> str:
 
 def _table(folder: Path, entry: Entry) -> pa.Table:
     file = open_scores(folder, entry, ("fit_on", "test_on", "kind"))
-    names = file.schema_arrow.names
-    missing = [name for name in _COLUMNS if name not in names]
-    if missing:
-        raise UserError(f"The scores of the entry {entry.file} lack the column {missing[0]!r}; run the suite again.")
-    return read_columns(file, [name for name in ("gate", *_COLUMNS) if name in names])
+    return read_columns(file, [name for name in known_columns(entry, file) if name != "image"])
 
 
 def _sorted_scores(table: pa.Table) -> dict[Key, Float64]:
@@ -213,8 +213,6 @@ def _codes(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int64], list[Any]
     encoded = table[name].combine_chunks()
     if not pa.types.is_dictionary(encoded.type):
         encoded = encoded.dictionary_encode()
-    if encoded.null_count:
-        raise ValueError(f"{name} has missing values")
     return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
 
 

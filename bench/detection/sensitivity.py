@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.files import read_json
 from ..harness.tables import percent
 from .cells import Columns, Measuring, compare
+from .stated import read_gate_reports, read_sensitivity
 from .suite import Sensitivity, Suite
 
 
@@ -102,12 +102,11 @@ SENSITIVITY_NOTE = (
 
 
 def sensitivity(folder: Path) -> pd.DataFrame:
-    path = folder / "sensitivity.json"
-    if not path.is_file():
+    content = read_sensitivity(folder)
+    if content is None:
         return pd.DataFrame()
-    content = read_json(path)
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for point in content["points"]:
+    for point in (point.model_dump(exclude_none=True) for point in content.points):
         head = {"position": point["position"], "L1": point["l1"], "gamma": f"{point['gamma']:g}"}
         row = rows.setdefault(tuple(head.values()), head)
         row["active"] = percent(point["active"])
@@ -125,8 +124,8 @@ def sensitivity(folder: Path) -> pd.DataFrame:
 
 def own_rank(folder: Path) -> list[str]:
     """Lines of Markdown: where the suite's own gates stand in its sweep."""
-    path = folder / "subnets.json"
-    options = read_json(path)["options"] if path.is_file() else {}
+    stated = read_gate_reports(folder)
+    options = {} if stated is None else stated.options.stated()
     ranks = ranks_of(folder, options)
     if not ranks:
         return []
@@ -139,8 +138,8 @@ BEST_OF_SEVERAL = "The best of several choices tried is too good by chance."
 
 def ranks_of(folder: Path, options: Mapping[str, Any]) -> str:
     """The ranks of a form of gates in a folder's sweep, attack by attack; empty if it is none of those tried."""
-    path = folder / "sensitivity.json"
-    points = read_json(path)["points"] if path.is_file() else []
+    stated = read_sensitivity(folder)
+    points = [] if stated is None else [point.model_dump() for point in stated.points]
     own = [point for point in points if all(point[key] == options.get(key) for key in _FORM)]
     ranks = []
     for mine in own:

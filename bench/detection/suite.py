@@ -52,6 +52,7 @@ def columns_of(attacks: Sequence[str]) -> list[Pair]:
 #: A suite's protocol: its options, and its rules as methods.
 AnyProtocol: TypeAlias = Strict | Lee2018
 ProtocolPart = Annotated[AnyProtocol, Field(discriminator="name")]
+PROTOCOLS = ("strict", "lee2018")
 PROTOCOL: TypeAdapter[AnyProtocol] = TypeAdapter(ProtocolPart)
 
 
@@ -115,6 +116,19 @@ class Suite(NetSuite):
 
         suite = choose_classes(with_detectors(self._limited(limit, seed), detectors), classes)
         return cast(Self, suite)
+
+    def added_by(self, earlier: Self) -> list[str]:
+        """Detectors that --detector had added, if nothing else in the suite has changed since."""
+        if earlier.model_copy(update={"detectors": self.detectors}) != self:
+            return []
+        own = [part.title for part in self.detectors]
+        return [
+            part.name for part in earlier.detectors if part.title not in own and part == DetectorPart(name=part.name)
+        ]
+
+    def with_added(self, names: Sequence[str]) -> Self:
+        more = [DetectorPart(name=name) for name in names]
+        return self.model_copy(update={"detectors": [*self.detectors, *more]})
 
     def nets(self) -> dict[str, NetSuite]:
         return {self.model.name: self}

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.files import read_json
 from ..harness.tables import Report, Section, percent
 from .cells import column_title
 from .departures import IN_SHORT_NOTE, in_short
@@ -16,6 +15,7 @@ from .entry import Entry, read_entries
 from .published import PUBLISHED_DETECTORS, against_published, published_cells
 from .rows import bracket, difference
 from .sensitivity import BEST_OF_SEVERAL, ranks_of
+from .stated import read_comparisons, read_gate_reports
 from .suite import columns_of
 
 CLAIMANT = "subnet-mahalanobis"
@@ -77,8 +77,7 @@ def claim_rows(folder: Path) -> list[dict[str, Any]]:
     """One row per cell: the claimant minus each rival that its suite compares it with."""
     entries = read_entries(folder)
     rows = []
-    for path in sorted((folder / "comparisons").glob("*.json")):
-        family = read_json(path)
+    for family in read_comparisons(folder, (entry.protocol_name for entry in entries)):
         claimants = [e for e in entries if e.protocol_name == family["protocol"] and e.label == CLAIMANT]
         pairs = {(c["fit_on"], c["test_on"], c["second"]): c for c in family["comparisons"] if c["first"] == CLAIMANT}
         rivals = list(dict.fromkeys(second for _, _, second in pairs))
@@ -131,19 +130,19 @@ def gates(folders: Sequence[Path]) -> pd.DataFrame:
     """One row for every suite with subnets."""
     rows = []
     for folder in folders:
-        content = read_json(folder / "subnets.json") if (folder / "subnets.json").is_file() else {}
-        reports = [report for each in content.get("sets", []) for report in each["report"]]
-        if not reports:
+        stated = read_gate_reports(folder)
+        if stated is None:
             continue
-        options = content["options"]
+        reports = [report for gates in stated.sets for report in gates.report]
+        options = stated.options.stated()
         row = {
-            "suite": content["suite"],
-            "position": options["position"],
-            "L1": options["l1"],
-            "gamma": f"{options['gamma']:g}",
-            "active": percent(sum(report["active_total"] for report in reports) / len(reports)),
-            "tau": f"{options['tau']:g}",
-            "met": f"{sum(report['tau_met'] for report in reports)} of {len(reports)}",
+            "suite": stated.suite,
+            "position": options.get("position", "–"),
+            "L1": options.get("l1", "–"),
+            "gamma": f"{options['gamma']:g}" if "gamma" in options else "–",
+            "active": percent(sum(report.active_total for report in reports) / len(reports)),
+            "tau": f"{options['tau']:g}" if "tau" in options else "–",
+            "met": f"{sum(report.tau_met for report in reports)} of {len(reports)}",
         }
         rows.append(row | {f"rank in {other.name}": r for other in folders if (r := ranks_of(other, options))})
     return pd.DataFrame(rows).fillna("–")

@@ -10,8 +10,8 @@ import pandas as pd
 
 from ..analysis.semantics import SEMANTICS_NOTE, semantics
 from ..analysis.separation import SEPARATION_NOTE, separation
-from ..core.files import csv_text, read_json
-from ..harness.tables import Report, Section, percent
+from ..core.files import csv_text
+from ..harness.tables import Report, Section, percent, stated_versions
 from .cells import column_title
 from .cost import COST_NOTE, STRENGTH_NOTE, TIME_NOTE, cost, strength, timing
 from .departures import departures
@@ -20,13 +20,14 @@ from .gate_table import SUBNETS_NOTE, about_subnets, subnets
 from .published import PUBLISHED_NOTE, against_published, published_cells
 from .rows import bracket, difference, head_of, sorted_frame
 from .sensitivity import SENSITIVITY_NOTE, own_rank, sensitivity
+from .stated import read_comparisons
 from .suite import Pair, columns_of
 
 
 def report(folder: Path) -> Report:
     """Every table that the entries under a results folder give."""
     entries = read_entries(folder)
-    comparisons = [read_json(path) for path in sorted((folder / "comparisons").glob("*.json"))]
+    comparisons = read_comparisons(folder, (entry.protocol_name for entry in entries))
     names = sorted({entry.suite.name for entry in entries})
     sections = [*_sections(entries, comparisons), *_beside(folder), *_costs(entries)]
     files = {"cells.csv": csv_text(frame(entries))}
@@ -108,8 +109,8 @@ def _preamble(entries: Sequence[Entry]) -> list[str]:
         lines.append(
             f"- **{name}**: {data.name}{note}, {data.attacked_images} test images attacked, detectors fitted on "
             f"{data.train_images} training images; net {model.name}, {model.accuracy:.2%} of the test "
-            f"images correctly classified; seed {entry.seed}; subnetbench {entry.versions['subnetbench']}, "
-            f"torch {entry.versions['torch']}."
+            f"images correctly classified; seed {entry.seed}; "
+            f"{stated_versions(entry.versions, ('subnetbench', 'torch'))}."
         )
     return [*lines, ""]
 
@@ -126,6 +127,7 @@ _TABLE2_NOTE = (
 
 def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ()) -> pd.DataFrame:
     best = {(c["suite"], c["protocol"], b["fit_on"], b["test_on"]): b for c in comparisons for b in c["best"]}
+    highest = _highest(entries)
     rows = []
     for entry in entries:
         counts = [round(sum(c.n) / len(c.n)) for c in entry.cells if c.n and sum(c.n)]
@@ -134,7 +136,10 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
         row = head_of(entry) | {"n": str(low) if low == high else f"{low}–{high}"}
         for column, (fit_on, test_on) in _columns(entry):
             text = bracket(cells.get((fit_on, test_on)))
-            leader = best.get((entry.suite.name, entry.protocol_name, fit_on, test_on))
+            key = entry.suite.name, entry.protocol_name, fit_on, test_on
+            leader = best.get(key)
+            if leader and leader["best"] not in highest.get(key, ()):
+                leader = None  # compared before another entry came: no mark rather than a wrong one
             if leader and leader["best"] == entry.label:
                 text = f"**{text}**"
             elif leader and entry.label in leader["not_separable"]:
@@ -142,6 +147,17 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
             row[column] = text
         rows.append(row)
     return sorted_frame(rows)
+
+
+def _highest(entries: Sequence[Entry]) -> dict[tuple[str, ...], set[str]]:
+    """The labels with the highest AUROC by suite, protocol and cell."""
+    values: dict[tuple[str, ...], dict[str, float]] = {}
+    for entry in entries:
+        for cell in entry.cells:
+            if cell.auroc is not None:
+                key = entry.suite.name, entry.protocol_name, *cell.pair
+                values.setdefault(key, {})[entry.label] = cell.auroc
+    return {key: {label for label, value in of.items() if value == max(of.values())} for key, of in values.items()}
 
 
 def _columns(entry: Entry) -> list[tuple[str, Pair]]:

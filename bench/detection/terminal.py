@@ -9,9 +9,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ..core.files import read_json
 from .cells import column_title
 from .entry import Cell, Entry
+from .stated import read_comparisons
 from .suite import columns_of
 
 LEGEND = (
@@ -30,8 +30,7 @@ def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table | str]:
     """One table per protocol, proposals before controls, and below it why rows have no figure at all."""
     for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
         rows = [entry for entry in entries if entry.protocol_name == protocol]
-        comparisons = read_json(folder / "comparisons" / f"{protocol}.json")
-        best = {(b["fit_on"], b["test_on"]): b for b in comparisons["best"]}
+        best = {(b["fit_on"], b["test_on"]): b for c in read_comparisons(folder, [protocol]) for b in c["best"]}
         yield _table(protocol, sorted(rows, key=lambda entry: entry.detector.control), best)
         yield from _without_figures(rows)
 

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors.numpy import save as dump_tensors
 
 from ..core.errors import UserError
-from ..core.files import partial_file
+from ..core.files import partial_file, target_of
 from ..core.hashing import hash_arrays, key_of
 from ..core.versions import versions
 from ..detection.attacked import Attacked
@@ -93,6 +93,7 @@ def _put(zip_: zipfile.ZipFile, name: str, blob: bytes) -> None:
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A temporary file that replaces ``path`` once it is complete."""
     try:
+        path = target_of(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = partial_file(path.parent)
     except OSError as error:

@@ -15,6 +15,9 @@ MANIFEST = "manifest.json"
 #: A manifest is text about a few hundred files.
 MOST_MANIFEST = 8 << 20
 
+#: No batch takes longer than a year.
+MOST_SECONDS = 366 * 86_400
+
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -30,7 +33,7 @@ class Chunk(_Form):
     bytes: int = Field(ge=0)
     first: int = Field(ge=0)
     count: int = Field(ge=1)
-    seconds: float = Field(ge=0)
+    seconds: float = Field(ge=0, le=MOST_SECONDS)
 
 
 class AttackedImages(_Form):

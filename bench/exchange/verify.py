@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import UserError
-from ..core.files import sentence
+from ..core.files import MOST_BYTES, read_bounded, sentence
 from ..harness.audit import AS_IT_WAS, Audit, Line
-from ..harness.entry import entry_files, lies_beside, read_entry, root_of
+from ..harness.entry import entry_files, is_entry_file, read_entry, root_of
 from ..tracks import TRACKS, track_of_file
 
 
@@ -45,7 +45,7 @@ def all_files(folder: Path) -> list[Path]:
 
 def is_entry(path: Path) -> bool:
     track = track_of_file(path.absolute())
-    return track is not None and not lies_beside(track.entry, path)
+    return track is not None and is_entry_file(track.home, path)
 
 
 def unchanged(path: Path, file: str, history: Line) -> Audit:
@@ -89,13 +89,18 @@ def against_base(now: Path, base: Path) -> tuple[dict[str, Line], list[Line]]:
     gone: list[Line] = []
     for old in (path for path in all_files(base) if is_entry(path)):
         file = old.relative_to(base.absolute()).as_posix()
-        digest = hashlib.sha256(old.read_bytes()).hexdigest()
+        digest = hashlib.sha256(_plain(old)).hexdigest()
         new = now / file
         if not new.is_file():
             gone.append(Line(file, "mismatch", "was removed; an entry is superseded, never removed"))
             continue
-        kept[file] = _history(new.read_bytes(), digest)
+        kept[file] = _history(_plain(new), digest)
     return kept, gone
+
+
+def _plain(path: Path) -> bytes:
+    """An entry's bytes with the line ends that a run writes: version control may give a copy those of its system."""
+    return read_bounded(path, MOST_BYTES).replace(b"\r\n", b"\n")
 
 
 def _history(blob: bytes, digest: str) -> Line:

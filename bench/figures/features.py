@@ -19,11 +19,10 @@ from ..analysis.class_names import class_names
 from ..analysis.semantics import class_map
 from ..analysis.separation import measured
 from ..core.errors import UserError, reason_of
-from ..core.files import write_json, write_text
+from ..core.files import csv_text, write_json, write_text
 from ..core.optional import optional
 from ..core.store import Arrays
 from .style import COLUMN, INSTALL_PLOTS, PAGE, TEN, bare, outlined, panels
-from .subnets import _map_text
 
 #: The representations that figure 2 shows side by side, as in the paper.
 SHOWN = ("full", "subnet")
@@ -108,7 +107,7 @@ def embedding(folder: Path, arrays: Arrays, figures: Path) -> pd.DataFrame:
         points = reduce(np.asarray(arrays[net], np.float32))
         columns = {name: arrays[name] for name in ("image", "predicted", "adversarial")}
         frames.append(pd.DataFrame({"net": net, **columns, "x": points[:, 0], "y": points[:, 1]}))
-    text = pd.concat(frames)[_COLUMNS].to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    text = csv_text(pd.concat(frames)[_COLUMNS], "%.4f")
     write_text(table, text)
     facts = {"features_sha256": digest, "csv_sha256": hashlib.sha256(text.encode()).hexdigest()}
     write_json(card, facts | {"umap-learn": version("umap-learn"), "parameters": _UMAP})
@@ -133,7 +132,7 @@ def check_data(folder: Path) -> list[Path]:
             rows = len(SHOWN) * len(arrays["image"])
             good = _kept(path, figures / "figure2.json", digest, rows) is not None
         else:
-            good = path.read_text(encoding="utf-8") == _map_text(class_map(folder)[0])
+            good = path.read_text(encoding="utf-8") == csv_text(class_map(folder)[0], "%.6f")
         if not good:
             raise UserError(f"{path} is not what its entries give; run `subnetbench plot {folder}` and commit it.")
         checked.append(path)

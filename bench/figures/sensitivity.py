@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
@@ -11,22 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.errors import UserError
+from ..detection.stated import Sensitivity
+from ..harness.entry import read_form
 from .style import COLOURS, COLUMN, panels
 
 
 def read_points(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     """The head and the points of a sensitivity file; UserError if it is not one."""
-    needed = ["l1", "gamma", "position", "active", "attack", "difference", "low", "high"]
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        points = pd.DataFrame(content["points"])
-        missing = [name for name in needed if name not in points]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read as a sensitivity file ({error}); run its suite again.") from None
-    if missing:
-        raise UserError(f"The points of {path} lack {missing[0]!r}; run its suite again.")
-    return content, points
+    content = read_form(Sensitivity, path)
+    head = {name: value for name, value in content.model_dump(exclude={"points"}).items() if value}
+    return head, pd.DataFrame([point.model_dump() for point in content.points])
 
 
 def sensitivity_figure(path: Path) -> Any:

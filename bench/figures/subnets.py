@@ -6,19 +6,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ..analysis.semantics import class_map
-from ..core.files import write_text
+from ..core.files import csv_text, write_text
 from .style import COLOURS, COLUMN, PAGE, bare, panels
 
 #: Number of classes up to which figure 3 names every point; beyond it, points have the number of their cluster.
 NAMED = 30
-
-
-def _map_text(frame: pd.DataFrame) -> str:
-    text: str = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    return text
 
 
 def figure3(folder: Path, figures: Path) -> Any:
@@ -27,7 +20,7 @@ def figure3(folder: Path, figures: Path) -> Any:
     Points and clusters are written to ``figure3.csv``.
     """
     frame, dataset, share = class_map(folder)
-    write_text(figures / "figure3.csv", _map_text(frame))
+    write_text(figures / "figure3.csv", csv_text(frame, "%.6f"))
     named = len(frame) <= NAMED
     lines = [
         textwrap.fill(f"{number}: {', '.join(members['name'])}", 58, subsequent_indent="    ")

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ..core.errors import UserError
 from ..core.files import read_json, sentence
+from ..core.text import shown
 from ..core.versions import versions
 from .entry import Entry, read_for_pages, root_of
 from .scores import read_frame
@@ -29,11 +30,15 @@ AS_IT_WAS = "as it was"
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was checked."""
+    """One thing that was checked; words of the entry itself in it are shown, never obeyed by a terminal or a log."""
 
     what: str
     verdict: Verdict
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("what", "detail"):
+            object.__setattr__(self, name, shown(getattr(self, name)))
 
 
 @dataclass
@@ -52,6 +57,9 @@ class Audit:
     scores: pd.DataFrame | None = None
     suite: Any = None
 
+    def __post_init__(self) -> None:
+        self.file = shown(self.file)
+
     @property
     def good(self) -> bool:
         return all(line.verdict != "mismatch" for line in self.lines)
@@ -63,7 +71,7 @@ def audited(track: Track, path: Path, file: str) -> Audit:
     audit = Audit(file, path, root)
     with without_traceback(audit):
         if path in track.audit.beside(root):
-            audit.lines += track.audit.look_beside(audit, _suite_beside(track.form, root))
+            audit.lines += track.audit.look_beside(audit, suite_beside(track.form, root))
             return audit
         entry = read_for_pages(track.entry, path)
         audit.lines += [Line("form", "match", f"schema {entry.schema_}"), _place(entry, path)]
@@ -71,7 +79,7 @@ def audited(track: Track, path: Path, file: str) -> Audit:
         if entry.scores is not None:
             scores = entry.unpacked(read_frame(root, entry))
             audit.lines.append(Line("scores", "match", f"sha256 {entry.scores.sha256[:12]}, {len(scores)} rows"))
-        suite = _suite_beside(track.form, root)
+        suite = suite_beside(track.form, root)
         for line in track.audit.look(entry, scores, root, suite):
             audit.lines.append(line)
         audit.lines += own_words(entry)
@@ -81,7 +89,7 @@ def audited(track: Track, path: Path, file: str) -> Audit:
     return audit
 
 
-def _suite_beside(form: type[AnySuite], root: Path) -> AnySuite | str:
+def suite_beside(form: type[AnySuite], root: Path) -> AnySuite | str:
     """The suite beside the entries, or the reason why there is none."""
     try:
         return form.model_validate(read_json(root / "suite.json"))

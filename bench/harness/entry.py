@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ import pandas as pd
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..core.errors import UserError
-from ..core.files import printable, read_json, sentence, write_bytes, write_json
+from ..core.files import read_json, sentence, walk, write_bytes, write_json
+from ..core.text import shown
 from .toml import explain
 
 
@@ -31,10 +33,24 @@ def _shown(text: str) -> str:
 
 Shown = Annotated[str, Field(max_length=200), AfterValidator(_shown)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(ge=0)]
+#: Far above what any run counts or measures, and low enough that sums and products stay finite.
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Positive = Annotated[float, Field(ge=0, le=1e12)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
 
 SCHEMA: Literal[1] = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a scores file: a pattern for its whole name, and whether it holds whole numbers, numbers or names."""
+
+    pattern: str
+    kind: Literal["whole", "number", "name"]
+    required: bool = True
+
+    def holds(self, name: str) -> bool:
+        return re.fullmatch(self.pattern, name) is not None
 
 
 class Form(BaseModel):
@@ -71,15 +87,15 @@ class Entry(Form):
     #: The folder among a suite's results that holds a track's entries.
     home: ClassVar[str]
 
-    #: Files that lie in `home` itself and are no entries.
-    beside: ClassVar[frozenset[str]] = frozenset()
+    #: The columns of its file of scores; others are not read.
+    columns: ClassVar[tuple[Column, ...]]
 
     #: Names of all fields in the order in which they are written.
     written_order: ClassVar[tuple[str, ...]]
 
     schema_: Literal[1] = Field(SCHEMA, alias="schema")
     suite: SuiteNote
-    seed: Count
+    seed: Seed
     versions: dict[str, str]
     scores: ScoresNote | None = None
     supersedes: Any = None
@@ -96,8 +112,13 @@ class Entry(Form):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The key that no two entries share."""
+        """The key that no two entries share; its last part is the name of what was measured."""
         raise NotImplementedError
+
+    @property
+    def ground(self) -> Any:
+        """Equal for entries measured on the same images of the same net; None where that cannot be said."""
+        return None
 
     @property
     def title(self) -> str:
@@ -144,6 +165,21 @@ class Entry(Form):
 E = TypeVar("E", bound=Entry)
 
 
+F = TypeVar("F", bound=Form)
+
+
+def read_form(form: type[F], path: Path) -> F:
+    """The content of any of a run's JSON files. UserError with file and key if it is not as a run writes it."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not as a run writes it; run its suite again.")
+    try:
+        return form.model_validate(content)
+    except ValidationError as error:
+        message = explain(error, lambda place: str(path)).removesuffix(".")
+        raise UserError(f"{message}; run its suite again.") from None
+
+
 def read_entry(form: type[E], path: Path) -> E:
     """The entry in a file. UserError if it is not an entry, has another schema or states impossible values."""
     content = read_json(path)
@@ -169,19 +205,26 @@ def read_entries(form: type[E], folder: Path) -> list[E]:
 
 
 def entry_files(form: type[Entry], folder: Path) -> list[Path]:
-    """Every JSON file in a track's home, at whatever depth below ``folder``, but for what lies beside its entries."""
+    """The files of a track's entries at or below ``folder``, sorted: those that lie where a run writes entries."""
     above = folder.absolute().parents[:2]  # the folder may be a home itself, or one of its folders
     top = above[-1] if above else folder.absolute()
-
-    def is_entry(path: Path) -> bool:
-        return home_of(path, (form.home,), top) is not None and not lies_beside(form, path)
-
-    return sorted(path for path in folder.rglob("*.json") if is_entry(path) and path.is_file())
+    paths = (place / name for place, names in walk(folder) for name in names if name.endswith(".json"))
+    return sorted(path for path in paths if is_entry_file(form.home, path, top) and path.is_file())
 
 
-def lies_beside(form: type[Entry], path: Path) -> bool:
-    """Whether a file in a track's home is none of its entries, but what a run writes beside them."""
-    return path.parent.name == form.home and path.name in form.beside
+def is_entry_file(home: str, path: Path, top: Path | None = None) -> bool:
+    """Whether a file lies where a run writes entries: in a folder of the track's home, neither higher nor deeper.
+
+    Everything else in a home is somebody's own, whatever it holds: it is neither read nor removed.
+    """
+    return path.suffix == ".json" and home_of(path, (home,), top) == path.absolute().parent.parent
+
+
+def folders_below(folder: Path, home: str) -> list[Path]:
+    """Folders at or below ``folder`` that hold a home, or the one whose home it is."""
+    itself = {folder.absolute().parent} if folder.absolute().name == home else set()
+    below = {place.parent for place, _ in walk(folder) if place.name == home and place != folder}
+    return sorted(below or itself)
 
 
 def home_of(path: Path, homes: Collection[str], top: Path | None = None) -> Path | None:
@@ -208,15 +251,6 @@ def read_for_pages(form: type[E], path: Path) -> E:
 def root_of(form: type[Entry], path: Path) -> Path:
     """The results folder of an entry's file, to which the path of its scores is relative."""
     return next(parent.parent for parent in path.absolute().parents if parent.name == form.home)
-
-
-def remove_others(folder: Path, entries: Sequence[Entry], homes: Sequence[str]) -> None:
-    """Remove entries and scores of an earlier form of the suite, which tables would take for this run's."""
-    ours = {folder / entry.file for entry in entries} | {folder / entry.scores_file for entry in entries}
-    for home in homes:
-        for path in (folder / home).glob("*/*.*"):
-            if path.suffix in (".json", ".parquet") and path not in ours:
-                path.unlink(missing_ok=True)
 
 
 # -- entries that a page may show -------------------------------------------------------------------------------------
@@ -268,7 +302,7 @@ def read_checked(
 
 
 def _checked(form: type[E], folder: Path, examine: Callable[[Path, E], Any], path: Path) -> Checked[E] | LeftOut:
-    file = printable(path.relative_to(folder).as_posix())
+    file = shown(path.relative_to(folder).as_posix())
     try:
         entry, root = read_for_pages(form, path), root_of(form, path)
         return Checked(entry, root, file, examine(root, entry))

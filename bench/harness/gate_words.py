@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .reports import ClassReport
+
 #: Values that the paper states, and how to name ours; None: all images of a class.
 _STATED: dict[str, tuple[str, Any]] = {
     "learning_rate": ("Adam at {}", 0.1),
@@ -38,9 +40,9 @@ def _differing(options: Mapping[str, Any]) -> Iterator[str]:
         yield "logits calibrated before the sigmoid (as they are)"
 
 
-def tau_met(reports: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str:
+def tau_met(reports: Sequence[ClassReport], options: Mapping[str, Any]) -> str:
     """How many subnets are as sparse as the paper asks every one to be, and what the others are."""
-    met = sum(bool(report["tau_met"]) for report in reports)
+    met = sum(report.tau_met for report in reports)
     tau = f" (at most {options['tau']:g} of its channels active)" if "tau" in options else ""
     text = f"The paper asks every subnet to meet tau{tau}: here {met} of {len(reports)} do."
     instead = _FALLBACKS.get(options.get("fallback", ""))

@@ -1,4 +1,4 @@
-"""Files of per-image scores, opened with a check of path, hash and size."""
+"""Files of per-image scores, opened with a check of path, hash, columns and size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.errors import UserError, reason_of
-from .entry import Entry
+from .entry import Column, Entry
 
 #: A file beyond these (packed or unpacked) is refused: no entry of one detector comes close.
 MOST_BYTES, MOST_ROWS = 1 << 28, 5_000_000
@@ -21,8 +21,8 @@ MOST_BYTES, MOST_ROWS = 1 << 28, 5_000_000
 def open_scores(folder: Path, entry: Entry, names: Sequence[str] = ()) -> pq.ParquetFile:
     """The parquet file that an entry names by path and sha256; columns in ``names`` stay dictionaries.
 
-    Raises UserError, one sentence, if it is outside the folder, missing, another file, not parquet, or too large (as it
-    is or unpacked).
+    Raises UserError, one sentence, if it is outside the folder, missing, another file, not parquet, too large (as it is
+    or unpacked), or lacks a column of the entry's track or has one of another type.
     """
     stated = entry.scores
     if stated is None:
@@ -31,34 +31,99 @@ def open_scores(folder: Path, entry: Entry, names: Sequence[str] = ()) -> pq.Par
     if folder.resolve() not in path.resolve().parents:
         raise UserError(f"{label} lie outside their results folder and are refused.")
     try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise UserError(f"{label} are no regular file and are refused.")
         blob = path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
-    except OSError as error:
-        raise UserError(f"{label} cannot be read ({error.strerror or 'no such file'}); run the suite again.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no such file"
+        raise UserError(f"{label} cannot be read ({reason}); run the suite again.") from None
     if blob is not None and hashlib.sha256(blob).hexdigest() != stated.sha256:
         raise UserError(f"{label} are not those that it names (sha256 differs); run the suite again.")
     try:
-        # A dictionary holds a long name once, not on every row.
-        file = None if blob is None else pq.ParquetFile(BytesIO(blob), read_dictionary=list(names))
+        file = None if blob is None else pq.ParquetFile(BytesIO(blob))
+        large = file is None or file.metadata.num_rows > MOST_ROWS or _unpacked(entry, file) > MOST_BYTES
+        unfit = None if file is None or large else _unfit(entry, file)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise UserError(f"{label} are not a parquet table ({reason_of(error)}); run the suite again.") from None
-    if file is None or file.metadata.num_rows > MOST_ROWS or _unpacked(file) > MOST_BYTES:
+    if file is None or blob is None or large:
         raise UserError(f"{label} are larger, unpacked, than any that a suite writes, and are refused.")
-    return file
+    if unfit:
+        raise UserError(f"{label} {unfit}; run the suite again.")
+    # A dictionary holds a long name once, not on every row.
+    return pq.ParquetFile(BytesIO(blob), read_dictionary=list(names)) if names else file
 
 
-def read_columns(file: pq.ParquetFile, names: Sequence[str] | None = None) -> pa.Table:
-    """These columns, or all. Raises UserError if the file turns out to be damaged inside."""
+def read_columns(file: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
+    """These columns. Raises UserError if the file turns out to be damaged inside, or lacks a value."""
     try:
-        return file.read(None if names is None else list(names), use_threads=False)
+        table = file.read(list(names), use_threads=False)
+        table.validate(full=True)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise UserError(f"Its scores are not a parquet table ({reason_of(error)}); run the suite again.") from None
+    lacking = [name for name in names if table[name].null_count]
+    if lacking and pa.types.is_floating(table[lacking[0]].type):
+        count = table[lacking[0]].null_count
+        raise UserError(f"{count} of its {len(table)} scores are NaN; run the suite again.")
+    if lacking:
+        raise UserError(f"Its scores hold values other than numbers and names ({lacking[0]} has missing values).")
+    return table
 
 
 def read_frame(folder: Path, entry: Entry) -> pd.DataFrame:
-    """All of an entry's scores file, one row per image."""
-    frame: pd.DataFrame = read_columns(open_scores(folder, entry)).to_pandas()
+    """The known columns of an entry's scores file, one row per image."""
+    names = [column.pattern for column in entry.columns if column.kind == "name"]
+    file = open_scores(folder, entry, names)
+    frame: pd.DataFrame = read_columns(file, known_columns(entry, file)).to_pandas()
     return frame
 
 
-def _unpacked(file: pq.ParquetFile) -> int:
-    return sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
+def known_columns(entry: Entry, file: pq.ParquetFile) -> list[str]:
+    """Names of the file's columns that the entry's track knows; all others stay unread."""
+    return [name for name in file.schema_arrow.names if _column(entry, name) is not None]
+
+
+def _column(entry: Entry, name: str) -> Column | None:
+    return next((column for column in entry.columns if column.holds(name)), None)
+
+
+def _unfit(entry: Entry, file: pq.ParquetFile) -> str | None:
+    """What is wrong with the columns, if anything: one is missing, is there twice, or is of another type."""
+    names, empty = known_columns(entry, file), file.metadata.num_rows == 0
+    for column in entry.columns:
+        if column.required and column.pattern not in names:
+            return f"lack the column {column.pattern!r}"
+    for name, kind in zip(file.schema_arrow.names, file.schema_arrow.types, strict=True):
+        known = _column(entry, name)
+        if known is None:
+            continue
+        if names.count(name) > 1:
+            return f"have the column {name!r} twice"
+        if not _fits(known.kind, kind, empty):
+            return f"hold values other than numbers and names (the column {name!r} is of type {str(kind)[:40]})"
+    return None
+
+
+def _fits(kind: str, given: pa.DataType, empty: bool) -> bool:
+    given = given.value_type if pa.types.is_dictionary(given) else given
+    if empty and pa.types.is_null(given):
+        return True
+    if kind == "name":
+        return bool(pa.types.is_string(given) or pa.types.is_large_string(given))
+    if pa.types.is_integer(given):
+        return True
+    return kind == "number" and bool(pa.types.is_floating(given) or pa.types.is_boolean(given))
+
+
+def _unpacked(entry: Entry, file: pq.ParquetFile) -> int:
+    """Bytes that the known columns take in memory: as stored, or as arrays, whichever is more."""
+    metadata, known = file.metadata, set(known_columns(entry, file))
+    groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
+    stored = sum(
+        group.column(k).total_uncompressed_size
+        for group in groups
+        for k in range(group.num_columns)
+        if group.column(k).path_in_schema in known
+    )
+    types = zip(file.schema_arrow.names, file.schema_arrow.types, strict=True)
+    width = sum(1 if pa.types.is_boolean(kind) else 8 for name, kind in types if name in known)
+    return max(int(stored), int(metadata.num_rows) * width)

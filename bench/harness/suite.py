@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import PureWindowsPath
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ..core.errors import UserError
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
-Name = Annotated[str, Field(pattern=NAME, max_length=64)]
+
+#: Names that are devices on Windows, with any suffix: no file or folder can be called so there.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def _names_a_file(name: str) -> str:
+    """A name becomes that of files and folders, which other systems must be able to hold."""
+    if _DEVICE.fullmatch(name):
+        raise ValueError("no file can have this name on Windows; choose another")
+    if name.endswith("."):
+        raise ValueError("no file name may end with a dot on Windows; leave it out")
+    return name
+
+
+Name = Annotated[str, Field(pattern=NAME, max_length=64), AfterValidator(_names_a_file)]
 
 #: Seeds are below this: numpy takes no larger ones, and torch none that exceed 64 bits when multiplied.
 SEEDS = 2**32
@@ -31,6 +47,11 @@ class DatasetPart(Part):
     name: str
     parameters: dict[str, Any] = {}
     train_limit: int | None = Field(None, ge=10, description="training images that detectors are fitted on")
+
+    @property
+    def title(self) -> str:
+        """The name that results state: a file's without its folder, as `load` names its data set."""
+        return PureWindowsPath(self.name).stem if self.name.lower().endswith(".npz") else self.name
 
 
 class ModelPart(Part):
@@ -99,6 +120,14 @@ class AnySuite(Part):
             raise UserError(f"--seed {seed} is too large; give one below 2**32.")
         return self.model_copy(update={k: v for k, v in (("limit", limit), ("seed", seed)) if v is not None})
 
+    def added_by(self, earlier: Self) -> list[str]:
+        """Names that a command line had added to this suite in an earlier run, whose results remain valid beside it."""
+        return []
+
+    def with_added(self, names: Sequence[str]) -> Self:
+        """The suite with such parts."""
+        return self
+
     def nets(self) -> dict[str, NetSuite]:
         """The nets that the suite trains or loads, by label, each with its data and subnets."""
         raise NotImplementedError
@@ -116,6 +145,14 @@ class NetSuite(AnySuite):
 
 def differing_labels(parts: list[Any]) -> list[Any]:
     """A validator: no two parts of a list have the same label."""
+    first: dict[str, str] = {}
+    for title in (getattr(part, "title", part.name) for part in parts):
+        other = first.setdefault(title.casefold(), title)
+        if other != title:
+            raise ValueError(
+                f"two entries are labelled {other!r} and {title!r}, one file name on many systems; give one of them "
+                "another label"
+            )
     titles = [getattr(part, "title", part.name) for part in parts]
     twice = sorted({title for title in titles if titles.count(title) > 1})
     if twice:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..core.errors import UserError
 from ..core.files import csv_text, write_text
+from ..core.text import markdown_text
 
 Lines = Callable[[pd.DataFrame], Sequence[str]]
 
@@ -38,7 +39,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A page of tables: ``<name>.md``, a CSV and a Markdown file per section, and ``files`` beside them."""
+    """A page of tables: ``<name>.md``, a CSV and a Markdown file per section, and ``files`` beside them.
+
+    Title, preamble and closing are lines of text, in which words of others are made harmless when they are written.
+    """
 
     title: str
     preamble: Sequence[str]
@@ -51,16 +55,34 @@ class Report:
 def render(report: Report) -> dict[str, str]:
     """File name -> text of every table and of the report itself."""
     texts = dict(report.files)
-    lines = [f"# {report.title}", "", *report.preamble]
+    lines = [f"# {markdown_text(report.title)}", "", *map(markdown_text, report.preamble)]
     for section in report.sections:
         frame = section.make()
         if frame.empty:
             continue
-        table = f"{frame.to_markdown(index=False, disable_numparse=True)}\n"
+        table = f"{_safe(frame).to_markdown(index=False, disable_numparse=True)}\n"
         texts[f"{section.name}.csv"], texts[f"{section.name}.md"] = csv_text(frame), table
-        lines += [f"## {section.title}", "", section.note, "", *section.before(frame), table, *section.after(frame)]
-    texts[f"{report.name}.md"] = "\n".join([*lines, *report.closing])
+        lines += [
+            f"## {section.title}",
+            "",
+            section.note,
+            "",
+            *_lines(section.before, frame),
+            table,
+            *_lines(section.after, frame),
+        ]
+    texts[f"{report.name}.md"] = "\n".join([*lines, *map(markdown_text, report.closing)])
     return texts
+
+
+def _lines(make: Lines, frame: pd.DataFrame) -> list[str]:
+    return [markdown_text(line) for line in make(frame)]
+
+
+def _safe(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with all texts, which may be those of others, made harmless for Markdown."""
+    safe = frame.map(lambda value: markdown_text(value) if isinstance(value, str) else value)
+    return safe.rename(columns=lambda name: markdown_text(str(name)))
 
 
 def write_tables(folder: Path, report: Report, check: bool = False) -> list[Path]:
@@ -81,6 +103,10 @@ def write_tables(folder: Path, report: Report, check: bool = False) -> list[Path
 
 def percent(value: Any, digits: int = 1) -> str:
     return "–" if value is None or pd.isna(value) else f"{100 * value:.{digits}f}"
+
+
+def stated_versions(versions: Mapping[str, str], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {versions.get(name, 'of no stated version')}" for name in names)
 
 
 def published_table(name: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from .audit import Audit, Line
 from .context import Context
-from .entry import Entry
+from .entry import Entry, folders_below
 from .suite import AnySuite
 from .tables import Report
 
@@ -123,5 +123,4 @@ class Track:
 
     def folders_below(self, folder: Path) -> list[Path]:
         """Results folders of this track at or below a folder, or the one whose home it is."""
-        itself = {folder.absolute().parent} if folder.absolute().name == self.home else set()
-        return sorted({path.parent for path in folder.rglob(self.home) if path.is_dir()} or itself)
+        return folders_below(folder, self.home)

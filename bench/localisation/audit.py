@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from ..core.errors import UserError
 from ..harness.audit import Audit, Line, settings
-from ..harness.scores import open_scores, read_columns, read_frame
+from ..harness.scores import known_columns, open_scores, read_columns, read_frame
 from .entry import Entry, claims_file, read_claims, read_entries
 from .metrics import METRICS, claims, drawn_counts, measured_metrics, samples
 from .suite import Localisation, Suite
@@ -46,14 +45,14 @@ def examine(root: Path, entry: Entry) -> int | None:
 def _measured(root: Path, entry: Entry) -> tuple[int, dict[str, float]]:
     """The number of images and the metrics that they give."""
     file = open_scores(root, entry)
-    names = [name for name in file.schema_arrow.names if name in _COLUMNS or re.match(r"v[12]_", name)]
-    if "hit" not in names or "correct" not in names or not file.metadata.num_rows:
+    names = [name for name in known_columns(entry, file) if name in _COLUMNS or name.startswith(("v1_", "v2_"))]
+    if not file.metadata.num_rows:
         raise UserError(f"The scores of the entry {entry.file} hold no images with hits; run its suite again.")
     table = read_columns(file, names)
     try:
         values = {name: table[name].to_numpy().astype(np.float64).astype(bool) for name in names}
         metrics = samples(values, np.ones((1, len(table)), np.float32))
-    except (pa.ArrowException, ValueError, TypeError):
+    except (pa.ArrowException, ValueError, TypeError, KeyError):
         raise UserError(
             f"The scores of the entry {entry.file} hold values other than hits; run its suite again."
         ) from None
@@ -122,7 +121,7 @@ def _settings(entry: Entry, suite: Suite) -> Line:
     known: dict[str, tuple[Any, Any]] = {
         "suite.name": (entry.suite.name, suite.name),
         "seed": (entry.seed, suite.seed),
-        "dataset.name": (entry.dataset.name, suite.dataset.name),
+        "dataset.name": (entry.dataset.name, suite.dataset.title),
     }
     if entry.has_net:
         nets = {part.title: (part.name, part.parameters) for part in suite.models}

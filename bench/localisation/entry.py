@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from ..core.errors import UserError
 from ..core.files import read_json
 from ..harness import entry as entries_of
-from ..harness.entry import Count, DatasetNote, Form, Share, Shown
+from ..harness.entry import Column, Count, DatasetNote, Form, Positive, Share, Shown, read_form
+from ..harness.reports import GateReport
 
 FOLDER = "localisation"
 
@@ -87,11 +87,16 @@ class Entry(entries_of.Entry):
     """One net, method and variant; if the method does not work on the net, a reason in place of metrics."""
 
     home: ClassVar[str] = FOLDER
-    beside: ClassVar[frozenset[str]] = frozenset({"claims.json", "subnets.json"})
     written_order: ClassVar[tuple[str, ...]] = (
         *("suite", "dataset", "model", "method", "variant", "target", "seed", "versions", "reason", "alpha", "alphas"),
         *("heldout_errors", "heldout_images", "images", "unusable_maps", "metrics", "statistics", "seconds_per_image"),
         *("scores", "supersedes"),
+    )
+    columns: ClassVar[tuple[Column, ...]] = (
+        *(Column("hit", "number"), Column("correct", "number")),
+        *(Column("image", "whole", False), Column("label", "whole", False), Column("iou", "number", False)),
+        *(Column("usable", "number", False), Column("pointing", "number", False)),
+        Column(r"v1_\d{1,6}|v2_\d\.?\d{0,6}_\d{1,6}", "number", False),
     )
 
     dataset: BoxedNote
@@ -108,7 +113,13 @@ class Entry(entries_of.Entry):
     unusable_maps: Count = 0
     metrics: dict[str, Metric] | None = None
     statistics: StatisticsNote | None = None
-    seconds_per_image: float | None = None
+    seconds_per_image: Positive | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Entry:
+        if self.metrics and self.alpha is None:
+            raise ValueError("metrics are given without the alpha that they were measured at")
+        return self
 
     @property
     def page_names(self) -> dict[str, str]:
@@ -176,7 +187,14 @@ def _order(folder: Path) -> dict[str, int]:
         return {}
 
 
-_CLAIMS = TypeAdapter(list[Claim])
+class Claims(Form):
+    images: Count
+    left_out: LeftOutNote
+    claims: list[Claim]
+
+
+class NetReports(Form):
+    nets: dict[Shown, GateReport]
 
 
 def claims_file(folder: Path) -> Path:
@@ -186,8 +204,11 @@ def claims_file(folder: Path) -> Path:
 def read_claims(folder: Path) -> tuple[dict[str, Any], list[Claim]]:
     """The claims of a suite, as written and as validated."""
     path = claims_file(folder)
-    content = read_json(path)
-    try:
-        return content, _CLAIMS.validate_python(content["claims"])
-    except (ValidationError, KeyError, TypeError):
-        raise UserError(f"{path} holds no claims; run its suite again.") from None
+    claims = read_form(Claims, path).claims
+    return read_json(path), claims
+
+
+def read_net_reports(folder: Path) -> dict[str, GateReport]:
+    """The reports on each net's gates; none for results without subnets."""
+    path = folder / FOLDER / "subnets.json"
+    return read_form(NetReports, path).nets if path.is_file() else {}

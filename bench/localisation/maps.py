@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..core.errors import UserError
-from ..core.files import write_bytes
+from ..core.files import MOST_ARRAYS, read_bounded, write_bytes
 from ..core.store import Arrays
 from .entry import FOLDER
 
@@ -27,6 +27,6 @@ def write_maps(path: Path, arrays: Arrays) -> None:
 
 def read_maps(path: Path) -> Arrays:
     try:
-        return dict(load(path.read_bytes()))
+        return dict(load(read_bounded(path, MOST_ARRAYS)))
     except (OSError, SafetensorError) as error:
         raise UserError(f"The maps {path} cannot be read ({error}); run the suite again.") from None

@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.files import read_json
 from ..harness.gate_words import gate_departures, tau_met
 from ..harness.scores import read_frame
-from ..harness.tables import Lines, Report, Section, percent, published_table
-from .entry import CONTROL, FOLDER, Claim, Entry, read_claims, read_entries
+from ..harness.tables import Lines, Report, Section, percent, published_table, stated_versions
+from .entry import CONTROL, Claim, Entry, read_claims, read_entries, read_net_reports
 from .metrics import METRICS, drawn_counts, measured_metrics
 
 #: Table 1's rows and networks by our names; they are comparable on ImageNet alone.
@@ -97,10 +96,7 @@ def _preamble(entries: Sequence[Entry], content: dict[str, Any]) -> list[str]:
         for label, model in {entry.model.label: entry.model for entry in entries}.items()
         if model.accuracy is not None
     ]
-    lines.append(
-        f"- seed {first.seed}; subnetbench {first.versions['subnetbench']}, torch "
-        f"{first.versions['torch']}, captum {first.versions['captum']}"
-    )
+    lines.append(f"- seed {first.seed}; {stated_versions(first.versions, ('subnetbench', 'torch', 'captum'))}")
     return [*lines, ""]
 
 
@@ -253,19 +249,18 @@ SUBNETS_NOTE = (
 
 def about_subnets(folder: Path) -> list[str]:
     """Lines of Markdown beside the table: how many subnets meet tau, and what is not the paper's."""
-    nets = read_json(folder / FOLDER / "subnets.json")["nets"]
-    options = next(iter(nets.values())).get("options", {})
-    texts = [tau_met([row for meta in nets.values() for row in meta["report"]], options), gate_departures(options)]
+    nets = read_net_reports(folder)
+    options = next(iter(nets.values())).options.stated() if nets else {}
+    texts = [tau_met([row for net in nets.values() for row in net.report], options), gate_departures(options)]
     return [*(f"- {text}" for text in texts if text), ""]
 
 
 def subnets(folder: Path) -> pd.DataFrame:
-    path = folder / FOLDER / "subnets.json"
     rows = []
-    for net, meta in (read_json(path)["nets"] if path.is_file() else {}).items():
-        classes = meta["report"]
+    for net, meta in read_net_reports(folder).items():
+        classes = meta.report
         mean = {
-            name: sum(row[name] for row in classes) / len(classes)
+            name: sum(getattr(row, name) for row in classes) / len(classes)
             for name in ("active_total", "full_balanced_accuracy", "subnet_balanced_accuracy")
         }
         rows.append(
@@ -275,8 +270,8 @@ def subnets(folder: Path) -> pd.DataFrame:
                 "active": percent(mean["active_total"]),
                 "balanced accuracy full": f"{mean['full_balanced_accuracy']:.3f}",
                 "balanced accuracy subnet": f"{mean['subnet_balanced_accuracy']:.3f}",
-                "tau met": f"{sum(row['tau_met'] for row in classes)} of {len(classes)}",
-                "seconds": f"{meta['seconds']:.0f}",
+                "tau met": f"{sum(row.tau_met for row in classes)} of {len(classes)}",
+                "seconds": f"{meta.seconds:.0f}",
             }
         )
     return pd.DataFrame(rows)

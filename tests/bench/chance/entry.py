@@ -6,12 +6,14 @@ from typing import ClassVar
 
 import pandas as pd
 from subnetbench.bench.harness import entry
-from subnetbench.bench.harness.entry import DatasetNote, Share, Shown
+from subnetbench.bench.harness.entry import Column, DatasetNote, Share, Shown
 
 
 class Entry(entry.Entry):
     home: ClassVar[str] = "chance"
     written_order: ClassVar[tuple[str, ...]] = ("suite", "dataset", "rule", "seed", "right", "versions", "scores")
+
+    columns: ClassVar[tuple[Column, ...]] = (Column("image", "whole"), Column("right", "number"))
 
     dataset: DatasetNote
     rule: Shown

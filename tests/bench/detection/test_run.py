@@ -214,6 +214,19 @@ def test_cached_ends_at_what_is_absent_and_never_leaves_it_out(tiny: Tiny, tmp_p
     assert result.failures
 
 
+def test_a_damaged_batch_makes_no_attack_cheaper(tiny: Tiny, tmp_path: Path) -> None:
+    shutil.copytree(tiny.store, tmp_path / "store")
+    copy = Tiny(tiny.file, tmp_path / "store", tmp_path / "out")
+    batch = sorted((copy.store / "adversarial").iterdir())[0]
+    batch.write_bytes(batch.read_bytes()[:-1] + b"?")
+    copy.run()
+    stated = [
+        {title: attack.seconds_per_image for title, attack in read_entries(run.folder)[0].attacks.items()}
+        for run in (tiny, copy)
+    ]
+    assert stated[0] == stated[1]
+
+
 def test_always_computes_again_and_agrees(tiny: Tiny, tmp_path: Path) -> None:
     shutil.copytree(tiny.store, tmp_path / "store")
     copy = Tiny(tiny.file, tmp_path / "store", tmp_path / "out")

@@ -91,6 +91,7 @@ def results(tmp_path: Path) -> Path:
             "difference": 0.1,
             "low": 0.05,
             "high": 0.2,
+            "p_holm": 0.04,
             "verdict": verdict,
         }
         for a in ATTACKS

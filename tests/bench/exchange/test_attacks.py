@@ -153,6 +153,7 @@ def edits(key: str, value: object) -> Callable[[dict[str, Any]], Any]:
         (lambda m: m["sets"][0]["chunks"][0].update(bytes=10**12), "1000000000000 bytes"),
         (lambda m: m["sets"][0]["chunks"][0].update(sha256="0" * 64), "sha256 differs"),
         (lambda m: m["sets"][0]["chunks"][0].update(seconds=-1.0), "seconds of its manifest"),
+        (lambda m: m["sets"][0]["chunks"][0].update(seconds=1e308), "seconds of its manifest"),
         (lambda m: m["sets"][0]["chunks"][0].update(count=30), "the batches of fgsm are not those"),
         (lambda m: m["sets"][0]["chunks"].pop(), "which its manifest does not name"),
         (lambda m: m["sets"].append(m["sets"][0]), "names 'sets/000/00000000.safetensors' twice"),

@@ -126,6 +126,10 @@ POINTS = [
         "position": position,
         "binary": True,
         "active": active,
+        "tau_met": 9,
+        "collapsed": 0,
+        "subnets": 10,
+        "balanced_accuracy": 0.9,
         "attack": attack,
         "difference": 0.1,
         "low": 0.05,
@@ -311,10 +315,13 @@ def test_curves_have_the_area_that_the_scores_have():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("no json", "cannot be read as a sensitivity file"),
-        ('{"points": [{"l1": "sum"}]}', "lack 'gamma'; run its suite again"),
-        ('{"points": []}', "lack 'l1'; run its suite again"),
-        ("[]", "cannot be read as a sensitivity file"),
+        ("no json", "sensitivity.json cannot be read"),
+        (
+            '{"points": [{"l1": "sum"}]}',
+            r"points.0.position: this key .* missing .*; run its suite again",
+        ),
+        ('{"points": []}', r"sensitivity.json: points: .*at least 1 item"),
+        ("[]", "sensitivity.json is not as a run writes it"),
     ],
 )
 def test_damaged_sensitivity_is_one_sentence(results, text, sentence):

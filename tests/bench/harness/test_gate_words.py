@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from subnetbench.bench.harness.gate_words import gate_departures, tau_met
 from subnetbench.subnets.gates import GateOptions
@@ -46,7 +49,7 @@ def test_options_as_a_run_writes_them_name_what_the_paper_leaves_open() -> None:
 
 
 def test_subnets_that_miss_tau_are_counted_and_said_to_be_something_else() -> None:
-    reports = [{"tau_met": met} for met in (True, False, False)]
+    reports: list[Any] = [SimpleNamespace(tau_met=met) for met in (True, False, False)]
     text = tau_met(reports, {"tau": 0.5, "fallback": "sparsest"})
     assert text == (
         "The paper asks every subnet to meet tau (at most 0.5 of its channels active): here 1 of 3 do. "

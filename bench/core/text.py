@@ -1,0 +1,28 @@
+"""Text of others made harmless where it is printed or written: on terminals and in logs, in CSV, in Markdown."""
+
+from __future__ import annotations
+
+import re
+
+#: Control characters, line ends, halves of surrogate pairs, and marks that turn the direction of writing.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+#: A signed number with what a table writes behind it: an interval, a verdict. No spreadsheet computes it.
+_NUMBER = re.compile(r"[+-]\d[\d.]*%?[*†]?( \[[-+\d., ]*\])?( [a-z ]+)?")
+
+
+def shown(text: str) -> str:
+    """The text on one line, control characters as escapes: it can neither command a terminal nor begin a log's line."""
+    return _CONTROLS.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def csv_cell(text: str) -> str:
+    """The text for a cell of CSV, on one line; one that a spreadsheet would run as a formula is marked as text."""
+    runs = text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER.fullmatch(text)
+    return f"'{shown(text)}" if runs else shown(text)
+
+
+def markdown_text(text: str) -> str:
+    """The text for Markdown, on one line: HTML and links in it show as they are written; emphasis keeps its meaning."""
+    text = shown(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+    return text.replace("](", r"]\(").replace("|", "&#124;")  # a backslash before a bar may itself be escaped
