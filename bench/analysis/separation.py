@@ -42,23 +42,19 @@ def neighbour_votes(features: Floats, adversarial: Bools, image: Ints, k: int = 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its bootstrap samples."""
+    """A value with its bootstrap samples; ``images``: on how many an AUROC is, None for a difference."""
 
     value: float
     samples: Floats
-    images: int
+    images: int | None = None
 
     @property
     def bounds(self) -> tuple[float, float]:
-        return share_interval(self.samples, self.images)
-
-    @property
-    def difference_bounds(self) -> tuple[float, float]:
-        return interval(self.samples)
+        return interval(self.samples) if self.images is None else share_interval(self.samples, self.images)
 
     def minus(self, other: Estimate) -> Estimate:
         """The paired difference: both are of the same images and resamples."""
-        return Estimate(self.value - other.value, self.samples - other.samples, self.images)
+        return Estimate(self.value - other.value, self.samples - other.samples)
 
 
 def two_sample_auroc(
@@ -112,7 +108,7 @@ def separation(folder: Path) -> pd.DataFrame:
     for first, second in DIFFERENCES:
         if first in estimates and second in estimates:
             difference = estimates[first].minus(estimates[second])
-            low, high = difference.difference_bounds
+            low, high = difference.bounds
             text = f"{100 * difference.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
             title = f"difference: {REPRESENTATIONS[first]} minus {REPRESENTATIONS[second].removesuffix(' (control)')}"
             rows.append(head | {"representation": title, "images": images, "k-NN AUROC": text})

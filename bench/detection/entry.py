@@ -145,8 +145,8 @@ class Cell(Form):
             raise ValueError(f"seen cannot be {str(self.seen).lower()} here")
         if len({self.auroc is None, self.low is None, self.high is None, self.fpr95 is None}) > 1:
             raise ValueError("auroc, low, high and fpr95 must be all present or all missing")
-        lists = [getattr(self, name) for name in ("n_fit", "candidates", *BY_SPLIT)]
-        if any(len(values) not in (0, len(self.n)) for values in lists):
+        lists = [getattr(self, name) for name in BY_SPLIT]
+        if self.auroc is not None and any(len(values) not in (0, len(self.n)) for values in lists):
             raise ValueError("its lists must have one value for each set of gates and split")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"the interval from {self.low} to {self.high} is upside down")
@@ -312,12 +312,6 @@ def read_entries(folder: Path) -> list[Entry]:
 def read_scores(folder: Path, entry: Entry) -> pd.DataFrame:
     """The scores that an entry names; their sha256 must be the one it states."""
     return entry.unpacked(read_frame(folder, entry))
-
-
-def replicates(scores: pd.DataFrame) -> list[tuple[int, int]]:
-    """(set of gates, split) of every repetition in a frame of scores, in order."""
-    places = scores[["gate", "split"]].drop_duplicates().sort_values(["gate", "split"])
-    return [(int(gate), int(split)) for gate, split in places.itertuples(index=False)]
 
 
 #: Columns of a cell that a reader looks for first.

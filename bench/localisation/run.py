@@ -68,7 +68,8 @@ class Run:
             check_part(registry.saliency, saliency.name, saliency.parameters, ("saliency", number, "parameters"))
             try:
                 with placed(("saliency", number), saliency.model_dump()):
-                    check_method(saliency, build(saliency))
+                    method = build(saliency)
+                check_method(saliency, method)
             except PluginFailed as failed:
                 self.context.report.warn(f"{saliency.title} cannot be run: {failed}")
             source_hash(registry.saliency.get(saliency.name))  # read now: files may be edited while the run goes on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -134,25 +135,24 @@ class Classifier(nn.Module):
 
     @cached_property
     def overwritten(self) -> frozenset[str]:
-        """Modules whose output a later one changes in place."""
         return overwritten_in(self)
 
     @cached_property
     def head(self) -> nn.Linear:
         """The last linear layer, which maps penultimate features to logits."""
-        linears = [module for module in self.net.modules() if isinstance(module, nn.Linear)]
-        if not linears or linears[-1].out_features != self.classes:
+        last = [module for module in self.net.modules() if isinstance(module, nn.Linear)][-1:]
+        if not last or last[0].out_features != self.classes:
             raise UserError(
                 f"The net's last linear layer does not give its {self.classes} logits; "
                 "a detector that reads penultimate features needs one that does."
             )
-        return linears[-1]
+        return last[0]
 
     def channels(self, paths: Sequence[str]) -> dict[str, int]:
         """Number of channels of each module's output."""
-        device = self.mean.device
+        blank = torch.zeros(1, *self.shape, device=self.mean.device, dtype=self.mean.dtype)
         with torch.no_grad(), evaluating(self):
-            _, seen = self.observe(torch.zeros(1, *self.shape, device=device, dtype=self.mean.dtype), paths)
+            _, seen = self.observe(blank, paths)
         return {path: seen[path].shape[1] for path in paths}
 
     def gated_paths(self, position: str) -> tuple[str, ...]:
@@ -201,15 +201,27 @@ def overwritten_in(model: Classifier) -> frozenset[str]:
 
         return hook
 
-    handles = [module.register_forward_hook(hook_for(path)) for path, module in model.net.named_modules() if path]
-    try:
+    with _without_hooks(model.net):
+        for path, module in model.net.named_modules():
+            if path:
+                module.register_forward_hook(hook_for(path))
         # Tensors made under inference mode do not count their changes.
         with torch.inference_mode(False), torch.no_grad(), evaluating(model):
             model.advance(torch.zeros(2, *model.shape, device=model.mean.device, dtype=model.mean.dtype))
-    finally:
-        for handle in handles:
-            handle.remove()
     return frozenset(path for path, output, version in outputs if output._version != version)
+
+
+@contextmanager
+def _without_hooks(net: nn.Module) -> Iterator[None]:
+    """The net with none of its forward hooks, which would see a pass that nobody asked for; afterwards with all."""
+    kept = [(module, module._forward_hooks, module._forward_pre_hooks) for module in net.modules()]
+    for module, _, _ in kept:
+        module._forward_hooks, module._forward_pre_hooks = OrderedDict(), OrderedDict()
+    try:
+        yield
+    finally:
+        for module, hooks, pre_hooks in kept:
+            module._forward_hooks, module._forward_pre_hooks = hooks, pre_hooks
 
 
 @contextmanager

@@ -326,7 +326,7 @@ def test_a_plug_in_that_cannot_be_made_is_a_reason_and_all_other_rows_are_made(
     with pytest.raises(TypeError, match="unsupported operand"):
         own.run("--debug", file=file)
     file = written(tmp_path / "b", ('name = "max-softmax"\n', 'name = "unmade"\nparameters = { size = 2 }\n'))
-    assert "detectors.unmade.parameters: 'unmade' does not take them" in own.run(file=file).mistake
+    assert "detectors.1.parameters: the detector 'unmade' does not take them" in own.run(file=file).mistake
 
 
 @pytest.mark.parametrize(

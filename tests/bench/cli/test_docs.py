@@ -117,7 +117,7 @@ def test_the_readmes_detector_keeps_the_contract_as_it_stands(tmp_path: Path, mo
 def test_the_suite_and_the_python_of_run_md_work_as_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`digits` is a smaller suite, with a control in the place of the detector that needs subnets."""
     monkeypatch.chdir(tmp_path)
-    (suite,) = blocks("toml", PAGES["run.md"])
+    (suite,) = (block for block in blocks("toml", PAGES["run.md"]) if "mynet" not in block)
     (tmp_path / "my.toml").write_text(suite, encoding="utf-8")
     mine = load_suite("my.toml")
     titles = [part.title for part in mine.detectors]
@@ -127,11 +127,27 @@ def test_the_suite_and_the_python_of_run_md_work_as_they_stand(tmp_path: Path, m
     small = written(tmp_path / "suite", ('name = "small"', 'name = "digits"'), label)
     monkeypatch.setattr("subnetbench.bench.harness.toml.builtin_suites", lambda: shipped | {"digits": small})
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path))
-    (source,) = blocks("python", PAGES["run.md"])
+    (source,) = (block for block in blocks("python", PAGES["run.md"]) if "register_model" not in block)
     names: dict[str, Any] = {}
     exec(compile(source, "run.md", "exec"), names)
     assert len(names["frame"]) == 2
     assert len(names["differences"]) == 1
+
+
+def test_the_net_with_weights_of_run_md_is_taken_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source,) = (block for block in blocks("python", PAGES["run.md"]) if "register_model" in block)
+    (suite,) = (block for block in blocks("toml", PAGES["run.md"]) if "mynet" in block)
+    list(registry.models)
+    monkeypatch.setattr(registry.models, "_items", dict(registry.models._items))
+    names: dict[str, Any] = {}
+    exec(compile(source, "run.md", "exec"), names)
+    state = names["mynet"](classes=10, shape=(1, 8, 8)).net.state_dict()
+    save_file(state, tmp_path / "mynet.safetensors")
+    file = tmp_path / "mine.toml"
+    file.write_text(suite.replace("/data", tmp_path.as_posix()), encoding="utf-8")
+    said = call("validate", file)
+    assert said.code == 0, said.err
+    assert "mynet: taken as its factory gives it" in said.out
 
 
 def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:

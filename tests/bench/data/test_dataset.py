@@ -272,8 +272,8 @@ def test_images_of_another_official_data_set_are_refused(tmp_path, monkeypatch, 
 def test_the_counts_of_svhn_give_it_away(tmp_path, monkeypatch, given):
     labels = {"train_labels": np.arange(73_257) % 10, "test_labels": np.arange(26_032) % 10}
     images = {
-        "train_images": np.zeros((73_257, 1, 1, 3), np.uint8),
-        "test_images": np.zeros((26_032, 1, 1, 3), np.uint8),
+        "train_images": np.full((73_257, 1, 1, 3), 9, np.uint8),
+        "test_images": np.full((26_032, 1, 1, 3), 9, np.uint8),
     }
     path = written(tmp_path / "file.npz", **labels, **images)
     with pytest.raises(UserError, match=f"holds the images of svhn but was given as {given}"):
@@ -281,7 +281,7 @@ def test_the_counts_of_svhn_give_it_away(tmp_path, monkeypatch, given):
     with pytest.raises(UserError, match="is not the official svhn"):
         load("svhn", path)
     # Its test images begin with svhn10k.
-    monkeypatch.setitem(official.FIRST, hashlib.sha256(bytes(3)).hexdigest()[:16], "svhn10k")
+    monkeypatch.setitem(official.FIRST, hashlib.sha256(bytes([9, 9, 9])).hexdigest()[:16], "svhn10k")
     first = hashlib.sha256(labels["test_labels"][:10_000].tobytes()).hexdigest()[:16]
     monkeypatch.setitem(official.LABELS, "svhn10k", first)
     images["train_images"] += 1

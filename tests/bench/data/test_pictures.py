@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from unicodedata import normalize
 
@@ -32,6 +32,11 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def of_pictures(warnings: Iterable[str]) -> tuple[str, ...]:
+    """Without what is said of so few images, the same in both splits."""
+    return tuple(sentence for sentence in warnings if not sentence.startswith("Data set "))
+
+
 def test_hidden_copies_are_no_images(root: Path) -> None:
     place = root / "test" / "a"
     whole = load("folder", root, size=8).content_hash
@@ -42,7 +47,7 @@ def test_hidden_copies_are_no_images(root: Path) -> None:
     (root / "test" / "__MACOSX").mkdir()
     found = load("folder", root, size=8)
     assert found.content_hash == whole
-    assert found.warnings == ()
+    assert of_pictures(found.warnings) == ()
 
 
 def test_linked_folders_are_followed_but_not_in_circles(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -60,7 +65,7 @@ def test_pictures_of_other_kinds_are_counted(root: Path) -> None:
     (root / "train" / "b" / "boxes.txt").write_text("no picture")
     found = load("folder", root, size=8)
     assert len(found.train) == 4
-    (sentence,) = found.warnings
+    (sentence,) = of_pictures(found.warnings)
     assert sentence.startswith("2 pictures are of a kind that is not read")
     assert "x.gif" in sentence
 
@@ -72,10 +77,10 @@ def test_labels_that_are_not_the_folders_numbers_are_said(tmp_path: Path) -> Non
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / split / str(number) / "0.png")
     found = load("folder", tmp_path, size=8)
     assert found.test.images[:3, 0, 0, 0].tolist() == [0, 1, 10]  # as torchvision's ImageFolder numbers them
-    assert [sentence[:75] for sentence in found.warnings] == [
+    assert [sentence[:75] for sentence in of_pictures(found.warnings)] == [
         "Classes are numbered in the order of their names as text: label 2 is the fo"
     ]
-    assert "'10'" in found.warnings[0]
+    assert "'10'" in of_pictures(found.warnings)[0]
 
 
 def test_names_with_accents_are_one_name_however_they_are_stored(root: Path) -> None:
@@ -96,7 +101,7 @@ def first_image(root: Path, write: Callable[[Path], None], name: str = "0.png") 
     (root / "train" / "a" / "0.png").unlink()
     write(root / "train" / "a" / name)
     found = load("folder", root, size=8)
-    return found.train.images[0], found.warnings
+    return found.train.images[0], of_pictures(found.warnings)
 
 
 RAMP = np.linspace(0, 65_535, 64).reshape(8, 8)
@@ -172,7 +177,7 @@ def test_small_images_blown_up_are_said_once_by_a_run(root: Path, tmp_path: Path
     report = Silent()
     setup = Setup(suite, Context(Store(tmp_path / "store"), "cpu", root, report))
     assert setup.dataset.shape == (3, 224, 224)
-    (sentence,) = report.warnings
+    (sentence,) = of_pictures(report.warnings)
     assert sentence.startswith("8 of 8 images are enlarged more than twofold, to 224 pixels")
     assert "dataset.parameters.size" in sentence
-    assert load("folder", root, size=16).warnings == ()
+    assert of_pictures(load("folder", root, size=16).warnings) == ()

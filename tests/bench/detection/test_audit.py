@@ -159,7 +159,7 @@ EDITS: list[tuple[str, Callable[[Entry], Any], str]] = [
     ("a narrower interval", lambda e: first(e).update(low=first(e)["auroc"] - 1e-4), "states low"),
     ("another FPR", lambda e: first(e).update(fpr95=0.5), "states FPR at 95% TPR 0.500000"),
     ("a better split", lambda e: first(e)["auroc_by_split"].__setitem__(0, 0.99), "states AUROC"),
-    ("a split less", lambda e: [c[n].pop() for c in e["cells"] for n in LISTS if c.get(n)], "states 1 splits"),
+    ("a split less", lambda e: [c[n].pop() for c in e["cells"] for n in LISTS if c.get(n)], "but its splits give"),
     ("another n", lambda e: first(e).update(n=[n + 1 for n in first(e)["n"]]), "states n "),
     ("NaN", lambda e: first(e).update(auroc=float("nan")), "NaN"),
     ("out of range", lambda e: first(e).update(auroc=1.5), "auroc"),
@@ -212,7 +212,7 @@ def swapped(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(score=frame["score"].where(frame.index != index, frame["score"].max()))
 
 
-@pytest.mark.parametrize(("edit", "words"), [(doubled, "states n "), (blank, "are NaN"), (swapped, "states AUROC")])
+@pytest.mark.parametrize(("edit", "words"), [(doubled, "states n "), (blank, "are NaN"), (swapped, "a split's AUROC")])
 def test_edited_scores_are_found_though_their_sha256_was_edited_too(
     folder: Path, edit: Callable[[pd.DataFrame], pd.DataFrame], words: str
 ) -> None:

@@ -19,7 +19,7 @@ from subnetbench.bench.detection.cells import (
     measure,
 )
 from subnetbench.bench.detection.compare import compare_detectors
-from subnetbench.bench.detection.entry import read_entries, read_scores, replicates
+from subnetbench.bench.detection.entry import read_entries, read_scores
 from subnetbench.bench.detection.suite import NO_GATES
 from subnetbench.bench.detection.tables import report
 from subnetbench.bench.harness.tables import write_tables
@@ -75,6 +75,10 @@ def gated(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     )
     made.run()
     return made
+
+
+def replicates(scores: pd.DataFrame) -> list[tuple[int, int]]:
+    return sorted({(int(gate), int(split)) for gate, split in zip(scores["gate"], scores["split"], strict=True)})
 
 
 def entry(made: Tiny, label: str) -> dict:

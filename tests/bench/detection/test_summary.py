@@ -158,13 +158,16 @@ def test_what_differs_from_the_published_setting_stands_beside_the_table(results
 
 def test_the_gates_behind_a_claim_say_how_many_meet_tau_and_how_they_were_chosen(results):
     options = {"position": "units", "l1": "sum", "gamma": 0.1, "tau": 0.5}
-    report = [{"tau_met": met, "active_total": 0.6} for met in (True, False, False)]
+    subnet = {"active": {"conv": 0.6}, "active_total": 0.6, "epoch": 1, "images": 9}
+    subnet |= {f"{net}_{figure}": 0.9 for net in ("full", "subnet") for figure in ("balanced_accuracy", "bce")}
+    report = [subnet | {"tau_met": met} for met in (True, False, False)]
     content = {"suite": "s", "options": options, "sets": [{"report": report}, {"report": report}]}
     (results / "s" / "subnets.json").write_text(json.dumps(content))
     sweep = results / "sweep"
     sweep.mkdir()
+    rest = {"active": 0.6, "tau_met": 1, "collapsed": 0, "subnets": 3, "balanced_accuracy": 0.9, "low": -1, "high": 1}
     points = [
-        {"position": "units", "l1": "sum", "gamma": gamma, "attack": attack, "difference": difference}
+        {"position": "units", "l1": "sum", "gamma": gamma, "attack": attack, "difference": difference, **rest}
         for gamma, difference in ((0.1, 0.2), (0.3, 0.1), (0.5, -0.1))
         for attack, difference in (("fgsm", -difference), ("cw", difference))
     ]

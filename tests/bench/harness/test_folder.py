@@ -11,7 +11,7 @@ from filelock import FileLock
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.files import walk
 from subnetbench.bench.core.progress import Silent
-from subnetbench.bench.detection.entry import read_entries
+from subnetbench.bench.detection.entry import BY_SPLIT, read_entries
 from subnetbench.bench.harness.folder import LOCK
 from subnetbench.bench.tracks import load_results
 
@@ -122,7 +122,8 @@ def test_an_entry_without_scores_is_a_row_of_dashes_and_verifies(tmp_path: Path)
     for cell in content["cells"]:
         for name in ("lee_auroc", "gate_sd", "noise_low", "noise_high"):
             cell.pop(name, None)
-        cell.update(n=[], n_fit=[], candidates=[], remark="raised ValueError: x", **nothing)
+        cell.update({name: [] for name in ("n", "n_fit", "candidates", *BY_SPLIT)})
+        cell.update(remark="raised ValueError: x", **nothing)
     write_entry(tmp_path / "made", content, table.iloc[:0])
     said = call("leaderboard", tmp_path, "--out", tmp_path / "site")
     assert (said.code, said.err) == (0, "")

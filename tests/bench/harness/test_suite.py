@@ -140,9 +140,10 @@ def test_a_localisation_suite_with_a_table_of_the_other_track_is_told_which(tmp_
 
 
 def test_seeds_of_recipes_and_gates_end_where_the_suites_do(tmp_path: Path) -> None:
-    for table in ("model.train", "subnets"):
-        with pytest.raises(UserError, match=r"seed: Input should be less than 4294967296"):
-            checked(tmp_path, GOOD.replace("[[attacks]]", f"[{table}]\nseed = 4294967296\n\n[[attacks]]", 1))
+    for old, new in (("[model.train]\n", "[model.train]\n"), ("[[attacks]]", "[subnets]\n")):
+        text = GOOD.replace(old, f"{new}seed = 4294967296\n{'' if old == new else old}", 1)
+        with pytest.raises(UserError, match=r"seed: input should be less than 4294967296"):
+            checked(tmp_path, text)
     assert "--seed 4294967296 is too large; give one below 2**32." in call("run", "digits", "--seed", 2**32).mistake
 
 
