@@ -149,10 +149,12 @@ def simulation() -> ModuleType:
 
 
 @pytest.mark.parametrize("fit", [0.0, 1.0, 5.0, 15.0])
-@pytest.mark.parametrize("shape", ["normal", "exponential"])
-def test_intervals_cover_and_verdicts_keep_their_level(fit, shape):
+@pytest.mark.parametrize(
+    ("shape", "splits", "blocks"), [("normal", 30, 2), ("exponential", 30, 2), ("exponential", 10, 10)]
+)
+def test_intervals_cover_and_verdicts_keep_their_level(fit, shape, splits, blocks):
     """1,000 data sets without a difference; the bounds are .93 and .97 and two standard errors beyond them."""
-    covered, different = simulation().rates(fit, shape, datasets=1000, images=200, splits=30)
+    covered, different = simulation().rates(fit, shape, datasets=1000, images=200, splits=splits, blocks=blocks)
     assert 0.91 <= covered <= 0.985
     assert different <= 0.0075
 
