@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
+from scipy import special
 from threadpoolctl import threadpool_limits
 
 from ..core.arrays import Floats, Ints
 from ..core.errors import UserError
+from ..stats.logistic import fit_cross_validated
 from ..stats.metrics import auroc, lee_metrics
 from ..stats.splits import Design
 from .protocol import Kind, Material, Outcome, Protocol, Rows, Table, fit_record
@@ -158,10 +159,5 @@ def _out_of_reach(table: Table, attack: str, images: Ints) -> str:
 
 def lee_regression(values: Floats, target: Ints, folds: int) -> Callable[[Floats], Floats]:
     """P(adversarial) by LogisticRegressionCV as of 2018 (trap 16): 10 Cs, lbfgs, 100 iterations, columns unscaled."""
-    from sklearn.linear_model import LogisticRegressionCV
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # unscaled squared distances reach max_iter, as they did then
-        model = LogisticRegressionCV(Cs=10, cv=folds, max_iter=100, scoring="accuracy")
-        model.fit(values, target)
-    return lambda x: np.asarray(model.predict_proba(x)[:, 1], np.float64)
+    weights, intercept = fit_cross_validated(values, target, folds)
+    return lambda x: np.asarray(special.expit(x @ weights + intercept), np.float64)

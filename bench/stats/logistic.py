@@ -1,9 +1,9 @@
-"""Logistic regression on a few columns, by Newton's method: what scikit-learn gives, without its overhead per fit."""
+"""Logistic regressions on a few columns: what scikit-learn gives, without its overhead per fit."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg, special
+from scipy import linalg, optimize, special
 
 from ..core.arrays import Float64, Floats, Ints
 
@@ -42,3 +42,43 @@ def fit_logistic(values: Floats, target: Ints) -> tuple[Float64, float]:
             break  # rounding leaves nothing to gain
         parameters, current = parameters - size * step, trial
     return parameters[:-1], float(parameters[-1])
+
+
+def fit_cross_validated(values: Floats, target: Ints, folds: int) -> tuple[Float64, float]:
+    """Weights and intercept of scikit-learn's ``LogisticRegressionCV(Cs=10, scoring="accuracy")`` of 2018.
+
+    Where L-BFGS stops early decides the figures on unscaled columns, so its path is that of scikit-learn: for each of
+    the unshuffled stratified folds the ten Cs in order, each from the last one's optimum, at most 100 iterations; then
+    all rows with the C of the best mean accuracy, from the mean of the folds' optima.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    strengths = np.logspace(-4, 4, 10)
+    paths, accuracy = [], []
+    for train, test in StratifiedKFold(folds).split(values, target):
+        parameters = np.zeros(values.shape[1] + 1)
+        path = []
+        for strength in strengths:
+            parameters = _lbfgs(values[train], target[train], strength, parameters)
+            path.append(parameters)
+        paths.append(path)
+        accuracy.append([np.mean((values[test] @ p[:-1] + p[-1] > 0) == target[test]) for p in path])
+    best = int(np.argmax(np.mean(accuracy, axis=0)))
+    parameters = _lbfgs(values, target, strengths[best], np.mean([path[best] for path in paths], axis=0))
+    return parameters[:-1], float(parameters[-1])
+
+
+def _lbfgs(values: Floats, target: Ints, strength: float, start: Float64) -> Float64:
+    """One fit as scikit-learn makes it: mean log loss plus squared weights over ``2 N C``, its options of L-BFGS-B."""
+    count, decay = len(values), 1 / (strength * len(values))
+
+    def loss(parameters: Float64) -> tuple[float, Float64]:
+        weights = parameters[:-1]
+        margin = values @ weights + parameters[-1]
+        excess = (special.expit(margin) - target) / count
+        value = np.sum(np.logaddexp(0, margin) - target * margin) / count + decay / 2 * (weights @ weights)
+        return float(value), np.append(excess @ values + decay * weights, excess.sum())
+
+    options = {"maxiter": 100, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}
+    found: Float64 = optimize.minimize(loss, start, method="L-BFGS-B", jac=True, options=options).x
+    return found
