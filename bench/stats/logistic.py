@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import linalg, optimize, special
 
@@ -80,5 +82,6 @@ def _lbfgs(values: Floats, target: Ints, strength: float, start: Float64) -> Flo
         return float(value), np.append(excess @ values + decay * weights, excess.sum())
 
     options = {"maxiter": 100, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}
-    found: Float64 = optimize.minimize(loss, start, method="L-BFGS-B", jac=True, options=options).x
+    minimize: Any = optimize.minimize  # its stubs know no function that returns a gradient of float64, too
+    found: Float64 = minimize(loss, start, method="L-BFGS-B", jac=True, options=options).x
     return found

@@ -31,14 +31,14 @@ def test_one_class_alone_ends():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_cross_validated_path_is_that_of_scikit_learn_on_unscaled_columns(seed):
+def test_the_cross_validated_path_is_that_of_scikit_learn(seed):
+    """On columns so alike that the fits converge; tests/golden has unscaled ones, where they stop early."""
     rng = np.random.default_rng(seed)
-    scales = np.array([1.0, 30.0, 900.0, 0.02])
-    values = rng.normal(size=(150, 4)) * scales - 5 * scales
+    scales = np.array([1.0, 2.0, 5.0, 0.5])
+    values = rng.normal(size=(150, 4)) * scales
     target = np.repeat([0, 0, 1], 50)
     values[target == 1] += rng.uniform(0.2, 2) * scales
-    with pytest.warns():  # it stops early, as it did then
-        reference = LogisticRegressionCV(Cs=10, cv=3, max_iter=100, scoring="accuracy").fit(values, target)
+    reference = LogisticRegressionCV(Cs=10, cv=3, max_iter=100, scoring="accuracy").fit(values, target)
     weights, intercept = fit_cross_validated(values, target, 3)
     found = 1 / (1 + np.exp(-(values @ weights + intercept)))
-    assert found == pytest.approx(reference.predict_proba(values)[:, 1], rel=1e-3, abs=1e-5)  # stopped early
+    assert found == pytest.approx(reference.predict_proba(values)[:, 1], rel=1e-5, abs=1e-8)
