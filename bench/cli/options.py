@@ -35,7 +35,8 @@ StoreOption = Annotated[
     typer.Option("--store", help="Folder of artifacts; default: the user's cache, for `verify` an empty folder."),
 ]
 RootOption = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder with <data set>.npz or torchvision's files.")
+    Path | None,
+    typer.Option("--data-root", help="Folder with <data set>.npz, torchvision's files or images; or an .npz."),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed in place of the suite's.")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
 
 from .text import shown
 
@@ -19,17 +18,6 @@ class UserError(Exception):
 
     def __init__(self, message: object) -> None:
         super().__init__(shown(str(message)))
-
-
-class SuiteError(UserError):
-    """A mistake at a place in a suite, by keys and positions from its top, as in ``("attacks", 1, "name")``.
-
-    Commands that read the suite from a file put its name and the line in front (`tracks.located`).
-    """
-
-    def __init__(self, place: Sequence[str | int], message: str) -> None:
-        super().__init__(f"{'.'.join(map(str, place))}: {message}")
-        self.place = tuple(place)
 
 
 def reason_of(error: BaseException, *, typed: bool = False) -> str:

@@ -65,10 +65,12 @@ def _figures(entry: Entry) -> Line:
     if missing:
         return Line("figures", "mismatch", f"the cell {_arrow(missing[0])} is missing")
     how, expected = measuring(entry), _repeats(entry)
+    if expected is None:
+        return Line("figures", "not checked", f"the protocol {entry.protocol_name!r} is not a known one in this form")
     wrong: list[str] = []
     count = 0
     for pair, cell in stated.items():
-        if cell.auroc is not None and len(cell.auroc_by_split) != (expected or len(cell.n)):
+        if cell.auroc is not None and len(cell.auroc_by_split) != expected:
             wrong.append(f"{_arrow(pair)} states {len(cell.auroc_by_split)} splits, its protocol gives {expected}")
         for name, value in derived(cell.model_dump(), entry.places(cell), how).items():
             count += 1

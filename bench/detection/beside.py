@@ -19,6 +19,7 @@ from ..core.errors import UserError
 from ..core.files import write_json
 from ..core.hashing import code_hash
 from ..core.store import Arrays, Meta, NotStored, StoreError
+from ..harness.plugins import PluginFailed
 from ..models import cifar, classifier
 from .cells import Columns, Measuring, adjust, compare, leaders
 from .measured import measured_cells
@@ -105,6 +106,8 @@ def write_sensitivity(scoring: Scoring, folder: Path) -> None:
         write_json(path, sweep(suite, suite.sensitivity, lambda variant, text: _scored(scoring, variant, text)))
     except NotStored as missing:
         scoring.context.report.warn(f"The sensitivity is left out: the store lacks {missing}; run with --when missing.")
+    except PluginFailed as failed:
+        scoring.context.report.warn(f"The sensitivity is left out: {failed}")
 
 
 def _scored(scoring: Scoring, variant: Suite, text: str) -> Scored:

@@ -131,6 +131,11 @@ def columns_of_entry(entry: Entry) -> Columns:
 
 def _compared(folder: Path, entries: list[Entry], protocol: str, labels: tuple[str, str]) -> Compared:
     pair = (_entry(entries, protocol, labels[0]), _entry(entries, protocol, labels[1]))
+    if pair[0].ground != pair[1].ground:
+        raise UserError(
+            f"{labels[0]!r} and {labels[1]!r} under protocol {protocol} were not measured on the same images of the "
+            "same net in the same way; run their suite again with both."
+        )
     attacks = list(pair[0].attacks)
     pairs = [(fit_on, test_on) for fit_on in attacks for test_on in attacks]
     first, second = (columns_of_entry(entry) for entry in pair)

@@ -146,8 +146,11 @@ class Cell(Form):
         if len({self.auroc is None, self.low is None, self.high is None, self.fpr95 is None}) > 1:
             raise ValueError("auroc, low, high and fpr95 must be all present or all missing")
         lists = [getattr(self, name) for name in BY_SPLIT]
-        if self.auroc is not None and any(len(values) not in (0, len(self.n)) for values in lists):
+        there = [[value is not None for value in values] for values in lists]
+        if any(len(values) not in (0, len(self.n)) for values in lists) or there[0] != there[1] or there[3] != there[4]:
             raise ValueError("its lists must have one value for each set of gates and split")
+        if any(there[0]) and self.images < 1:
+            raise ValueError("images cannot be 0 where images were evaluated")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"the interval from {self.low} to {self.high} is upside down")
         return self
@@ -215,6 +218,8 @@ class Entry(entries_of.Entry):
         duplicates = {pair for pair in pairs if pairs.count(pair) > 1} if len(set(pairs)) < len(pairs) else set()
         if duplicates:
             raise ValueError(f"the cell {min(duplicates)} appears twice")
+        if any(len(self.places(cell)) != len(cell.n) for cell in self.cells):
+            raise ValueError("its lists must have one value for each set of gates and split")
         return self
 
     @property
@@ -232,8 +237,8 @@ class Entry(entries_of.Entry):
 
     def places(self, cell: Cell) -> list[Place]:
         """Set of gates (or `NO_GATES`) and split of each value in a cell's lists."""
-        gates = [NO_GATES] if self.subnets is None else range(len(self.subnets.sets))
-        return [(gate, split) for gate in gates for split in range(len(cell.n) // max(1, len(gates)))]
+        gates = range(len(self.subnets.sets)) if self.subnets and self.subnets.sets else [NO_GATES]
+        return [(gate, split) for gate in gates for split in range(len(cell.n) // len(gates))]
 
     @property
     def label(self) -> str:

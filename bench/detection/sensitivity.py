@@ -97,7 +97,7 @@ SENSITIVITY_NOTE = (
     "Active: share of channels left, the mean over classes; tau met, collapsed: subnets that met it, that are "
     "useless; balanced accuracy: one class against the rest, held-out training images. Then the AUROC of the "
     "subnets, and of random gates like them, minus that of the full net, in points with the paired 95% interval "
-    "over images and splits, attack seen; not corrected for its many rows."
+    "over images and fits, attack seen; not corrected for its many rows."
 )
 
 

@@ -300,3 +300,31 @@ def test_one_file_is_looked_for_below_a_folder_of_entries(tmp_path: Path) -> Non
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(UserError, match="does not lie below a folder `entries`"):
         located(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda cell: cell.update(advantage_by_split=[]),
+        lambda cell: cell.update(noise_advantage_by_split=[]),
+        lambda cell: cell["advantage_by_split"].__setitem__(0, None),
+        lambda cell: cell["auroc_by_split"].pop(),
+        lambda cell: cell.pop("images"),
+    ],
+)
+def test_lists_that_do_not_belong_together_are_one_sentence(folder: Path, edit: Callable[[Entry], Any]) -> None:
+    change(entry_of(folder), lambda e: edit(first(e)))
+    said = call("compare", "lid", "mahalanobis", "--results", folder).mistake
+    assert "lid.json: cells.0: " in said
+
+
+def test_entries_of_different_images_are_not_compared(folder: Path) -> None:
+    change(entry_of(folder), lambda e: e.update(seed=5))
+    said = call("compare", "lid", "mahalanobis", "--results", folder).mistake
+    assert "'lid' and 'mahalanobis' under protocol strict were not measured on the same images" in said
+
+
+def test_a_protocol_that_is_not_known_is_not_called_a_mismatch(folder: Path) -> None:
+    change(entry_of(folder), lambda e: e["protocol"].update(name="strict", splits=3))
+    lines = {line.what: line for line in alone(entry_of(folder)).lines}
+    assert lines["figures"].verdict == "not checked"
