@@ -63,7 +63,8 @@ def test_committed_results_come_from_the_suite_that_ships(folder):
     assert folder.name in builtin_suites()
     ships = load_suite(folder.name).model_dump(mode="json")
     for suite in (ran, ships):
-        suite.pop("protocols", None)  # five splits and no lee2018, until these suites are run again
+        if folder.name != "digits":
+            suite.pop("protocols", None)  # five splits and no lee2018, until these suites are run again
         suite["detectors"] = [part for part in suite.get("detectors", []) if part["name"] not in CAME_LATER]
     assert ran == ships
 
@@ -78,7 +79,7 @@ def test_a_committed_figure_of_a_split_is_that_of_its_scores(folder):
     stated = dict(zip(entry.places(cell), cell.auroc_by_split, strict=True))
     assert cell.auroc == pytest.approx(sum(stated.values()) / len(stated), abs=1e-12)
     places = {(int(gate), int(split)) for gate, split in zip(scores["gate"], scores["split"], strict=True)}
-    assert {split for _, split in places} == {0}
+    assert {split for _, split in places} == ({0, 1} if entry.protocol["fit_share"] == 0.5 else {0})
     for gate, split in places:
         mine = scores[(scores["gate"] == gate) & (scores["split"] == split) & (scores["fit_on"] == attack)]
         rows, shared = mine[mine["test_on"] == attack], mine[mine["test_on"] == EVERY]

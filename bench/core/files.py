@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,13 +56,18 @@ def target_of(path: Path) -> Path:
     return target
 
 
+#: Lists of numbers over several lines of JSON, up to their last bracket.
+_NUMBERS = re.compile(r"\[\n\s+(?:-?\d[\d.eE+-]*|null)(?:,\n\s+(?:-?\d[\d.eE+-]*|null))*\n\s+(?=\])")
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     unfit = _not_finite(content)
     if unfit is not None:
         place, value = unfit
         raise UserError(f"{path} cannot be written: {place} is {value}, and a result has finite figures only.")
     text = json.dumps(content, indent=1, sort_keys=False, allow_nan=False, ensure_ascii=False) + "\n"
-    write_text(path, text)
+    # A list of numbers is one line: figures by split would else be most of an entry. No text in JSON holds a line end.
+    write_text(path, _NUMBERS.sub(lambda found: re.sub(r"\s+", " ", found.group()).replace("[ ", "[").rstrip(), text))
 
 
 def _not_finite(value: Any, place: str = "") -> tuple[str, float] | None:

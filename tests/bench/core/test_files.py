@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -72,3 +73,12 @@ def test_a_site_is_written_beside_the_files_of_its_host(tmp_path: Path) -> None:
     assert call("leaderboard", tmp_path / "r", "--out", tmp_path / "site").code == 0
     assert (tmp_path / "site" / "index.html").is_file()
     assert (tmp_path / "site" / "CNAME").read_text() == "mine"
+
+
+def test_a_list_of_numbers_is_one_line_of_json_and_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+    content = {"a": [1, 2.5, None, -1e-9], "b": [], "c": ["x", 1], "d": [[1, 2], [3]], "t": "line\n[\n 1\n]"}
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == content
+    assert '"a": [1, 2.5, null, -1e-09],' in text
+    assert "[1, 2]," in text
