@@ -33,6 +33,7 @@ from ..harness.plugins import made
 from ..harness.setup import Setup
 from ..models import cifar, classifier
 from ..models.passes import counted
+from ..stats import logistic, metrics
 from ..views import View
 from . import lee2018, strict
 from . import protocol as protocols
@@ -41,6 +42,9 @@ from .conduct import conduct
 from .images import Images
 from .protocol import Kind, Material, Outcome, Table, check_finite
 from .suite import NO_GATES, AnyProtocol, AttackPart, DetectorPart, Suite
+
+#: The code that makes scores of characteristics: protocols, and what they fit and choose with.
+PROTOCOL_CODE = (protocols, strict, lee2018, logistic, metrics)
 
 
 @cache
@@ -203,7 +207,7 @@ class Scoring:
         inputs = {
             "detector": self.detector_inputs(part, protocol, gate),
             "protocol": protocol.model_dump(),
-            "source": code_hash(protocols, strict, lee2018),
+            "source": code_hash(*PROTOCOL_CODE),
             "attacks": {p.title: self.attacked.key(p) for p in self.suite.attacks},
             "test": self.images.key("clean", "", protocol),
             "seed": self.suite.seed,

@@ -26,7 +26,7 @@ def look(net: Classifier, name: str, dataset: Dataset, accuracy: float, report: 
     """
     split = stratified(dataset.test, IMAGES, 0)
     images = split.tensor().to(net.mean.device)
-    with torch.inference_mode(), evaluating(net):
+    with torch.no_grad(), evaluating(net):
         logits = net(images).float()
         if not bool(torch.isfinite(logits).all()):
             raise UserError(

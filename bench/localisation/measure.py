@@ -15,7 +15,7 @@ from ..core.store import Arrays, Meta, StoreError
 from ..data.annotations import Boxed
 from ..harness.gates import GateSets
 from ..harness.plugins import PluginFailed, made
-from . import boxes, maxbox, saliency
+from . import boxes, maxbox
 from . import statistics as box_statistics
 from .heat import Batch, heat_of
 from .suite import NetPart, SaliencyPart, Suite, Variant
@@ -59,13 +59,12 @@ class Measured:
 
     def inputs(self, part: SaliencyPart, variant: Variant, images: Boxed, full: bool) -> Meta:
         cls = registry.saliency.get(part.name)
-        ours = registry.saliency.is_ours(part.name)
         options = self.suite.localisation
         return self.variants.identity(variant) | {
             "method": part.name,
             "parameters": part.parameters,
             "layer": self._layer(part),
-            "method_source": code_hash(saliency) if ours else source_hash(cls),
+            "method_source": source_hash(cls),
             "statistics": code_hash(boxes, maxbox, box_statistics),
             "images": images.key,
             "dataset": self.gates.setup.dataset.content_hash,

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType, SimpleNamespace
 
 import pytest
+from subnetbench.bench.core import hashing, registry, sources
 from subnetbench.bench.core.hashing import code_hash, source_hash, syntax
+from subnetbench.bench.detection import lee2018, protocol, strict
+from subnetbench.bench.detection.scoring import PROTOCOL_CODE
+from subnetbench.bench.localisation.measure import Measured
+from subnetbench.bench.localisation.suite import SaliencyPart
 
 CODE = '''"""A module."""
 
@@ -80,3 +85,35 @@ def test_an_edit_of_code_changes_every_hash(
 def test_source_that_does_not_parse_is_hashed_as_it_is() -> None:
     assert syntax(b"def") != syntax(b"def # a comment")
     assert syntax(b"\xff") == syntax(b"\xff")
+
+
+def test_scores_have_in_their_key_the_statistics_that_the_protocols_compute_with() -> None:
+    protocols = (protocol, strict, lee2018)
+    things = [thing for module in protocols for thing in vars(module).values() if isinstance(thing, FunctionType)]
+    used = {thing.__module__ for thing in things if ".stats." in thing.__module__}
+    assert {name.rpartition(".")[2] for name in used} >= {"logistic", "metrics"}
+    assert {*used, *(module.__name__ for module in protocols)} <= {module.__name__ for module in PROTOCOL_CODE}
+
+
+@pytest.mark.parametrize("name", list(registry.saliency))
+def test_maps_of_ours_have_in_their_key_the_code_that_the_methods_share(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = SimpleNamespace(dataset=SimpleNamespace(content_hash=""))
+    options = SimpleNamespace(alphas=[], tolerance=0, maxbox_interval=0)
+    suite = SimpleNamespace(localisation=options, seed=0)
+    measured = Measured(SimpleNamespace(setup=setup), suite, SimpleNamespace(gradcam_layer=None))  # type: ignore[arg-type]
+    monkeypatch.setattr(measured.variants, "identity", lambda variant: {})
+
+    def key() -> str:
+        images = SimpleNamespace(key="")
+        return str(measured.inputs(SaliencyPart(name=name), "whole", images, False)["method_source"])  # type: ignore[arg-type]
+
+    before, read = key(), sources.read_once
+
+    def edited(path: Path, module: object) -> bytes:
+        return read(path, module) + (b"\nEDITED = 1\n" if path.name == "attribution.py" else b"")
+
+    for place in (sources, hashing):
+        monkeypatch.setattr(place, "read_once", edited)
+    assert key() != before

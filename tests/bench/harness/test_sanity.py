@@ -77,6 +77,22 @@ def test_logits_that_are_not_finite_are_refused() -> None:
         said(broken)
 
 
+def test_a_net_that_keeps_a_tensor_of_its_first_pass_can_be_attacked_afterwards() -> None:
+    class Keeps(nn.Module):
+        kept: torch.Tensor | None = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.kept is None:
+                self.kept = torch.linspace(1, 2, x.shape[1], device=x.device)
+            return x * self.kept
+
+    keeps = Keeps()
+    said(keeps)
+    images = torch.ones(1, 10, requires_grad=True)
+    keeps(images).sum().backward()
+    assert images.grad is not None
+
+
 def test_a_run_says_what_is_wrong_with_its_net_and_its_data(tmp_path) -> None:
     path = tmp_path / "same.npz"
     split = Split(DATA.train.images[:200], DATA.train.labels[:200])
