@@ -20,15 +20,14 @@ from ..detection.scores import examine
 from ..detection.stated import Best, Comparisons, comparisons_file
 from ..detection.suite import Pair, columns_of
 from ..harness.entry import Checked, LeftOut, read_checked, read_form
+from ..harness.suite import DEVICE
 from .maps import Maps, read_maps
-
-_RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
 
 
 def slug(text: str) -> str:
     """A file name for any text: two texts never share one, even if the file system ignores case."""
     safe = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.")[:80]
-    if safe and safe == text and not _RESERVED.match(safe):
+    if safe and safe == text and not DEVICE.fullmatch(safe):
         return safe
     return f"{safe or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import UserError
+from .errors import UserError, reason_of
 
 
-def reason_of(error: BaseException) -> str:
+def _raised(error: BaseException) -> str:
     """Type and first line of an error, and the line of code that raised it."""
-    first = next(iter(str(error).splitlines()), "")
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{f': {first}' if first else ''}{where}"
+    return f"{reason_of(error, typed=True)}{where}"
 
 
 @contextmanager
@@ -28,4 +27,4 @@ def blamed(what: str, *, debug: bool = False) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
-        raise UserError(f"{what} raised {reason_of(error)}; correct it there.") from error
+        raise UserError(f"{what} raised {_raised(error)}; correct it there.") from error

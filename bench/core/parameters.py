@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from .places import ParameterError, SuiteError
 
-#: The largest seed: what numpy, torch and the attacks' libraries all take.
-LARGEST_SEED = 2**32 - 1
+#: Seeds are below this: numpy and the attacks' libraries take no larger ones, and torch none that exceed 64 bits when
+#: multiplied.
+SEEDS = 2**32
 
 _WORDS: dict[Any, str] = {
     bool: "true or false",
@@ -129,4 +130,4 @@ def whole(owner: str, name: str, value: Any, low: int, *, most: int | None = Non
 
 def seed_of(owner: str, name: str, value: Any) -> None:
     """Raise unless ``value`` is a seed that numpy and torch both take."""
-    whole(owner, name, value, 0, most=LARGEST_SEED)
+    whole(owner, name, value, 0, most=SEEDS - 1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -40,7 +40,7 @@ class Reader:
             try:
                 images[row] = self._read(path)
             except Exception as error:  # damaged files raise whatever the codec runs into
-                self._broken.append(f"{path} cannot be read ({_one_line(error)})")
+                self._broken.append(f"{path} cannot be read ({reason_of(error)})")
         self._count += len(paths)
         return images
 
@@ -112,7 +112,7 @@ def dimensions(path: Path) -> tuple[int, int]:
         with PIL.Image.open(path) as image:
             width, height = upright(image).size
     except Exception as error:
-        raise UserError(f"The image {path} cannot be read ({_one_line(error)}); replace or remove it.") from None
+        raise UserError(f"The image {path} cannot be read ({reason_of(error)}); replace or remove it.") from None
     return height, width
 
 
@@ -139,7 +139,3 @@ def _on_white(image: PIL.Image.Image) -> tuple[PIL.Image.Image, bool]:
     if lowest == 255:
         return image.convert("RGB"), False
     return PIL.Image.alpha_composite(PIL.Image.new("RGBA", layer.size, "white"), layer).convert("RGB"), True
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

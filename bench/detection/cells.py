@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..core.arrays import Floats
 from ..stats.inference import holm, verdict
-from ..stats.metrics import Ties, summary
+from ..stats.metrics import Ties, auroc, summary
 from ..stats.splits import (
     Design,
     Evaluated,
@@ -68,7 +68,7 @@ def measure(
         records = [record for record in fits if record["fit_on"] == pair[0]]
         places = [(int(record.get("gate", 0)), int(record["split"])) for record in records]
         kinds = [by_kind(groups, pair, place) for place in places]
-        cells.append(_cell(pair, records, kinds, how))
+        cells.append(_cell(pair, records, places, kinds, how))
     return cells
 
 
@@ -77,7 +77,11 @@ _Side = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def _cell(
-    pair: Pair, records: Sequence[Mapping[str, Any]], kinds: Sequence[Mapping[str, _Side]], how: Measuring
+    pair: Pair,
+    records: Sequence[Mapping[str, Any]],
+    places: Sequence[Place],
+    kinds: Sequence[Mapping[str, _Side]],
+    how: Measuring,
 ) -> dict[str, Any]:
     evaluated = [len(by["adversarial"][0]) if by else 0 for by in kinds]
     cell: dict[str, Any] = {
@@ -98,11 +102,10 @@ def _cell(
     cell["images"] = len(np.unique(np.concatenate([side.positive_images for side in sides if side])))
     for name in ("auroc", "fpr95"):
         cell[f"{name}_by_split"] = [None if figures is None else figures[name] for figures in metrics]
-    places = [(int(record.get("gate", 0)), int(record["split"])) for record in records]
     cell["advantage_by_split"] = _advantages(places, sides, how.ties)
     if any("noise" in by for by in kinds):
         noise = [_sides(by, "noise") if "noise" in by else None for by in kinds]
-        cell["noise_by_split"] = [None if side is None else _metrics(side, how)["auroc"] for side in noise]
+        cell["noise_by_split"] = [None if side is None else _auroc(side, how.ties) for side in noise]
         cell["noise_advantage_by_split"] = _advantages(places, noise, how.ties)
     return cell | derived(cell, places, how)
 
@@ -160,6 +163,10 @@ def _metrics(side: Evaluated, how: Measuring) -> dict[str, float]:
     metrics = summary(side.positive, side.negative, ties=how.ties)
     metrics |= how.further(side.positive, side.negative) if how.further else {}
     return {name: round(value, DECIMALS) for name, value in metrics.items()}
+
+
+def _auroc(side: Evaluated, ties: Ties) -> float:
+    return round(auroc(side.positive, side.negative, ties=ties), DECIMALS)
 
 
 def _advantages(places: Sequence[Place], sides: Sequence[Evaluated | None], ties: Ties) -> list[float | None]:

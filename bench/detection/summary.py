@@ -37,11 +37,11 @@ _CLAIMS = (
 def summary(folders: Sequence[Path]) -> Report:
     """The report ``summary.md`` and its CSVs, for a folder with several suites."""
     entries = {folder: read_entries(folder) for folder in folders}
-    beside = pd.DataFrame([row for folder in folders for row in published_rows(entries[folder])]).fillna("–")
-    claims = pd.DataFrame([row for folder in folders for row in claim_rows(folder)]).fillna("–")
-    settings = pd.DataFrame([row for own in entries.values() if published_rows(own) for row in in_short(own)]).fillna(
-        "–"
-    )
+    published = {folder: published_rows(entries[folder]) for folder in folders}
+    beside = pd.DataFrame([row for rows in published.values() for row in rows]).fillna("–")
+    claims = pd.DataFrame([row for folder in folders for row in claim_rows(folder, entries[folder])]).fillna("–")
+    shown = [entries[folder] for folder in folders if published[folder]]
+    settings = pd.DataFrame([row for own in shown for row in in_short(own)]).fillna("–")
     sections = [
         Section("setting", "How these runs differ from the published ones", lambda: settings, IN_SHORT_NOTE),
         Section("published", "Table 2 beside the published one", lambda: beside, _PUBLISHED, _inside),
@@ -73,9 +73,8 @@ def published_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def claim_rows(folder: Path) -> list[dict[str, Any]]:
-    """One row per cell: the claimant minus each rival that its suite compares it with."""
-    entries = read_entries(folder)
+def claim_rows(folder: Path, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """One row per cell: the claimant minus each rival that its suite compares it with; ``entries`` are the folder's."""
     rows = []
     for family in read_comparisons(folder, (entry.protocol_name for entry in entries)):
         claimants = [e for e in entries if e.protocol_name == family["protocol"] and e.label == CLAIMANT]

@@ -12,7 +12,7 @@ import torch
 
 from ..core import registry
 from ..core.blame import blamed
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 from ..core.hashing import digest, key_of, source_hash
 from ..core.seeding import seeded
 from ..models.classifier import Classifier
@@ -42,8 +42,7 @@ def _ours(factory: Callable[..., Classifier], name: str, given: Mapping[str, Any
     try:
         return factory(**given)
     except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"model.parameters: the model {name!r} does not take them ({reason}).") from None
+        raise UserError(f"model.parameters: the model {name!r} does not take them ({reason_of(error)}).") from None
 
 
 def _theirs(factory: Callable[..., Classifier], name: str, given: Mapping[str, Any], debug: bool) -> Classifier:

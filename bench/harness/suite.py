@@ -10,16 +10,17 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ..core.errors import UserError
+from ..core.parameters import SEEDS
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 
 #: Names that are devices on Windows, with any suffix: no file or folder can be called so there.
-_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 def _names_a_file(name: str) -> str:
     """A name becomes that of files and folders, which other systems must be able to hold."""
-    if _DEVICE.fullmatch(name):
+    if DEVICE.fullmatch(name):
         raise ValueError("no file can have this name on Windows; choose another")
     if name.endswith("."):
         raise ValueError("no file name may end with a dot on Windows; leave it out")
@@ -27,9 +28,6 @@ def _names_a_file(name: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=NAME, max_length=64), AfterValidator(_names_a_file)]
-
-#: Seeds are below this: numpy takes no larger ones, and torch none that exceed 64 bits when multiplied.
-SEEDS = 2**32
 
 
 class Part(BaseModel):

@@ -18,6 +18,7 @@ from ..core.arrays import Ints
 from ..core.device import has_fast_bf16
 from ..core.errors import UserError
 from ..core.files import replace_file
+from ..core.parameters import SEEDS
 from ..core.seeding import seeded
 from ..data.dataset import Dataset, Split
 from ..models.classifier import Classifier, evaluating, laid, layout
@@ -43,7 +44,7 @@ class Recipe(BaseModel):
     whiten: bool = Field(False, description="first convolution fixed to whiten patches of training images")
     dirac: bool = Field(False, description="convolutions begin by passing their input on")
     lookahead: bool = Field(False, description="follow a slow average of the weights, slower towards the end")
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: int = Field(0, ge=0, lt=SEEDS)
 
 
 def augment(images: torch.Tensor, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..core.errors import UserError
+from ..core.errors import UserError, reason_of
 from .classifier import Classifier, evaluating
 
 
@@ -63,10 +63,9 @@ def _passed(net: Classifier, name: str, images: torch.Tensor) -> tuple[Any, dict
     except UserError:
         raise
     except Exception as error:  # the net may be anybody's
-        reason = str(error).splitlines()[0] if str(error) else ""
         raise UserError(
             f"The model {name!r} cannot take two images of {_sized(tuple(images.shape[1:]))} "
-            f"({type(error).__name__}{f': {reason}' if reason else ''}); choose another model or other images."
+            f"({reason_of(error, typed=True)}); choose another model or other images."
         ) from error
 
 

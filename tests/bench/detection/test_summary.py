@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.detection.entry import Entry
+from subnetbench.bench.detection.entry import Entry, read_entries
 from subnetbench.bench.detection.sensitivity import own_rank
 from subnetbench.bench.detection.summary import claim_rows, gates, published_rows, summary
 from subnetbench.bench.harness.tables import render, write_tables
@@ -126,7 +126,7 @@ def test_a_cell_that_could_not_be_run_is_neither_inside_nor_outside():
 
 
 def test_claims_stand_cell_by_cell_against_every_rival(results):
-    rows = claim_rows(results / "s")
+    rows = claim_rows(results / "s", read_entries(results / "s"))
     assert len(rows) == 7
     assert rows[0]["minus mahalanobis"] == "+10.0 [+5.0, +20.0] better"
     assert rows[-1]["minus random"] == "–"  # not compared there
