@@ -120,12 +120,14 @@ def modules_of(home: str) -> list[str]:
 
 detectors: Registry[Any] = Registry("detector", "subnetbench.detectors", "subnetbench.detectors")
 attacks: Registry[Any] = Registry("attack", "subnetbench.attacks", "subnetbench.attacks")
+arms: Registry[Any] = Registry("arm", "subnetbench.attacks.arms", "subnetbench.arms")
 datasets: Registry[Any] = Registry("data set", "subnetbench.bench.data", "subnetbench.datasets")
 models: Registry[Any] = Registry("model", "subnetbench.bench.models", "subnetbench.models")
 saliency: Registry[Any] = Registry("saliency method", "subnetbench.bench.localisation.saliency", "subnetbench.saliency")
 
 register_detector = detectors.register
 register_attack = attacks.register
+register_arm = arms.register
 register_dataset = datasets.register
 register_model = models.register
 register_saliency = saliency.register

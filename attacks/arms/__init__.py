@@ -1,0 +1,1 @@
+"""Arms of an attacker who knows the detector: registered attacks on net and detector together."""

@@ -1,0 +1,88 @@
+"""What arms without a gradient of the detector share: the ball, their objective, steps, and queries of other images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from .best import margin_of
+
+if TYPE_CHECKING:
+    from .contract import Norm, Problem
+
+_LEAST = 1e-12
+
+
+def within(x: torch.Tensor, clean: torch.Tensor, epsilon: float, norm: Norm) -> torch.Tensor:
+    """``x`` ``(N, C, H, W)`` projected on the ball of radius ``epsilon`` about ``clean``, then on the box [0, 1].
+
+    Clean images lie in the box, so the second projection brings ``x`` no further from them.
+    """
+    change = x - clean
+    if norm == "Linf":
+        change = change.clamp(-epsilon, epsilon)
+    else:
+        change = change * (epsilon / lengths(change).clamp_min(_LEAST)).clamp_max(1)
+    return (clean + change).clamp(0, 1)
+
+
+def lengths(change: torch.Tensor) -> torch.Tensor:
+    """L2 norm of each image, ``(N, 1, 1, 1)``."""
+    size: torch.Tensor = torch.linalg.vector_norm(change.flatten(1), dim=1)
+    return size.view(-1, *(1,) * (change.ndim - 1))
+
+
+def moved(x: torch.Tensor, gradient: torch.Tensor, size: float, norm: Norm) -> torch.Tensor:
+    """A step uphill of ``size`` in ``norm``; a gradient that is not finite moves nothing."""
+    gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
+    if norm == "Linf":
+        return x + size * gradient.sign()
+    return x + size * gradient / lengths(gradient).clamp_min(_LEAST)
+
+
+def scattered(clean: torch.Tensor, epsilon: float, norm: Norm, generator: torch.Generator) -> torch.Tensor:
+    """A random image in the ball of each clean one, at a random share of the radius: far and near ones alike."""
+    share = torch.rand(len(clean), *(1,) * (clean.ndim - 1), generator=generator)
+    if norm == "Linf":
+        change = torch.randint(0, 2, clean.shape, generator=generator) * 2.0 - 1.0
+    else:
+        change = torch.randn(clean.shape, generator=generator)
+        change = change / lengths(change).clamp_min(_LEAST)
+    return within(clean + (epsilon * share * change).to(clean), clean, epsilon, norm)
+
+
+def judged(problem: Problem, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Objective of an iterate ``(N, C, H, W)`` and its exact scores, both ``(N,)``; the iterate is offered.
+
+    The objective is ``min(m / sd_m, (tau - s) / sd_s)`` with the margin m of the net and the exact score s: above 0 is
+    success. Where it is no number it is minus infinity.
+    """
+    with torch.no_grad():
+        logits, score = problem.net(x), exact(problem, x)
+    problem.best.offer(x, logits, score)
+    clear = margin_of(logits, problem.labels) / max(problem.score.margin_spread, _LEAST)
+    below = (problem.tau - score) / max(problem.score.spread, _LEAST)
+    return torch.minimum(clear, below.to(clear)).nan_to_num(nan=-torch.inf, neginf=-torch.inf), score
+
+
+def exact(problem: Problem, x: torch.Tensor) -> torch.Tensor:
+    """The score that decides, ``(N,)``, on the images' device."""
+    with torch.no_grad():
+        return problem.score.exact(x.detach()).detach().to(x.device)
+
+
+def blocks(images: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, int]]:
+    """Blocks of exactly ``size`` images, and how many of each count: the rest of the last one begins again.
+
+    A net may have a head for each place of a batch, so other images are asked about in whole batches as well.
+    """
+    for start in range(0, len(images), size):
+        places = torch.arange(start, start + size) % len(images)
+        yield images[places.to(images.device)], min(size, len(images) - start)
+
+
+def over_blocks(problem: Problem, images: torch.Tensor, asked: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """What ``asked`` gives for ``images`` of any number, ``(M, ...)``, asked in blocks of the batch's size."""
+    return torch.cat([asked(block)[:count] for block, count in blocks(images, len(problem.images))])
