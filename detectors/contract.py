@@ -54,6 +54,15 @@ class Detector(Protocol):
     there is nothing to choose. A fitted detector may have a string ``notes``, which tables show beside its costs.
     One whose work is more than passes through the net may have a method ``seconds(net, fitted, candidates)``: seconds
     per image for all candidates after ``fitted`` training images, which ``--dry-run`` adds to its estimate.
+
+    It may also offer its gradient, for attackers who know it: a method ``differentiable(classifier)`` of the fitted
+    detector returns a function in torch from images ``(N, C, H, W)`` in [0, 1] to the same ``(N, K)`` numbers as
+    ``characteristics``, differentiable in the images, or None where these parameters allow none. Row i is image i. The
+    function calls the net (or its `observe`) with whole batches in their order, so that it also holds on a net that
+    gives every image a last layer of its own; it computes in the images' precision or a higher one, since the gradient
+    is checked in float64; and it draws nothing at random that ``characteristics`` does not. A choice, such as that of
+    the nearest class, may have no gradient. `bench.adaptive.honest` lists what is checked. A detector that offers no
+    gradient, or one that fails a check, is attacked through a surrogate.
     """
 
     info: ClassVar[DetectorInfo]

@@ -7,16 +7,25 @@ from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from scipy.special import logsumexp
 
 from ..bench.core.arrays import Floats
 from ..bench.core.parameters import at_least
 from ..bench.core.registry import register_detector
+from ..bench.models.classifier import Classifier
 from ..bench.views import View
 from .checks import fitted
 from .contract import DetectorInfo
+from .gradient import Differentiable, seen_by
 from .mahalanobis import Mahalanobis
 from .subnet_mahalanobis import SubnetMahalanobis
+
+
+def split(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The largest logit ``(N, 1)`` and all of them with minus infinity in its place, ``(N, classes)``."""
+    top = logits.argmax(1, keepdim=True)
+    return logits.gather(1, top), logits.scatter(1, top, -torch.inf)
 
 
 @register_detector("max-softmax")
@@ -49,6 +58,17 @@ class MaxSoftmax:
         others = odds.sum(1)
         return np.asarray(others / (1 + others))[:, None]
 
+    def differentiable(self, classifier: Classifier) -> Differentiable:
+        """`characteristics` in torch, exact."""
+        fitted("max-softmax", self._fitted)
+
+        def column(images: torch.Tensor) -> torch.Tensor:
+            largest, rest = split(seen_by(classifier, images)[0])
+            others = (rest - largest).exp().sum(1, keepdim=True)
+            return others / (1 + others)
+
+        return column
+
 
 @register_detector("max-softmax-both")
 class BothMaxSoftmax(MaxSoftmax):
@@ -70,6 +90,17 @@ class BothMaxSoftmax(MaxSoftmax):
         # p = sigmoid(margin): a sum of softplus, which neither rounds to 0 nor overflows where the net is sure.
         margin = largest - logsumexp(logits, axis=1)
         return np.stack([np.logaddexp(0, -margin), np.logaddexp(0, margin)], axis=1)
+
+    def differentiable(self, classifier: Classifier) -> Differentiable:
+        """`characteristics` in torch, exact."""
+        fitted("max-softmax-both", self._fitted)
+
+        def columns(images: torch.Tensor) -> torch.Tensor:
+            largest, rest = split(seen_by(classifier, images)[0])
+            margin = largest - rest.logsumexp(1, keepdim=True)
+            return torch.logaddexp(torch.zeros_like(margin), torch.cat([-margin, margin], 1))
+
+        return columns
 
 
 @register_detector("energy")
@@ -100,6 +131,16 @@ class Energy:
         fitted("energy", self._fitted)
         scaled = x.logits.astype(np.float64) / self.temperature
         return np.asarray(-self.temperature * logsumexp(scaled, axis=1))[:, None]
+
+    def differentiable(self, classifier: Classifier) -> Differentiable:
+        """`characteristics` in torch, exact."""
+        fitted("energy", self._fitted)
+
+        def column(images: torch.Tensor) -> torch.Tensor:
+            scaled = seen_by(classifier, images)[0] / self.temperature
+            return -self.temperature * scaled.logsumexp(1, keepdim=True)
+
+        return column
 
 
 @register_detector("mahalanobis-predicted")

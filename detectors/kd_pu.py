@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.spatial.distance import pdist
 from scipy.special import logsumexp
 from torch import nn
@@ -22,6 +24,7 @@ from ..bench.models.classifier import Classifier, evaluating
 from ..bench.views import PENULTIMATE, View
 from .checks import fitted, labels_of
 from .contract import DetectorInfo
+from .gradient import Differentiable, seen_by
 
 #: Number of images compared at once with a class's training images: bounds memory, changes no result.
 BLOCK = 1000
@@ -68,6 +71,29 @@ class References:
         return densities
 
 
+def density_tensor(references: References, bandwidth: float) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """`References.log_density` of features ``(N, D)`` under ``classes`` ``(N,)``, differentiable in the features."""
+    groups = []
+    for group in references.features:
+        count, dimension = group.shape
+        constant = math.log(count) + dimension * (math.log(bandwidth) + 0.5 * math.log(2 * math.pi))
+        centre = torch.from_numpy(group.mean(0))
+        groups.append((centre, torch.from_numpy(group) - centre, constant))
+
+    def log_density(features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        densities = features.new_zeros(len(features))
+        for c in sorted(set(classes.tolist())):
+            centre, reference, constant = groups[c]
+            rows = torch.nonzero(classes == c).flatten()
+            x, reference = features[rows] - centre.to(features.device), reference.to(features.device)
+            squares = x.square().sum(1, keepdim=True) + reference.square().sum(1) - 2 * x @ reference.T
+            kernels = squares.clamp(min=0) / (-2 * bandwidth**2)
+            densities = densities.index_put((rows,), kernels.logsumexp(1) - constant)
+        return densities
+
+    return log_density
+
+
 def dropouts(net: Classifier) -> dict[str, nn.Module]:
     """The dropout layers of a net whose rate is above 0, by module path."""
     return {path: m for path, m in net.net.named_modules() if isinstance(m, DROPOUTS) and m.p > 0}
@@ -83,16 +109,15 @@ def mask_like(shape: Sequence[int], layer: nn.Module, seed: int, index: int, ste
     return (torch.rand(size, generator=generator) >= rate).float() / max(1 - rate, 1e-12)
 
 
-def uncertainty_by_layers(x: View, passes: int, seed: int) -> Floats:
-    """PU ``(N,)`` through the net's own dropout layers, with everything else (BatchNorm) in evaluation mode.
-
-    All images share the masks of a pass, so that no image depends on its neighbours; the variance over passes is still
-    computed for each image alone. Stages before the first dropout run once.
-    """
-    net, layers = x.classifier, dropouts(x.classifier)
-    start = min(net.stage_of(path) for path in layers)
+@contextmanager
+def dropping(net: Classifier, seed: int) -> Iterator[Callable[[int], None]]:
+    """The net with its dropout layers masked; the function that the block gets chooses the pass whose masks count."""
     masks: dict[tuple[str, int], torch.Tensor] = {}
     now = 0
+
+    def choose(step: int) -> None:
+        nonlocal now
+        now = step
 
     def hook_for(path: str, index: int) -> Any:
         def hook(layer: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
@@ -102,22 +127,57 @@ def uncertainty_by_layers(x: View, passes: int, seed: int) -> Floats:
 
         return hook
 
-    variances = []
-    handles = [m.register_forward_hook(hook_for(path, i)) for i, (path, m) in enumerate(sorted(layers.items()))]
+    layers = sorted(dropouts(net).items())
+    handles = [layer.register_forward_hook(hook_for(path, index)) for index, (path, layer) in enumerate(layers)]
     try:
-        with torch.no_grad(), evaluating(net):
-            for part in x.batches():
-                images = x.images[part].to(x.device)
-                hidden = net.advance(images, 0, start) if start else images
-                probabilities = []
-                for now in range(passes):  # noqa: B007 (the hooks read it)
-                    probabilities.append(net.advance(hidden, start).double().softmax(1))
-                    x.meter.forward += len(images)
-                variances.append(torch.stack(probabilities).var(0, unbiased=False).mean(1).cpu().numpy())
+        with evaluating(net):
+            yield choose
     finally:
         for handle in handles:
             handle.remove()
-    return np.concatenate(variances)
+
+
+def spread_by_layers(net: Classifier, images: torch.Tensor, passes: int, seed: int) -> torch.Tensor:
+    """PU ``(N,)`` of images through the net's own dropout layers, with everything else in evaluation mode.
+
+    All images share the masks of a pass, so that no image depends on its neighbours; the variance over passes is still
+    computed for each image alone. Stages before the first dropout run once. Differentiable in ``images``.
+    """
+    start = min(net.stage_of(path) for path in dropouts(net))
+    with dropping(net, seed) as choose:
+        hidden = net.advance(images, 0, start) if start else images
+        probabilities = []
+        for step in range(passes):
+            choose(step)
+            probabilities.append(net.advance(hidden, start).double().softmax(1))
+    return torch.stack(probabilities).var(0, unbiased=False).mean(1)
+
+
+def uncertainty_by_layers(x: View, passes: int, seed: int) -> Floats:
+    """`spread_by_layers` of a view, batch by batch."""
+    spreads = []
+    with torch.no_grad():
+        for part in x.batches():
+            images = x.images[part].to(x.device)
+            spreads.append(spread_by_layers(x.classifier, images, passes, seed).cpu().numpy())
+            x.meter.forward += passes * len(images)
+    return np.concatenate(spreads)
+
+
+def spread_by_head(head: nn.Module, features: torch.Tensor, passes: int, seed: int, rate: float) -> torch.Tensor:
+    """PU ``(N,)`` of dropout on penultimate features ``(N, D)``, float64, before the last layer; differentiable."""
+    layer = nn.Dropout(rate)
+    masks = torch.stack([mask_like(features.shape, layer, seed, 0, step) for step in range(passes)])
+    masks = masks.double().to(features.device)
+    if type(head) is nn.Linear:  # masked weights in place of a masked copy of the features for every pass
+        weight = (masks * head.weight.detach().double()).flatten(0, 1)
+        bias = None if head.bias is None else head.bias.detach().double().repeat(passes)
+        logits = F.linear(features, weight, bias).view(len(features), passes, -1)
+    else:
+        of_head = next(head.parameters()).dtype
+        logits = torch.stack([head((features * mask).to(of_head)).double() for mask in masks], 1)
+    spread: torch.Tensor = logits.softmax(2).var(1, unbiased=False).mean(1)
+    return spread
 
 
 def uncertainty_by_head(x: View, passes: int, seed: int, rate: float) -> Floats:
@@ -214,9 +274,31 @@ class KdPu:
     def characteristics(self, x: View) -> Floats:
         """``(N, 2)``: KD and PU."""
         references = fitted("kd-pu", self._references)
-        bandwidth = self.bandwidth * (references.median if self._relative else 1.0)
-        density = references.log_density(x.features(PENULTIMATE), x.predicted, bandwidth)
+        density = references.log_density(x.features(PENULTIMATE), x.predicted, self._bandwidth(references))
         return np.stack([-density, self._uncertainty(x)], 1)
+
+    def differentiable(self, classifier: Classifier) -> Differentiable:
+        """`characteristics` in torch, exact: the same kernels, and the same fixed dropout masks.
+
+        Which class is predicted, and hence whose kernels count, has no gradient.
+        """
+        references = fitted("kd-pu", self._references)
+        log_density = density_tensor(references, self._bandwidth(references))
+        passes, seed, rate = self.passes, self.seed, self.rate
+
+        def columns(images: torch.Tensor) -> torch.Tensor:
+            logits, seen = seen_by(classifier, images, (PENULTIMATE,))
+            features = seen[PENULTIMATE]
+            if dropouts(classifier):
+                spread = spread_by_layers(classifier, images, passes, seed)
+            else:
+                spread = spread_by_head(classifier.head, features, passes, seed, rate)
+            return torch.stack([-log_density(features, logits.argmax(1)), spread], 1)
+
+        return columns
+
+    def _bandwidth(self, references: References) -> float:
+        return self.bandwidth * (references.median if self._relative else 1.0)
 
     def _uncertainty(self, x: View) -> Floats:
         if dropouts(x.classifier):

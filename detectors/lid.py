@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from scipy.spatial.distance import cdist
 
 from ..bench.core.arrays import Floats
 from ..bench.core.errors import UserError
 from ..bench.core.parameters import seed_of, whole
 from ..bench.core.registry import register_detector
+from ..bench.models.classifier import Classifier
 from ..bench.views import View
 from .checks import chosen_taps, fitted, one_of
 from .contract import DetectorInfo
+from .gradient import Differentiable, seen_by
 
 #: Relative precision to which distances between float32 features are known.
 RESOLUTION = 1e-7
@@ -32,6 +35,22 @@ def lid_mle(distances: Floats) -> Floats:
         total = -np.log(distances / distances[:, -1:]).sum(1)
         lid = np.where(total == np.inf, 0.0, k / np.maximum(total, k * RESOLUTION))
     return np.asarray(np.where(distances[:, -1] == 0, 0.0, lid))
+
+
+def lid_tensor(features: torch.Tensor, batch: torch.Tensor, k: int) -> torch.Tensor:
+    """`lid_mle` of features ``(N, D)`` to their k nearest of ``batch`` ``(M, D)``, ``(N,)``.
+
+    Differentiable in the distances; which of ``batch`` are the nearest has no gradient. In the two cases in which
+    `lid_mle` is a constant (a distance of 0, k equal distances) the gradient is 0.
+    """
+    with torch.no_grad():
+        distances = torch.cdist(features, batch, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = distances.topk(k, largest=False).indices
+    squares = (features[:, None] - batch[nearest]).square().sum(2)
+    zero = squares == 0  # a root has no gradient there
+    logarithms = 0.5 * torch.where(zero, 1.0, squares).log()
+    total = (logarithms[:, -1:] - logarithms).sum(1)
+    return torch.where(zero.any(1), 0.0, k / total.clamp(min=k * RESOLUTION))
 
 
 @register_detector("lid")
@@ -103,6 +122,23 @@ class Lid:
         else:
             nearest = [self._to_parents(x, tap) for tap in references]
         return np.stack([lid_mle(distances[:, : self.k]) for distances in nearest], 1)
+
+    def differentiable(self, classifier: Classifier) -> Differentiable | None:
+        """`characteristics` in torch: distances have a gradient, the choice of neighbours has none.
+
+        None with ``reference="parents"``, where the numbers of an image depend on the clean images of its batch.
+        """
+        references = fitted("lid", self._references)
+        if self.reference == "parents":
+            return None
+        batches = {tap: torch.from_numpy(batch).double() for tap, batch in references.items()}
+
+        def columns(images: torch.Tensor) -> torch.Tensor:
+            _, seen = seen_by(classifier, images, tuple(batches))
+            lids = [lid_tensor(seen[tap], batch.to(images.device), self.k) for tap, batch in batches.items()]
+            return torch.stack(lids, 1)
+
+        return columns
 
     def _to_train(self, x: View, tap: str, batch: Floats) -> Floats:
         """Sorted distances ``(N, batch_size)``, computed once for all k."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..bench.views import View
 from ..subnets.gates import fingerprint
 from .checks import chosen_taps, fitted, labels_of, one_of
 from .contract import DetectorInfo
+from .gradient import Differentiable, seen_by
 
 Doubles = npt.NDArray[np.float64]
 
@@ -92,6 +94,13 @@ class Gaussians:
         whitening = torch.from_numpy(self.whitening).to(features.device)
         means = torch.from_numpy(self.means).to(features.device)
         return 0.5 * ((features.double() - means[classes]) @ whitening).square().sum(1)
+
+    def nearest(self, features: torch.Tensor) -> torch.Tensor:
+        """The class ``(N,)`` of the nearest mean to each row of ``features``: a choice, without a gradient."""
+        whitening = torch.from_numpy(self.whitening).to(features.device)
+        means = torch.from_numpy(self.means).to(features.device) @ whitening
+        white = features.detach().double() @ whitening
+        return torch.cdist(white, means, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
 
 
 def gaussians_at(train: View, tap: str, labels: Ints) -> Gaussians:
@@ -170,6 +179,39 @@ def distances_after(x: View, tap: str, gaussians: Gaussians, classes: Ints, magn
     return x.memo(("distances", tap, gaussians, classes.tobytes(), magnitude), moved)
 
 
+def distance_columns(
+    net: Classifier, images: torch.Tensor, gaussians: Mapping[str, Gaussians], kinds: Sequence[str]
+) -> list[torch.Tensor]:
+    """Distances ``(N,)`` to the nearest or predicted class, for every kind and tap, from one pass of the net."""
+    logits, seen = seen_by(net, images, tuple(gaussians))
+    predicted = logits.argmax(1)
+    return [
+        at.distance_tensor(seen[tap], at.nearest(seen[tap]) if to == "nearest" else predicted)
+        for to in kinds
+        for tap, at in gaussians.items()
+    ]
+
+
+def moved_columns(
+    net: Classifier, images: torch.Tensor, gaussians: Mapping[str, Gaussians], kinds: Sequence[str], magnitude: float
+) -> list[torch.Tensor]:
+    """`distance_columns` after pre-processing, which every column does for itself: a pass each."""
+    with torch.inference_mode(False), torch.enable_grad():
+        x = images.detach().clone().requires_grad_()
+        plain = distance_columns(net, x, gaussians, kinds)
+        gradients = [torch.autograd.grad(column.sum(), x, retain_graph=True)[0] for column in plain]
+    with torch.no_grad(), evaluating(net):
+        predicted = net(images).argmax(1)
+    columns = []
+    for (to, tap), gradient in zip(product(kinds, gaussians), gradients, strict=True):
+        moved = images - magnitude * (2 * uphill(gradient).to(images.dtype) - 1)
+        with evaluating(net):
+            features = tap_features(net, moved, tap)
+        at = gaussians[tap]
+        columns.append(at.distance_tensor(features, at.nearest(features) if to == "nearest" else predicted))
+    return columns
+
+
 @register_detector("mahalanobis")
 class Mahalanobis:
     """Half the squared distance to a class mean under one tied covariance, one characteristic per tap.
@@ -216,3 +258,19 @@ class Mahalanobis:
                 after = distances_after(x, tap, at, classes, self.magnitude)
                 columns.append(after.min(1) if to == "nearest" else after[np.arange(len(x)), classes])
         return np.stack(columns, 1)
+
+    def differentiable(self, classifier: Classifier) -> Differentiable:
+        """`characteristics` in torch, exact: one pass for all taps; the choice of a class has no gradient.
+
+        With ``magnitude`` m, the sign in x' = x - m sign(gradient) counts as a constant, so that x' moves as x does
+        (straight through); that is the derivative wherever no sign flips.
+        """
+        gaussians = fitted("mahalanobis", self._gaussians)
+        kinds = ("nearest", "predicted") if self.distance == "both" else (self.distance,)
+
+        def columns(images: torch.Tensor) -> torch.Tensor:
+            if self.magnitude == 0:
+                return torch.stack(distance_columns(classifier, images, gaussians, kinds), 1)
+            return torch.stack(moved_columns(classifier, images, gaussians, kinds, self.magnitude), 1)
+
+        return columns

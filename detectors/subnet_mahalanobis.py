@@ -19,7 +19,9 @@ from ..subnets.compact import CutSubnets, GatedSubnets, class_subnets
 from ..subnets.gates import fingerprint, identity_gates, random_gates
 from .checks import chosen_taps, fitted, labels_of, one_of
 from .contract import DetectorInfo
+from .gradient import Differentiable
 from .mahalanobis import BLOCK, MAGNITUDES, Doubles, Gaussians, descend, distances_after, gaussians_at
+from .subnet_gradient import SubnetColumns
 
 #: Images and their places in the view, batch by batch.
 Batches = Iterator[tuple[Ints, torch.Tensor]]
@@ -235,6 +237,16 @@ class SubnetMahalanobis:
             towards = classes[np.arange(len(x)), plain[tap].argmin(1)]
             columns.append(subnet_distances_after(x, tap, at, gates, classes, towards, self.magnitude).min(1))
         return np.stack(columns, 1)
+
+    def differentiable(self, classifier: Classifier) -> Differentiable:
+        """`characteristics` in torch, exact, through gated passes: `SubnetColumns`.
+
+        The choice of classes has no gradient. With ``magnitude``, the sign is a constant as in `Mahalanobis`.
+        """
+        gates, gaussians = fitted("subnet-mahalanobis", self._state)
+        taps = [tap for tap in gated_taps(classifier, gates) if tap in gaussians]
+        k = {"predicted": 1, "top-k": self.k, "all": classifier.classes}[self.classes]
+        return SubnetColumns(classifier, gates, gaussians, taps, k, self.magnitude)
 
     def _classes(self, x: View) -> Ints:
         """The classes over which the minimum runs, ``(N, k)``."""

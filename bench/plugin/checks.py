@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..views import View
 from .claims import CLAIMS, INDEPENDENCE, ROOTS, Claim, views
+from .gradient import OFFERED, gradient_claims, offer
 from .material import Broken, Material, copied, fresh, raised
 
 __all__ = ["Check", "Outcome", "check_contract", "copied", "fresh", "raised"]
@@ -50,7 +51,23 @@ def check_contract(
     checks.insert(0, _check("the views are left as they were", views, material))
     material.meddles = not checks[0].passed
     claims = {**CLAIMS, **({} if coupled else INDEPENDENCE)}
-    return checks + [_check(name, claim, material) for name, claim in claims.items()]
+    return checks + [_check(name, claim, material) for name, claim in claims.items()] + _gradient(material)
+
+
+def _gradient(material: Material) -> list[Check]:
+    """Whether a gradient that is offered is one; what comes after a check that fails would fail of the same cause."""
+    try:
+        trial, reason = offer(material)
+    except Broken as broken:
+        return [Check(OFFERED, "fails", str(broken))]
+    if trial is None:
+        return [Check(OFFERED, "measured", reason)]
+    checks: list[Check] = []
+    for name, claim in gradient_claims(trial).items():
+        checks.append(_check(name, claim, material))
+        if not checks[-1].passed:
+            break
+    return checks
 
 
 def _check(name: str, claim: Claim, material: Material) -> Check:

@@ -47,6 +47,13 @@ class {cls}:
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = odds / odds.sum(axis=1, keepdims=True)
         return 1 - np.square(probabilities).sum(axis=1, keepdims=True)
+
+    # For attackers who know the detector: the same numbers in torch, with a gradient to the images. Without this
+    # method they attack a surrogate of it, which says less about it (docs/adaptive.md).
+    #
+    # def differentiable(self, classifier):
+    #     """A function of images (N, C, H, W) in [0, 1] to the (N, K) characteristics; row i is image i."""
+    #     return lambda images: 1 - classifier(images).double().softmax(1).square().sum(1, keepdim=True)
 '''
 
 _TEST = '''\

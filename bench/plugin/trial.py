@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -188,7 +188,7 @@ def _measured(detector: Any, sides: Sides) -> _Worth:
     held = np.arange(len(clean)) % 2 == 1 if clean.shape[1] > 1 else np.ones(len(clean), bool)
     if clean.shape[1] > 1:
         fit = ~held
-        score = combine(np.r_[clean[fit], moved[fit]], np.repeat([0, 1], fit.sum()))
+        score: Callable[[Floats], Floats] = combine(np.r_[clean[fit], moved[fit]], np.repeat([0, 1], fit.sum()))
     else:
         score = _first
     negative = score(clean[held])

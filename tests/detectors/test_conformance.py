@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from subnetbench.bench.adaptive.honest import CHECKS
 from subnetbench.bench.core.registry import detectors
 from subnetbench.bench.views import View
 from subnetbench.detectors.contract import DetectorInfo
@@ -20,7 +21,11 @@ def report(checks: list[Any]) -> str:
 
 @pytest.mark.parametrize("name", list(detectors))
 def test_detector_keeps_the_contract(name: str, train_view: View, test_view: View) -> None:
-    assert report(check_contract(detectors.get(name), train_view, test_view)) == ""
+    checks = check_contract(detectors.get(name), train_view, test_view)
+    assert report(checks) == ""
+    offers = hasattr(detectors.get(name), "differentiable")
+    assert [check.outcome for check in checks if check.name in CHECKS] == ["passes"] * (3 if offers else 0)
+    assert offers or not detectors.is_ours(name)
 
 
 @pytest.mark.parametrize("name", [n for n in detectors if {"magnitude": 0.002} in detectors.get(n).candidates])
