@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from ..harness.audit import Audit, Line, settings
 from .cells import derived
 from .compare import measuring
 from .entry import Entry
+from .fits import ALL_ATTACKS, WORST_CASE, further_pairs
 from .scores import examine
 from .suite import PROTOCOL, Pair, Statistics, Suite
 
@@ -51,27 +53,33 @@ def _rows(entry: Entry, scores: pd.DataFrame) -> Line:
     duplicates = int(scores.duplicated(keys).sum())
     if duplicates:
         return Line("images", "mismatch", f"{duplicates} rows score an image twice in the same place")
-    count = entry.dataset.attacked_images
-    outside = int(((scores["image"] < 0) | (scores["image"] >= count)).sum())
-    if outside:
-        return Line("images", "mismatch", f"{outside} rows are of images outside the {count} attacked")
+    count, further = entry.dataset.attacked_images, entry.dataset.calibration_images or 0
+    calibration = scores["kind"] == "calibration"
+    image, first = scores["image"], np.where(calibration, count, 0)
+    outside = (image < first) | (image >= first + np.where(calibration, further, count))
+    if (outside & ~calibration).any():
+        rows = int((outside & ~calibration).sum())
+        return Line("images", "mismatch", f"{rows} rows are of images outside the {count} attacked")
+    if outside.any():
+        what = f"{int(outside.sum())} rows that set thresholds are of images outside the {further} that may"
+        return Line("images", "mismatch", what)
     return Line("images", "match", f"no duplicates, all among the {count} attacked")
 
 
 def _figures(entry: Entry) -> Line:
     """Check all means and intervals against the figures by split, with the functions that a run uses."""
-    attacks, stated = list(entry.attacks), entry.by_pair()
-    missing = [pair for pair in product(attacks, attacks) if pair not in stated]
+    stated = entry.by_pair()
+    missing = [pair for pair in _expected(entry) if pair not in stated]
     if missing:
         return Line("figures", "mismatch", f"the cell {_arrow(missing[0])} is missing")
-    how, expected = measuring(entry), _repeats(entry)
-    if expected is None:
+    how, repeats = measuring(entry), _repeats(entry)
+    if repeats is None:
         return Line("figures", "not checked", f"the protocol {entry.protocol_name!r} is not a known one in this form")
     wrong: list[str] = []
     count = 0
     for pair, cell in stated.items():
-        if cell.auroc is not None and len(cell.auroc_by_split) != expected:
-            wrong.append(f"{_arrow(pair)} states {len(cell.auroc_by_split)} splits, its protocol gives {expected}")
+        if cell.auroc is not None and len(cell.auroc_by_split) != repeats:
+            wrong.append(f"{_arrow(pair)} states {len(cell.auroc_by_split)} splits, its protocol gives {repeats}")
         for name, value in derived(cell.model_dump(), entry.places(cell), how).items():
             count += 1
             if not _same(getattr(cell, name), value):
@@ -81,6 +89,18 @@ def _figures(entry: Entry) -> Line:
     if wrong:
         return Line("figures", "mismatch", wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
     return Line("figures", "match", f"{count} figures of {len(stated)} cells, intervals included")
+
+
+def _expected(entry: Entry) -> list[Pair]:
+    """The cells that an entry must have; those of the fits on several attacks came with the calibration images."""
+    attacks, stated = list(entry.attacks), entry.by_pair()
+    pairs = list(product(attacks, attacks))
+    if entry.dataset.calibration_images is None:
+        return pairs
+    fitted = [attack for attack in attacks if (own := stated.get((attack, attack))) is not None and own.n_fit]
+    if len(fitted) > 1:
+        pairs += [*further_pairs(attacks), (ALL_ATTACKS, WORST_CASE)]
+    return [*pairs, (attacks[0], WORST_CASE)] if attacks[0] in fitted else pairs
 
 
 def _repeats(entry: Entry) -> int | None:

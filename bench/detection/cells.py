@@ -8,7 +8,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ..core.arrays import Floats
@@ -24,25 +23,29 @@ from ..stats.splits import (
     estimate,
     share_interval,
 )
+from .fits import ALL_ATTACKS, WORST_CASE, all_but, further_pairs
+from .points import DECIMALS, derived_points, points, points_remark
 from .scores import by_kind, rows_of_frame
 from .suite import NO_GATES, AnyProtocol, Pair
-
-#: Decimals of the figures that a cell keeps of every split; what is computed of them is computed of these.
-DECIMALS = 8
+from .worst import Side, worst_sides
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """How cells are measured: ties, the level of intervals, the splits' design, and a protocol's further metrics."""
+    """How cells are measured: ties, the level of intervals, the splits' design, and a protocol's further metrics.
+
+    ``calibrates``: cells have operating points, and there are those of the fits on several attacks and the worst cases.
+    """
 
     ties: Ties
     level: float
     design: Design
     further: Callable[[Floats, Floats], dict[str, float]] | None = None
+    calibrates: bool = False
 
     @classmethod
     def of(cls, protocol: AnyProtocol, level: float) -> Measuring:
-        return cls(protocol.ties, level, protocol.design, protocol.further_metrics)
+        return cls(protocol.ties, level, protocol.design, protocol.further_metrics, protocol.calibrates)
 
 
 @dataclass(frozen=True)
@@ -64,23 +67,33 @@ def measure(
     columns = scores["image"].to_numpy(), scores["score"].to_numpy()
     groups = {key: (columns[0][rows], columns[1][rows]) for key, rows in rows_of_frame(scores).items()}
     cells: list[dict[str, Any]] = []
-    for pair in product(attacks, attacks):
+    for pair in _pairs(attacks, fits, how):
         records = [record for record in fits if record["fit_on"] == pair[0]]
         places = [(int(record.get("gate", 0)), int(record["split"])) for record in records]
-        kinds = [by_kind(groups, pair, place) for place in places]
+        if pair[1] == WORST_CASE:
+            kinds = [worst_sides(groups, pair[0], attacks, place) for place in places]
+        else:
+            kinds = [by_kind(groups, pair, place) for place in places]
         cells.append(_cell(pair, records, places, kinds, how))
     return cells
 
 
-#: Images with their scores.
-_Side = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+def _pairs(attacks: Sequence[str], fits: Sequence[Mapping[str, Any]], how: Measuring) -> list[Pair]:
+    """The cells of a protocol: each attack by each; where it calibrates, also those of `fits`."""
+    pairs = list(product(attacks, attacks))
+    if not how.calibrates:
+        return pairs
+    fitted = {record["fit_on"] for record in fits}
+    if ALL_ATTACKS in fitted:
+        pairs += [*further_pairs(attacks), (ALL_ATTACKS, WORST_CASE)]
+    return [*pairs, (attacks[0], WORST_CASE)] if attacks[0] in fitted else pairs
 
 
 def _cell(
     pair: Pair,
     records: Sequence[Mapping[str, Any]],
     places: Sequence[Place],
-    kinds: Sequence[Mapping[str, _Side]],
+    kinds: Sequence[Mapping[str, Side]],
     how: Measuring,
 ) -> dict[str, Any]:
     evaluated = [len(by["adversarial"][0]) if by else 0 for by in kinds]
@@ -95,6 +108,10 @@ def _cell(
     }
     if not any(evaluated):
         return cell | dict.fromkeys(NOTHING)
+    if how.calibrates:
+        cell["points_remark"] = points_remark(
+            max(len(by["calibration"][0]) if "calibration" in by else 0 for by in kinds)
+        )
     sides = [_sides(by, "adversarial") for by in kinds]
     metrics = [_metrics(side, how) if side else None for side in sides]
     known = [figures for figures in metrics if figures]
@@ -107,6 +124,7 @@ def _cell(
         noise = [_sides(by, "noise") if "noise" in by else None for by in kinds]
         cell["noise_by_split"] = [None if side is None else _auroc(side, how.ties) for side in noise]
         cell["noise_advantage_by_split"] = _advantages(places, noise, how.ties)
+    cell |= points(places, kinds)
     return cell | derived(cell, places, how)
 
 
@@ -129,7 +147,7 @@ def derived(cell: Mapping[str, Any], places: Sequence[Place], how: Measuring) ->
         figures["noise_auroc"] = mean.value
         if cell["seen"]:
             figures["noise_low"], figures["noise_high"] = share_interval(mean, noise.images, how.level)
-    return figures
+    return figures | derived_points(cell, places, how.design, how.level)
 
 
 def column_of(
@@ -151,7 +169,7 @@ def columns(cells: Sequence[Mapping[str, Any]], places: Sequence[Place]) -> Colu
     return {pair: column for pair, column in found.items() if column is not None}
 
 
-def _sides(kinds: Mapping[str, _Side], positive: str) -> Evaluated | None:
+def _sides(kinds: Mapping[str, Side], positive: str) -> Evaluated | None:
     if positive not in kinds:
         return None
     clean = [kinds[kind] for kind in ("clean", "noisy") if kind in kinds]
@@ -210,6 +228,10 @@ def _remark(records: Sequence[Mapping[str, Any]], evaluated: Sequence[int]) -> s
 
 
 def column_title(pair: Pair) -> str:
+    if WORST_CASE in pair:
+        return f"{WORST_CASE} of each image, fitted on {pair[0]}"
+    if pair[0] in (ALL_ATTACKS, all_but(pair[1])):
+        return f"{pair[1]}, fitted on {pair[0]}"
     return f"{'seen' if pair[0] == pair[1] else 'unknown'} {pair[1]}"
 
 

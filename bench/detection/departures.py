@@ -145,7 +145,8 @@ def _spreads(entries: Sequence[Entry]) -> dict[str, str]:
     """Smallest and largest number of images that a combiner was fitted on, by protocol."""
     counts: dict[str, set[int]] = {}
     for entry in entries:
-        counts.setdefault(entry.protocol_name, set()).update(n for cell in entry.cells for n in cell.n_fit if n)
+        single = [cell for cell in entry.cells if cell.fit_on in entry.attacks]
+        counts.setdefault(entry.protocol_name, set()).update(n for cell in single for n in cell.n_fit if n)
     return {
         protocol: str(min(own)) if len(own) == 1 else f"{min(own)} to {max(own)}"
         for protocol, own in counts.items()

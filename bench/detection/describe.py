@@ -15,11 +15,12 @@ from ..core.store import Meta
 from ..core.versions import versions
 from ..harness.entry import SCHEMA, SuiteNote
 from ..harness.plugins import plugin_info
+from ..harness.setup import Setup
 from .attacked import Attacked
+from .cell import Cell
 from .entry import (
     AllScores,
     AttackNote,
-    Cell,
     CostNote,
     DetectorNote,
     Entry,
@@ -65,27 +66,13 @@ class Describer:
         outcome: Outcome,
     ) -> Entry:
         scoring, suite = self._scoring, self._scoring.suite
-        setup, trained = scoring.setup, scoring.setup.trained
-        dataset = setup.dataset
         if not self._attacks:
             self._attacks = self._describe_attacks()
         return Entry(
             schema_=SCHEMA,
             suite=SuiteNote(name=suite.name, title=suite.title, limit=suite.limit),
-            dataset=ImagesNote(
-                name=suite.dataset.title,
-                note=dataset.note,
-                sha256=dataset.content_hash,
-                train_images=len(setup.train_split),
-                attacked_images=len(setup.test),
-            ),
-            model=ModelNote(
-                name=suite.model.name,
-                parameters=suite.model.parameters,
-                sha256=trained.sha256,
-                accuracy=trained.accuracy,
-                weights=trained.weights,
-            ),
+            dataset=images_note(scoring.setup, protocol),
+            model=model_note(scoring.setup),
             protocol=protocol.model_dump(),
             detector=self._detector(part, protocol, str(cost.get("notes", ""))),
             attacks=self._attacks,
@@ -127,6 +114,31 @@ class Describer:
             for s in sets
         ]
         return SubnetsNote(options=options.model_dump() if options else {}, sets=notes)
+
+
+def images_note(setup: Setup, protocol: AnyProtocol) -> ImagesNote:
+    """What an entry states of its images."""
+    calibrating = {"calibration_images": len(setup.calibration(protocol.calibrating))} if protocol.calibrates else {}
+    return ImagesNote(
+        name=setup.suite.dataset.title,
+        note=setup.dataset.note,
+        sha256=setup.dataset.content_hash,
+        train_images=len(setup.train_split),
+        attacked_images=len(setup.test),
+        **calibrating,
+    )
+
+
+def model_note(setup: Setup) -> ModelNote:
+    """What an entry states of its net."""
+    part, trained = setup.suite.model, setup.trained
+    return ModelNote(
+        name=part.name,
+        parameters=part.parameters,
+        sha256=trained.sha256,
+        accuracy=trained.accuracy,
+        weights=trained.weights,
+    )
 
 
 def detector_note(

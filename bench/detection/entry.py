@@ -15,12 +15,15 @@ from ..harness.entry import Column, Count, DatasetNote, Form, Positive, Share, S
 from ..harness.scores import read_frame
 from ..stats.metrics import Ties
 from ..stats.splits import Place
+from .cell import BY_SPLIT, Cell
+from .fits import stranger
 from .suite import NO_GATES, Pair
 
 
 class ImagesNote(DatasetNote):
     train_images: Count
     attacked_images: Count
+    calibration_images: Count | None = None
 
 
 class ModelNote(Form):
@@ -93,69 +96,6 @@ class StatisticsNote(Form):
     level: float = Field(gt=0.5, lt=1)
 
 
-#: Figures of a cell that are lists over sets of gates and splits.
-BY_SPLIT = ("advantage_by_split", "auroc_by_split", "fpr95_by_split", "noise_advantage_by_split", "noise_by_split")
-
-
-class Cell(Form):
-    """One fit-on x test-on pair; figures are means over replicates, None where it could not be run.
-
-    Lists have one value for each set of gates and split, in the order of `Entry.places`. ``images`` is the number of
-    images that any split evaluates, ``advantage_by_split`` what `stats.splits.advantages` gives: from these and the
-    values by split follow the figures and their intervals.
-    """
-
-    accuracy: Share | None = None
-    advantage_by_split: list[float | None] = Field(default_factory=list)
-    aupr: Share | None = None
-    auroc: Share | None
-    auroc_by_split: list[Share | None] = Field(default_factory=list)
-    candidates: list[int] = Field(default_factory=list)
-    fit_on: str
-    fpr95: Share | None
-    fpr95_by_split: list[Share | None] = Field(default_factory=list)
-    gate_sd: Positive | None = None
-    high: Share | None
-    images: Count = 0
-    lee_auin: float | None = None
-    lee_auout: float | None = None
-    lee_auroc: float | None = None
-    lee_dtacc: float | None = None
-    lee_tnr95: float | None = None
-    low: Share | None
-    n: list[Count]
-    n_fit: list[Count]
-    noise_advantage_by_split: list[float | None] = Field(default_factory=list)
-    noise_auroc: Share | None = None
-    noise_by_split: list[Share | None] = Field(default_factory=list)
-    noise_high: Share | None = None
-    noise_low: Share | None = None
-    remark: str
-    seen: bool
-    split_sd: Positive | None = None
-    test_on: str
-
-    @property
-    def pair(self) -> Pair:
-        return self.fit_on, self.test_on
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Cell:
-        if self.seen != (self.fit_on == self.test_on):
-            raise ValueError(f"seen cannot be {str(self.seen).lower()} here")
-        if len({self.auroc is None, self.low is None, self.high is None, self.fpr95 is None}) > 1:
-            raise ValueError("auroc, low, high and fpr95 must be all present or all missing")
-        lists = [getattr(self, name) for name in BY_SPLIT]
-        there = [[value is not None for value in values] for values in lists]
-        if any(len(values) not in (0, len(self.n)) for values in lists) or there[0] != there[1] or there[3] != there[4]:
-            raise ValueError("its lists must have one value for each set of gates and split")
-        if any(there[0]) and self.images < 1:
-            raise ValueError("images cannot be 0 where images were evaluated")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"the interval from {self.low} to {self.high} is upside down")
-        return self
-
-
 class CostNote(Form):
     """Mean cost per image in seconds and passes; total seconds and peak memory."""
 
@@ -213,7 +153,7 @@ class Entry(entries_of.Entry):
     def _cells_are_of_attacks(self) -> Entry:
         pairs = [cell.pair for cell in self.cells]
         for pair in pairs:
-            if not set(pair) <= self.attacks.keys():
+            if stranger(pair, self.attacks):
                 raise ValueError(f"a cell names the attacks {pair}, which the entry does not describe")
         duplicates = {pair for pair in pairs if pairs.count(pair) > 1} if len(set(pairs)) < len(pairs) else set()
         if duplicates:
@@ -340,7 +280,7 @@ def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
             first = {name: figures.pop(name) for name in _FIRST}
             counts = {name: _mean(figures.pop(name)) for name in ("n_fit", "n")}
             remark = figures.pop("remark")
-            for name in ("candidates", *BY_SPLIT):
+            for name in ("candidates", "fpr5_calibration", "tpr5_calibration", "points_remark", *BY_SPLIT):
                 figures.pop(name, None)
             rows.append(head | first | counts | dict(sorted(figures.items())) | {"remark": remark})
     return pd.DataFrame(rows)

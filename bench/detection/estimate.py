@@ -80,7 +80,7 @@ class _Grid:
         yield from self._classifier()
         yield from self._attacks()
         yield from self._gates()
-        scored = len(self._suite.protocols) * self._sets * self._count
+        scored = sum(self._scored(protocol) for protocol in self._suite.protocols)
         yield _Cost("features", "all detectors together", self._fitted + scored, "one pass an image set")
         for protocol in self._suite.protocols:
             for detector in self._suite.detectors:
@@ -127,10 +127,16 @@ class _Grid:
         width = {"all": net.classes, "top-k": first.get("k", 3)}.get(str(first.get("classes", "")), 1)
         subnets = width if scoring.needs_gates(part) else 0
         moving = (moved * max(1, subnets) + 3) * len(net.taps) if moved else 0
-        once = self._sets * self._count * (subnets + 0.6 * moving) + (self._fitted if subnets else 0)
+        scored = self._scored(protocol)
+        once = scored * (subnets + 0.6 * moving) + (self._fitted if subnets else 0)
         detail = f"{len(candidates)} candidates, {len(self._suite.attacks) ** 2} cells"
-        seconds = self._besides(part, protocol) * self._sets * self._count
+        seconds = self._besides(part, protocol) * scored
         return _Cost(protocol.name, part.title, len(scoring.gate_places(part)) * once, detail, seconds)
+
+    def _scored(self, protocol: AnyProtocol) -> int:
+        """Images that a detector scores under a protocol: those of each set, and those that set thresholds."""
+        free = len(self._scoring.setup.dataset.test) - self._count
+        return self._sets * self._count + min(protocol.calibrating, free)
 
     def _besides(self, part: DetectorPart, protocol: AnyProtocol) -> float:
         """Seconds per image of a detector's other work, where it measures that (`KdPu.seconds`); else 0."""

@@ -1,4 +1,4 @@
-"""The sets of images that detectors score, each as a view of the net: clean, adversarial, noisy, mere noise."""
+"""The sets of images that detectors score, each a view of the net: clean, attacked, noisy, mere noise, calibration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Images:
     def key(self, kind: Kind, attack: str, protocol: Protocol) -> str:
         """Store key of a set of images seen through the net."""
         setup = self._setup
-        inputs: Meta = {"model": setup.trained.sha256, "clean": setup.split_key(setup.test), "kind": kind}
+        split = setup.calibration(protocol.calibrating) if kind == "calibration" else setup.test
+        inputs: Meta = {"model": setup.trained.sha256, "clean": setup.split_key(split), "kind": kind}
         if kind in ("adversarial", "noise"):
             inputs["attack"] = self._attacked.key(self._attacked.part(attack))
         if kind == "noise":
@@ -62,7 +63,9 @@ class Images:
         if "noisy" in protocol.kinds:
             noisy = {title: self.view("noisy", title, protocol).predicted == labels for title in titles}
         correct = facts[titles[0]]["clean_correct"].astype(bool)
-        return Material(labels, correct, titles, {t: f["success"].astype(bool) for t, f in facts.items()}, noisy)
+        success = {title: fact["success"].astype(bool) for title, fact in facts.items()}
+        calibration = len(self._setup.calibration(protocol.calibrating))
+        return Material(labels, correct, titles, success, noisy, calibration)
 
     def _view(self, images: torch.Tensor, key: str, **more: Any) -> View:
         sets = self._gates.sets
@@ -75,6 +78,8 @@ class Images:
         return sigma
 
     def _images(self, kind: Kind, attack: str, protocol: Protocol) -> torch.Tensor:
+        if kind == "calibration":
+            return self._setup.calibration(protocol.calibrating).tensor()
         clean = self._setup.test.tensor()
         if kind == "clean":
             return clean

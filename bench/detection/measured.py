@@ -10,10 +10,12 @@ import pandas as pd
 from ..core.arrays import EVERY
 from ..core.hashing import code_hash, key_of
 from ..core.store import Arrays, Meta, Store
-from ..stats import inference, metrics, splits
+from ..stats import inference, metrics, operating, splits
 from . import cells as cell_code
+from . import fits, points, worst
 from . import scores as score_code
 from .cells import Columns, Measuring, columns, measure
+from .fits import ALL_ATTACKS
 from .protocol import Outcome
 from .suite import AnyProtocol, Suite, columns_of
 
@@ -32,7 +34,7 @@ def measured_cells(
         "outcome": key_of("outcome", {"fits": outcome.fits, "scores": outcome.digest()}),
         "level": suite.statistics.level,
         "protocol": protocol.model_dump(),
-        "source": code_hash(cell_code, score_code, metrics, inference, splits),
+        "source": code_hash(cell_code, score_code, fits, points, worst, metrics, inference, operating, splits),
         "attacks": attacks,
     }
     cells = store.get("cells", inputs, compute)[1]["cells"]
@@ -43,8 +45,14 @@ def measured_cells(
 def stored_scores(scores: pd.DataFrame, protocol: AnyProtocol, attacks: Sequence[str]) -> pd.DataFrame:
     """The scores of the first splits in the columns of Table 2: each image once (`strict`), or in the file's own order.
 
-    All splits and columns would be a hundred times as large; the entry has their figures, and a run makes them again.
+    With them those of the fit on all attacks, of which a worst case follows; of the images that set thresholds, those
+    of this fit and of the first. All splits and columns would be a hundred times as large; the entry has their figures,
+    and a run makes them again.
     """
-    pairs = {"\0".join(pair) for pair in [*columns_of(attacks), *((attack, EVERY) for attack in attacks)]}
+    first = scores["split"] < protocol.stored_splits
+    kept = [*columns_of(attacks), *((ALL_ATTACKS, attack) for attack in attacks)]
+    kept += [(fit_on, EVERY) for fit_on in (*attacks, ALL_ATTACKS)]
+    pairs = {"\0".join(pair) for pair in kept}
     columns = scores["fit_on"].astype(str) + "\0" + scores["test_on"].astype(str)
-    return scores[(scores["split"] < protocol.stored_splits) & columns.isin(pairs)].reset_index(drop=True)
+    spared = (scores["kind"] == "calibration") & ~scores["fit_on"].isin([attacks[0], ALL_ATTACKS])
+    return scores[first & columns.isin(pairs) & ~spared].reset_index(drop=True)

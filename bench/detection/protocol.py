@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -24,21 +24,25 @@ import pandas as pd
 from ..core.arrays import Bools, Floats, Ints
 from ..core.errors import UserError
 from ..harness.suite import Part
-from ..stats.logistic import fit_logistic
+from ..stats.combiner import Combiner
 from ..stats.splits import Design
 
-Kind = Literal["clean", "noisy", "adversarial", "noise"]
+Kind = Literal["clean", "noisy", "adversarial", "noise", "calibration"]
 
 
 @dataclass(frozen=True)
 class Material:
-    """Facts about the N images that are known before any detector runs."""
+    """Facts about the N images that are known before any detector runs.
+
+    ``calibration``: the number of further images, correctly classified and not attacked, that set thresholds.
+    """
 
     labels: Ints
     clean_correct: Bools
     attacks: tuple[str, ...]
     success: dict[str, Bools]
     noisy_correct: dict[str, Bools] = field(default_factory=dict)
+    calibration: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Table:
 class Outcome:
     """Scores of single images ``split, fit_on, test_on, kind, image, score`` and the record of each fit.
 
-    ``test_on`` is `EVERY` for clean images shared by all test columns of their ``fit_on`` that have none of their own.
+    ``test_on`` is `EVERY` for clean images shared by all test columns of their ``fit_on`` that have none of their own,
+    and for those that set thresholds (kind ``calibration``).
     """
 
     scores: pd.DataFrame
@@ -82,6 +87,9 @@ class Protocol(Part, ABC):
     #: The sets of images that detectors score, in the order in which they are made.
     kinds: ClassVar[tuple[Kind, ...]]
 
+    #: Whether it sets thresholds, and has the fits and cells of `fits`.
+    calibrates: ClassVar[bool] = False
+
     @property
     @abstractmethod
     def design(self) -> Design:
@@ -96,6 +104,11 @@ class Protocol(Part, ABC):
     @abstractmethod
     def stored_splits(self) -> int:
         """Number of splits, from the first, whose scores are kept beside an entry."""
+
+    @property
+    def calibrating(self) -> int:
+        """The most images, correctly classified and not attacked, that set thresholds."""
+        return 0
 
     @abstractmethod
     def able(self, material: Material) -> list[str]:
@@ -146,23 +159,9 @@ def fit_record(split: int, attack: str, fitted: int) -> dict[str, Any]:
     return {"split": split, "fit_on": attack, "n_fit": fitted, "candidate": 0, "remark": ""}
 
 
-def combine(values: Floats, target: Ints) -> Callable[[Floats], Floats]:
-    """Logistic regression over standardised columns; gives the log odds, which never saturate into ties.
-
-    They are rounded to float32: far finer than any ranking needs, and half the bytes of stored scores.
-    """
-    # Squares of 1e200 overflow and those of 1e-200 vanish. A power of two changes no bit of what is standardised.
-    power = np.frexp(np.abs(values).max(0))[1]
-
-    def moderate(x: Floats) -> Floats:
-        with np.errstate(over="ignore"):  # of values that dwarf all that were fitted
-            return np.asarray(np.clip(np.ldexp(x, -power), -(2.0**100), 2.0**100))
-
-    fitted = moderate(values)
-    mean, deviation = fitted.mean(0), fitted.std(0)
-    deviation[deviation <= 1e-12 * np.abs(mean)] = 1.0  # a constant column says nothing
-    weights, intercept = fit_logistic((fitted - mean) / deviation, target)
-    return lambda x: np.asarray((moderate(x) - mean) / deviation @ weights + intercept, np.float32).astype(np.float64)
+def combine(values: Floats, target: Ints) -> Combiner:
+    """Logistic regression over standardised columns, fitted."""
+    return Combiner.fit(values, target)
 
 
 def check_finite(values: Floats, detector: str, where: str) -> Floats:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from ..harness.tables import published_table
-from .entry import Cell, Entry
+from .cell import Cell
+from .entry import Entry
 
 #: Published rows to compare with entries, by the detector's registered name.
 PUBLISHED_DETECTORS = {

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from ..harness.tables import percent
-from .entry import Cell, Entry
+from .cell import Cell
+from .entry import Entry
 
 
 def bracket(cell: Cell | None) -> str:

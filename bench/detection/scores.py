@@ -18,11 +18,12 @@ from ..core.errors import UserError
 from ..harness.scores import known_columns, open_scores, read_columns
 from ..stats.metrics import Ties, auroc, fpr_at_tpr
 from ..stats.splits import Place
-from .entry import Cell, Entry
+from .cell import Cell
+from .entry import Entry
+from .fits import WORST_CASE
+from .points import RATE_LISTS, rates
 from .suite import Pair
-
-#: fit_on, test_on, gate, split, kind.
-Key = tuple[str, str, int, int, str]
+from .worst import Key, Side, worst_sides
 
 #: Scores of adversarial images and of negatives, replicate by replicate.
 Sides = list[tuple[Float64, Float64]]
@@ -39,7 +40,7 @@ GRID = np.linspace(0, 1, 201) ** 2
 MOST_PLACES = 10_000
 
 BINS = 40
-KINDS = ("adversarial", "clean", "noisy", "noise")
+KINDS = ("adversarial", "clean", "noisy", "noise", "calibration")
 NAMES = ("fit_on", "test_on", "gate", "split", "kind")
 
 
@@ -73,13 +74,11 @@ def rows_of_frame(scores: pd.DataFrame) -> dict[Key, Ints]:
 def by_kind(groups: Mapping[Key, T], pair: Pair, place: Place) -> dict[str, T]:
     """One replicate of a cell by kind of image; empty where it has no adversarial ones.
 
-    A column without clean images of its own uses those stored under `EVERY`, which columns share.
+    What a column has none of (clean images, those that set thresholds) it shares with others, stored under `EVERY`.
     """
     kinds = {kind: groups[key] for kind in KINDS if (key := (*pair, *place, kind)) in groups}
     if "adversarial" not in kinds:
         return {}
-    if "clean" in kinds:
-        return kinds
     shared = {kind: groups[key] for kind in KINDS if (key := (pair[0], EVERY, *place, kind)) in groups}
     return {**shared, **kinds}
 
@@ -113,53 +112,69 @@ class Found:
     histograms: Mapping[str, Histogram]
 
 
-Rows = dict[tuple[str, str, int, int, str], Float64]
-
-
 def examine(folder: Path, entry: Entry) -> Found:
-    """Recompute the stored splits' AUROC and FPR at 95% TPR of an entry below ``folder`` from its scores.
+    """Recompute the stored splits' figures of an entry below ``folder`` from its scores.
 
     Raises UserError, one sentence, where the scores lie outside the folder, are missing or unreadable, do not have the
     entry's sha256, or give a figure other than the entry states.
     """
-    rows = _sorted_scores(_table(folder, entry))
+    groups = _groups(_table(folder, entry))
+    rows = {key: np.sort(scores) for key, (_, scores) in groups.items()}
     stored = set(places_of(rows))
     if len(stored) > MOST_PLACES:
         raise UserError(f"Its scores hold {len(stored)} repetitions, more than any suite has; run the suite again.")
     curves: dict[str, Float64] = {}
     histograms: dict[str, Histogram] = {}
     for cell in entry.cells:
-        for metric, stated, values in (
-            ("AUROC", cell.auroc, cell.auroc_by_split),
-            ("FPR at 95% TPR", cell.fpr95, cell.fpr95_by_split),
-            ("AUROC on noise", cell.noise_auroc, cell.noise_by_split),
-        ):
-            _agree(cell.pair, metric, stated, _mean(values), "its splits give")
+        _agree_over_splits(cell)
         sides: Sides = []
         for number, place in enumerate(entry.places(cell)):
-            kinds = by_kind(rows, cell.pair, place) if place in stored else {}
+            if place not in stored:
+                continue
+            kinds = by_kind(rows, cell.pair, place)
+            if cell.test_on == WORST_CASE:
+                worst = worst_sides(groups, cell.fit_on, list(entry.attacks), place)
+                kinds = {kind: np.sort(scores) for kind, (_, scores) in worst.items()}
             if kinds:
                 negative = _negatives(cell.pair, kinds)
                 sides.append((kinds["adversarial"], negative))
-                _agree_in(cell, number, sides[-1], kinds.get("noise"), entry.ties)
+                _agree_in(cell, number, kinds, negative, entry.ties)
         if sides and cell.seen:
             curves[cell.test_on] = mean_roc(sides)
             histograms[cell.test_on] = histogram(sides)
     return Found(curves, histograms)
 
 
-def _agree_in(cell: Cell, number: int, side: tuple[Float64, Float64], noise: Float64 | None, ties: Ties) -> None:
+def _agree_over_splits(cell: Cell) -> None:
+    """Check the means over splits."""
+    metrics = [
+        ("AUROC", cell.auroc, cell.auroc_by_split),
+        ("FPR at 95% TPR", cell.fpr95, cell.fpr95_by_split),
+        ("AUROC on noise", cell.noise_auroc, cell.noise_by_split),
+    ]
+    for name in RATE_LISTS:
+        rate = name.removesuffix("_by_split")
+        metrics.append((rate, getattr(cell, rate), getattr(cell, name)))
+    for metric, stated, values in metrics:
+        _agree(cell.pair, metric, stated, _mean(values), "its splits give")
+
+
+def _agree_in(cell: Cell, number: int, kinds: Mapping[str, Float64], negative: Float64, ties: Ties) -> None:
     """Check the figures of one split, the ``number``-th of the cell's lists."""
+    side = kinds["adversarial"], negative
     if cell.n[number] != len(side[0]):
         raise UserError(
             f"{_name(cell.pair)} states n {cell.n[number]} for a split, but its scores give {len(side[0])}."
         )
-    figures = [
+    figures: list[tuple[str, Sequence[float | None], float | None]] = [
         ("AUROC", cell.auroc_by_split, auroc(*side, ties=ties)),
         ("FPR at 95% TPR", cell.fpr95_by_split, fpr_at_tpr(*side)),
     ]
-    if noise is not None:
-        figures.append(("AUROC on noise", cell.noise_by_split, auroc(noise, side[1], ties=ties)))
+    if "noise" in kinds:
+        figures.append(("AUROC on noise", cell.noise_by_split, auroc(kinds["noise"], negative, ties=ties)))
+    if "calibration" in kinds:
+        for name, value in rates(kinds).items():
+            figures.append((name, getattr(cell, f"{name}_by_split"), value))
     for metric, values, recomputed in figures:
         stated = values[number] if number < len(values) else None
         _agree(cell.pair, f"a split's {metric}", stated, recomputed, "its scores give")
@@ -191,19 +206,20 @@ def _name(pair: Pair) -> str:
 
 def _table(folder: Path, entry: Entry) -> pa.Table:
     file = open_scores(folder, entry, ("fit_on", "test_on", "kind"))
-    return read_columns(file, [name for name in known_columns(entry, file) if name != "image"])
+    return read_columns(file, known_columns(entry, file))
 
 
-def _sorted_scores(table: pa.Table) -> dict[Key, Float64]:
-    """The scores of each key, sorted."""
+def _groups(table: pa.Table) -> dict[Key, Side]:
+    """The images and scores of each key."""
     try:
+        image = table["image"].to_numpy()
         score = table["score"].to_numpy().astype(np.float64)
         groups = rows_by_key([_codes(table, name) for name in NAMES])
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise UserError(f"Its scores hold values other than numbers and names ({error}).") from None
     if np.isnan(score).any():
         raise UserError(f"{int(np.isnan(score).sum())} of its {len(score)} scores are NaN; run the suite again.")
-    return {key: np.sort(score[rows]) for key, rows in groups.items()}
+    return {key: (image[rows], score[rows]) for key, rows in groups.items()}
 
 
 def _codes(table: pa.Table, name: str) -> tuple[npt.NDArray[np.int64], list[Any]]:

@@ -33,9 +33,9 @@ from ..harness.plugins import made
 from ..harness.setup import Setup
 from ..models import cifar, classifier
 from ..models.passes import counted
-from ..stats import logistic, metrics
+from ..stats import column, combiner, logistic, metrics
 from ..views import View
-from . import lee2018, strict
+from . import fits, fitting, lee2018, strict
 from . import protocol as protocols
 from .attacked import Attacked
 from .conduct import conduct
@@ -44,7 +44,7 @@ from .protocol import Kind, Material, Outcome, Table, check_finite
 from .suite import NO_GATES, AnyProtocol, AttackPart, DetectorPart, Suite
 
 #: The code that makes scores of characteristics: protocols, and what they fit and choose with.
-PROTOCOL_CODE = (protocols, strict, lee2018, logistic, metrics)
+PROTOCOL_CODE = (protocols, strict, fits, fitting, lee2018, column, combiner, logistic, metrics)
 
 
 @cache
@@ -149,6 +149,7 @@ class Scoring:
         costs: list[Meta] = []
         # Where a protocol keeps no image of an attack, there is nothing to score.
         todo = [(kind, attack) for kind in shown.protocol.kinds for attack in shown.protocol.able(shown.material)]
+        todo += [("calibration", "")] if shown.material.calibration else []
         with self.context.report.stage(f"score with {shown.part.title}") as tick:
             for done, (kind, attack) in enumerate(todo):
                 tick(done, len(todo), "")
@@ -160,7 +161,7 @@ class Scoring:
 
     def characteristics(self, shown: Shown, kind: Kind, attack: str) -> tuple[list[Floats], Meta]:
         """``(N, K)`` for each candidate, with their cost; rows that a coupled detector never scores are NaN."""
-        kept = shown.kept(attack)
+        kept = None if kind == "calibration" else shown.kept(attack)
         inputs = self.detector_inputs(shown.part, shown.protocol, shown.gate)
         inputs["view"] = self.images.key(kind, attack, shown.protocol)
         if kept is not None:
@@ -210,6 +211,7 @@ class Scoring:
             "source": code_hash(*PROTOCOL_CODE),
             "attacks": {p.title: self.attacked.key(p) for p in self.suite.attacks},
             "test": self.images.key("clean", "", protocol),
+            "calibration": self.images.key("calibration", "", protocol) if protocol.calibrating else "",
             "seed": self.suite.seed,
         }
         arrays, meta = self.context.store.get("outcome", inputs, lambda: self._outcome(part, protocol, gate, built))

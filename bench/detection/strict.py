@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 from threadpoolctl import threadpool_limits
 
-from ..core.arrays import EVERY, Bools, Floats, Ints
-from ..stats.metrics import auroc
+from ..core.arrays import EVERY, Bools, Ints
+from ..core.errors import UserError
 from ..stats.splits import Design
-from .protocol import Kind, Material, Outcome, Protocol, Rows, Table, combine, fit_record
-
-Score = Callable[[Floats], Floats]
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """The combiner fitted on one attack in one split, and its record; no score where there were too few images."""
-
-    split: int
-    attack: str
-    record: dict[str, Any]
-    score: Score | None
+from .fits import Plan, plans
+from .fitting import Fit, Fitter, Pool
+from .protocol import Kind, Material, Outcome, Protocol, Rows, Table
 
 
 class Strict(Protocol):
     """Free of the reference code's leaks: fitting and evaluation share no image, one common index set over attacks."""
 
     kinds: ClassVar[tuple[Kind, ...]] = ("clean", "adversarial", "noise")
+    calibrates: ClassVar[bool] = True
 
     name: Literal["strict"] = "strict"
     splits: int = Field(30, ge=2, description="two a random halving, of which each half fits once and evaluates once")
@@ -41,6 +30,9 @@ class Strict(Protocol):
     minimum_fit: int = Field(500, ge=2, description="cells fitted on fewer successful adversarials are marked")
     minimum_success: int = Field(20, ge=2, description="attacks with fewer successes leave the common index set")
     ties: Literal["half", "pessimistic"] = "half"
+    calibration: int = Field(
+        1000, ge=0, description="at most this many correctly classified test images, not attacked, set thresholds"
+    )
 
     @property
     def repeats(self) -> int:
@@ -60,6 +52,10 @@ class Strict(Protocol):
             raise ValueError(f"splits is {self.splits}; halves take turns, so give an even number")
         return self
 
+    @property
+    def calibrating(self) -> int:
+        return self.calibration
+
     def able(self, material: Material) -> list[str]:
         return list(material.attacks)
 
@@ -69,12 +65,11 @@ class Strict(Protocol):
         with threadpool_limits(1):  # regressions on a few columns: threads would only wait for each other
             for split in range(self.splits):
                 fitting, held_out = self.split_indices(material, seed, split)
-                for attack in material.attacks:
-                    used = fitting[material.success[attack][fitting]]
-                    fitted = self._fit(table, attack, used, (seed, split))
-                    fits.append(fitted.record)
-                    if fitted.score is not None:
-                        self._score(rows, fitted, fitted.score, material, table, held_out)
+                for plan in plans(material.attacks):
+                    fit = self._fit(material, table, plan, fitting, (seed, split))
+                    fits.append(fit.record)
+                    if fit.score is not None:
+                        self._score(rows, fit, plan, material, table, held_out)
         frame = rows.frame()
         if self.negatives == "clean+noise":
             # The column's noise is then a negative too; as a control it would only repeat the combiner's training.
@@ -108,65 +103,48 @@ class Strict(Protocol):
         common: list[Bools] = [material.success[a] for a in material.attacks if self.is_common(material, a)]
         return held_out[np.all([success[held_out] for success in common], axis=0)]
 
-    def _fit(self, table: Table, attack: str, used: Ints, place: tuple[int, int]) -> _Fitted:
-        """Choose a candidate by cross-validation and fit the combiner on it; a single column needs neither."""
-        record = fit_record(place[1], attack, len(used))
-        if table.candidates == 1 and table.of(0, "clean", attack).shape[1] == 1:
-            return _Fitted(place[1], attack, record, _first_column)
-        if len(used) < 2 * self.folds:
-            record["remark"] = f"{len(used)} successful adversarials to fit on, fewer than {2 * self.folds}"
-            return _Fitted(place[1], attack, record, None)
-        if len(used) < self.minimum_fit:
-            record["remark"] = f"fitted on {len(used)} successful adversarials, fewer than {self.minimum_fit}"
-        if table.candidates > 1:
-            folds = _folds(len(used), self.folds, np.random.default_rng((*place, 1)))
-            quality = [self._quality(table, c, attack, used, folds) for c in range(table.candidates)]
-            record["candidate"] = int(np.argmax(quality))  # the first of equals, as Lee's code
-        return _Fitted(place[1], attack, record, combine(*self._stacked(table, record["candidate"], attack, used)))
+    def fitted(self, material: Material, table: Table, seed: int, split: int, fit_on: str) -> Fit:
+        """One fit of `evaluate` again, with the same result: ``fit_on`` is an attack's label or a name of `fits`.
 
-    def _stacked(self, table: Table, candidate: int, attack: str, images: Ints) -> tuple[Floats, Ints]:
-        """Characteristics of negatives, then of adversarials, and which is which."""
+        UserError where there is no such fit.
+        """
+        plan = next((plan for plan in plans(material.attacks) if plan.fit_on == fit_on), None)
+        if plan is None or not 0 <= split < self.splits:
+            raise UserError(
+                f"There is no fit on {fit_on!r} in split {split}: the fits are on "
+                f"{', '.join(plan.fit_on for plan in plans(material.attacks))}, the splits 0 to {self.splits - 1}."
+            )
+        with threadpool_limits(1):
+            return self._fit(material, table, plan, self.split_indices(material, seed, split)[0], (seed, split))
+
+    def _fit(self, material: Material, table: Table, plan: Plan, fitting: Ints, place: tuple[int, int]) -> Fit:
         negatives: tuple[Kind, ...] = ("clean", "noise") if self.negatives == "clean+noise" else ("clean",)
-        parts = [table.of(candidate, kind, attack)[images] for kind in (*negatives, "adversarial")]
-        return np.concatenate(parts), np.repeat([0] * len(negatives) + [1], len(images))
+        fooled = tuple(fitting[material.success[attack][fitting]] for attack in plan.learned)
+        fitter = Fitter(table, self.folds, self.minimum_fit, negatives, self.ties)
+        return fitter.fit(plan.fit_on, Pool(plan.learned, fooled), place)
 
-    def _quality(self, table: Table, candidate: int, attack: str, used: Ints, folds: list[tuple[Ints, Ints]]) -> float:
-        """Mean AUROC of a candidate over the folds."""
-        quality = []
-        for train, test in folds:
-            score = combine(*self._stacked(table, candidate, attack, used[train]))
-            values, target = self._stacked(table, candidate, attack, used[test])
-            scores = score(values)
-            quality.append(auroc(scores[target == 1], scores[target == 0], ties=self.ties))
-        return float(np.mean(quality))
+    def _score(self, rows: Rows, fit: Fit, plan: Plan, material: Material, table: Table, held_out: Ints) -> None:
+        """Score the held-out images of every attack; the common set's clean images are kept once for all columns.
 
-    def _score(
-        self, rows: Rows, fitted: _Fitted, score: Score, material: Material, table: Table, held_out: Ints
-    ) -> None:
-        """Score the held-out images of every attack; the common set's clean images are kept once for all columns."""
-        chosen, shared = fitted.record["candidate"], False
-        for test_on in material.attacks:
+        Images that set thresholds are numbered from where the attacked ones end.
+        """
+        score, chosen, shared = fit.score, fit.candidate, False
+        assert score is not None
+        for test_on in plan.tested:
             images = self.evaluated_images(material, held_out, test_on)
             if len(images) == 0:
                 continue  # an attack without a success: its cell has n = 0
             kinds: list[Kind] = ["adversarial"]
-            if test_on == fitted.attack or self.negatives == "clean+noise":
+            if test_on == fit.fit_on or self.negatives == "clean+noise":
                 kinds.append("noise")
             for kind in kinds:
-                scores = score(table.of(chosen, kind, test_on)[images])
-                rows.add(fitted.split, fitted.attack, test_on, kind, images, scores)
+                rows.add(fit.split, fit.fit_on, test_on, kind, images, score(table.of(chosen, kind, test_on)[images]))
             common = self.is_common(material, test_on)
             if not (common and shared):
                 scores = score(table.of(chosen, "clean", "")[images])
-                rows.add(fitted.split, fitted.attack, EVERY if common else test_on, "clean", images, scores)
+                rows.add(fit.split, fit.fit_on, EVERY if common else test_on, "clean", images, scores)
                 shared = shared or common
-
-
-def _folds(count: int, folds: int, generator: np.random.Generator) -> list[tuple[Ints, Ints]]:
-    """Folds over images: a clean image and its adversarial version are always on the same side."""
-    order = generator.permutation(count)
-    return [(np.setdiff1d(order, part), np.sort(part)) for part in np.array_split(order, folds)]
-
-
-def _first_column(values: Floats) -> Floats:
-    return values[:, 0]
+        if material.calibration:
+            numbers = len(material.labels) + np.arange(material.calibration)
+            scores = score(table.of(chosen, "calibration", ""))
+            rows.add(fit.split, fit.fit_on, EVERY, "calibration", numbers, scores)

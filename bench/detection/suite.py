@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, cast
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from ..harness.suite import Name, NetSuite, Part, differing_labels
+from .adaptive import Adaptive
+from .fits import ALL_ATTACKS
 from .lee2018 import Lee2018
 from .strict import Strict
 
@@ -83,6 +85,7 @@ class Suite(NetSuite):
     protocols: list[ProtocolPart] = Field(min_length=1)
     statistics: Statistics = Statistics()
     sensitivity: Sensitivity | None = None
+    adaptive: Adaptive | None = None
 
     _labels = field_validator("attacks", "detectors", "protocols")(differing_labels)
 
@@ -96,6 +99,7 @@ class Suite(NetSuite):
                         f"sensitivity.{key} is {getattr(self.sensitivity, key)!r}, which is not a detector label of "
                         "this suite"
                     )
+        self._check_adaptive(labels)
         for pair in self.statistics.comparisons:
             for label in pair:
                 if label not in labels:
@@ -103,6 +107,21 @@ class Suite(NetSuite):
                         f"statistics.comparisons names {label!r}, which is not a detector label of this suite"
                     )
         return self
+
+    def _check_adaptive(self, labels: Sequence[str]) -> None:
+        if self.adaptive is None:
+            return
+        for label in self.adaptive.detectors:
+            if label not in labels:
+                raise ValueError(f"adaptive.detectors names {label!r}, which is not a detector label of this suite")
+        attacks = [attack.title for attack in self.attacks]
+        if self.adaptive.fit_on not in (*attacks, ALL_ATTACKS):
+            raise ValueError(
+                f"adaptive.fit_on is {self.adaptive.fit_on!r}; give {ALL_ATTACKS!r} or one of the suite's attacks "
+                f"({', '.join(attacks)})"
+            )
+        if all(protocol.name != "strict" for protocol in self.protocols):
+            raise ValueError("adaptive rests on the protocol strict, which this suite lacks; add it to protocols")
 
     def overridden(
         self,

@@ -12,10 +12,12 @@ from ..analysis.semantics import SEMANTICS_NOTE, semantics
 from ..analysis.separation import SEPARATION_NOTE, separation
 from ..core.files import csv_text
 from ..harness.tables import Report, Section, percent, stated_versions
+from .cell import Cell
 from .cells import column_title
 from .cost import COST_NOTE, STRENGTH_NOTE, TIME_NOTE, cost, strength, timing
 from .departures import departures
-from .entry import Cell, Entry, read_entries, tidy
+from .entry import Entry, read_entries, tidy
+from .fixed import OPERATING_NOTE, WORST_NOTE, operating, points_remarks, worst
 from .gate_table import SUBNETS_NOTE, about_subnets, subnets
 from .published import PUBLISHED_NOTE, against_published, published_cells
 from .rows import bracket, difference, head_of, sorted_frame
@@ -42,7 +44,9 @@ def frame(entries: Sequence[Entry]) -> pd.DataFrame:
 def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -> list[Section]:
     """Sections on detectors and attacks, from entries and comparisons."""
     return [
-        Section("table2", "AUROC for seen and unknown attacks", lambda: table2(entries, comparisons), _TABLE2_NOTE),
+        Section(
+            "table2", "Static: AUROC for seen and unknown attacks", lambda: table2(entries, comparisons), _TABLE2_NOTE
+        ),
         Section(
             "published",
             "Beside the published table",
@@ -50,6 +54,8 @@ def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -
             PUBLISHED_NOTE,
             before=lambda _: departures(entries),
         ),
+        Section("worst", "The worst attack of each image", lambda: worst(entries), WORST_NOTE),
+        Section("operating", "At a fixed false-positive rate", lambda: operating(entries), OPERATING_NOTE),
         Section("comparisons", "Does it beat the controls?", lambda: compared(comparisons), _COMPARED_NOTE),
         Section("transfer", "Fitted on (row) and tested on (column)", lambda: transfer(entries), _TRANSFER_NOTE),
         Section(
@@ -90,7 +96,8 @@ def _costs(entries: Sequence[Entry]) -> list[Section]:
 def _remarks(entries: Sequence[Entry]) -> list[str]:
     """The remarks on marked cells, each once."""
     remarks = sorted({(e.protocol_name, e.label, c.remark) for e in entries for c in e.cells if c.remark})
-    return ["## Remarks on marked cells (*)", "", *_grouped(remarks), ""] if remarks else []
+    marked = ["## Remarks on marked cells (*)", "", *_grouped(remarks), ""] if remarks else []
+    return [*marked, *points_remarks(entries)]
 
 
 def _grouped(remarks: Iterable[tuple[str, str, str]]) -> list[str]:
@@ -121,7 +128,8 @@ _TABLE2_NOTE = (
     "the combiner is fitted on the first attack and meets the others for the first time. **Bold**: the highest of its "
     "column; †: cannot be told apart from it (paired test, Holm). Controls are baselines that a proposal has to beat. "
     "Below 50 the images are ranked the wrong way round: at 0 they are perfectly separated with the sign turned. *: "
-    "see the remarks."
+    "see the remarks. **Static**: the attackers have never heard of the detector, so that no figure here says how it "
+    "stands up to one who has."
 )
 
 
@@ -144,7 +152,7 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
                 text = f"**{text}**"
             elif leader and entry.label in leader["not_separable"]:
                 text += " †"
-            row[column] = text
+            row[f"static: {column}"] = text
         rows.append(row)
     return sorted_frame(rows)
 

@@ -9,15 +9,17 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from .cell import Cell
 from .cells import column_title
-from .entry import Cell, Entry
+from .entry import Entry
 from .stated import read_comparisons
 from .suite import columns_of
 
 LEGEND = (
-    "AUROC in percent, ± half the width of its 95% interval. Unknown: the combiner was fitted on the first attack. "
-    "[bold green]Bold[/]: highest of its column; † cannot be told apart from it; * see the remarks in report.md. "
-    "Last column: AUROC on mere noise of the first attack's norm, which should be near 50."
+    "Static AUROC (no attacker knows the detector) in percent, ± half the width of its 95% interval. Unknown: the "
+    "combiner was fitted on the first attack. [bold green]Bold[/]: highest of its column; † cannot be told apart from "
+    "it; * see the remarks in report.md. Last column: AUROC on mere noise of the first attack's norm, which should be "
+    "near 50."
 )
 
 #: Where the run's files are, one per line: a name, a path below the results folder, a remark.

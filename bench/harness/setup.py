@@ -24,6 +24,7 @@ from .sanity import look
 from .suite import NetSuite
 from .toml import fill
 from .train import Recipe, accuracy, train
+from .unattacked import unattacked
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Setup:
         """``dataset``: the suite's, if it is already in memory."""
         self.suite, self.context = suite, context
         self._dataset = dataset
+        self._calibration: dict[int, Split] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -63,6 +65,12 @@ class Setup:
     def test(self) -> Split:
         """The test images that are attacked."""
         return stratified(self.dataset.test, self.suite.limit, self.suite.seed)
+
+    def calibration(self, count: int) -> Split:
+        """At most ``count`` test images, correctly classified and not attacked; stratified, drawn by the seed."""
+        if count not in self._calibration:
+            self._calibration[count] = unattacked(self, count)
+        return self._calibration[count]
 
     @cached_property
     def train_split(self) -> Split:

@@ -85,7 +85,8 @@ class Track:
     """One kind of benchmark: the package of its name, with the modules suite, entry, run, tables, terminal and audit.
 
     ``tables_of_suite`` are tables of a suite's TOML that only suites of this track have; ``home`` is the folder among a
-    suite's results that holds its entries, ``folders`` are all folders that hold entries or their scores.
+    suite's results that holds its entries, ``folders`` are all folders that hold entries or their scores. ``part``: the
+    part of a suite that asks for this track, beside the track whose suite it is; empty where every such suite does.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Track:
     home: str
     folders: tuple[str, ...]
     package: str = ""
+    part: str = ""
 
     def _module(self, name: str) -> Any:
         return import_module(f"{self.package or f'subnetbench.bench.{self.name}'}.{name}")
@@ -105,6 +107,10 @@ class Track:
     @property
     def entry(self) -> type[Entry]:
         return cast(type[Entry], self._module("entry").Entry)
+
+    def is_asked_by(self, suite: AnySuite) -> bool:
+        """Whether a run of the suite has entries of this track."""
+        return isinstance(suite, self.form) and (not self.part or getattr(suite, self.part) is not None)
 
     def run(self, suite: AnySuite, context: Context) -> Running:
         return cast(Running, self._module("run").Run(suite, context))

@@ -101,15 +101,29 @@ def advantages(splits: Sequence[Evaluated], ties: Ties = "half") -> Floats:
     The images fitted on are those that the other splits evaluate and this one does not; what they contribute is
     measured in those other splits, whose fits did not see them.
     """
-    images = np.unique(
-        np.concatenate([side for split in splits for side in (split.positive_images, split.negative_images)])
+    return advantages_of(
+        [
+            list(
+                zip(
+                    (split.positive_images, split.negative_images),
+                    placements(split.positive, split.negative, ties),
+                    strict=True,
+                )
+            )
+            for split in splits
+        ]
     )
+
+
+def advantages_of(splits: Sequence[Sequence[tuple[Ints, Floats]]]) -> Floats:
+    """`advantages` of any figure that is the sum of one mean over images a side: of each side its images and values."""
+    images = np.unique(np.concatenate([side for split in splits for side, _ in split]))
     total, count = np.zeros(len(images)), np.zeros(len(images))
     present = np.zeros((len(splits), len(images)), bool)
     for number, split in enumerate(splits):
-        places = [np.searchsorted(images, side) for side in (split.positive_images, split.negative_images)]
+        places = [np.searchsorted(images, side) for side, _ in split]
         present[number, np.concatenate(places)] = True
-        for place, values in zip(places, placements(split.positive, split.negative, ties), strict=True):
+        for place, (_, values) in zip(places, split, strict=True):
             # Sides may hold an image more than once (clean and noisy): its weight is its share of the side's scores.
             total += np.bincount(place, values - values.mean(), len(images)) * present[number].sum() / len(values)
         count += present[number]

@@ -141,7 +141,7 @@ def test_the_cells_of_a_sample_are_drawn_from_all_entries_and_by_the_seed(tiny: 
     assert one == again
     assert one != other
     assert sum(map(len, one.values())) == 3
-    assert sum(map(len, draw(audits, 99, 0).values())) == 8
+    assert sum(map(len, draw(audits, 99, 0).values())) == 20
 
 
 # -- what was tampered with -------------------------------------------------------------------------------------------
@@ -149,6 +149,10 @@ def test_the_cells_of_a_sample_are_drawn_from_all_entries_and_by_the_seed(tiny: 
 
 def first(entry: Entry) -> Entry:
     return entry["cells"][0]
+
+
+def worst(entry: Entry) -> Entry:
+    return next(cell for cell in entry["cells"] if cell["test_on"] == "worst case" and cell["fit_on"] == "all attacks")
 
 
 #: Lists of a cell with one value for each split.
@@ -173,6 +177,13 @@ EDITS: list[tuple[str, Callable[[Entry], Any], str]] = [
     ("other sha256", lambda e: e["scores"].update(sha256="0" * 64), "sha256 differs"),
     ("more splits than scores", lambda e: e["protocol"].update(splits=4), "states 2 splits, its protocol gives 4"),
     ("fewer attacked images", lambda e: e["dataset"].update(attacked_images=50), "outside the 50 attacked"),
+    ("a better worst case", lambda e: worst(e)["auroc_by_split"].__setitem__(0, 0.99), "states AUROC"),
+    ("more detections", lambda e: worst(e)["tpr5_by_split"].__setitem__(0, 0.99), "states tpr5"),
+    ("fewer false alarms", lambda e: first(e).update(fpr1=0.0, fpr1_by_split=[0.0, 0.0]), "states a split's fpr1"),
+    ("a narrower interval of a rate", lambda e: first(e).update(tpr5_low=first(e)["tpr5"]), "states tpr5_low"),
+    ("no error of the calibration", lambda e: first(e).pop("tpr5_calibration"), "tpr5_calibration is missing"),
+    ("fewer calibration images", lambda e: e["dataset"].update(calibration_images=5), "outside the 5 that may"),
+    ("a fit that there is not", lambda e: worst(e).update(fit_on="all but cw"), "which the entry does not describe"),
     ("text for a number", lambda e: first(e).update(auroc="high"), "auroc"),
     ("no sha256 to supersede", lambda e: e.update(supersedes="the old one"), "is no sha256"),
     ("statistics that are none", lambda e: e["statistics"].update(level=95), "level"),

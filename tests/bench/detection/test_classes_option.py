@@ -296,8 +296,8 @@ def test_a_whole_run_on_real_images(monkeypatch, images, scratch, net):
         assert entry.dataset.train_images == 60
         assert entry.dataset.attacked_images == 30
         assert entry.model.parameters.get("rows") == (sorted(WNIDS) if parameters else None)
-        (cell,) = entry.cells
-        assert cell.auroc is None or 0 <= cell.auroc <= 1
+        assert {cell.fit_on for cell in entry.cells} == set(entry.attacks)
+        assert all(cell.auroc is None or 0 <= cell.auroc <= 1 for cell in entry.cells)
     subnets = json.loads((result.folder / "subnets.json").read_text(encoding="utf-8"))
     assert subnets["options"]["position"] == "late"
 

@@ -36,8 +36,8 @@ class Made:
     def __call__(self, candidate: int, kind: Kind, attack: str) -> Floats:
         seed = [
             candidate,
-            ["clean", "noisy", "adversarial", "noise"].index(kind),
-            ord(attack[0]) if kind != "clean" else 0,
+            ["clean", "noisy", "adversarial", "noise", "calibration"].index(kind),
+            ord(attack[0]) if attack else 0,
         ]
         values = np.random.default_rng(seed).normal(size=(N, self.columns))
         moved = self.shift * (candidate + 1) + self.more.get(attack, 0.0) * candidate
@@ -48,7 +48,9 @@ def evaluate(
     options: Strict | Lee2018, facts: Material, made: Callable[[int, Kind, str], Floats], candidates: int, seed: int
 ) -> Outcome:
     """The protocol on a table of all that it may look at."""
-    places = {(kind, "" if kind == "clean" else attack) for kind in options.kinds for attack in options.able(facts)}
+    attacks = options.able(facts)
+    places: set[tuple[Kind, str]] = {(kind, "" if kind == "clean" else a) for kind in options.kinds for a in attacks}
+    places |= {("calibration", "")} if facts.calibration else set()
     values = {place: [made(candidate, *place) for candidate in range(candidates)] for place in places}
     return options.evaluate(facts, Table(candidates, values), seed)
 
@@ -79,7 +81,8 @@ def test_halves_take_turns_so_their_number_is_even() -> None:
 def test_strict_evaluates_all_attacks_on_one_index_set() -> None:
     facts = material()
     found = evaluate(Strict(splits=2, minimum_fit=10), facts, Made(), 1, 0).scores
-    for _, part in found[found["split"] == 0].groupby("fit_on", observed=True):
+    on_each = found["fit_on"].isin(["a", "b", "all attacks"])
+    for _, part in found[(found["split"] == 0) & on_each].groupby("fit_on", observed=True):
         rows = part[part["kind"] == "adversarial"]
         images = {test_on: set(r["image"]) for test_on, r in rows.groupby("test_on", observed=True)}
         assert images["a"] == images["b"] == set(part[part["kind"] == "clean"]["image"])
