@@ -17,11 +17,13 @@ if getattr(sys.modules[__name__.rpartition(".")[0]], "__file__", None) is None:
     raise ImportError(f"{__path__[0]} hides the installed subnetbench; leave the folder above it, or rename the clone")
 
 if TYPE_CHECKING:
+    from ..attacks.arms.contract import Arm
     from ..attacks.contract import Attack, AttackInfo
     from ..detectors.contract import Detector, DetectorInfo
     from .core.arrays import ClassGates
     from .core.errors import UserError
     from .core.registry import (
+        register_arm,
         register_attack,
         register_dataset,
         register_detector,
@@ -44,12 +46,14 @@ _HOMES = {
     "compare": ".detection.compare",
     "register_detector": ".core.registry",
     "register_attack": ".core.registry",
+    "register_arm": ".core.registry",
     "register_model": ".core.registry",
     "register_dataset": ".core.registry",
     "register_saliency": ".core.registry",
     "Detector": "..detectors.contract",
     "DetectorInfo": "..detectors.contract",
     "Attack": "..attacks.contract",
+    "Arm": "..attacks.arms.contract",
     "AttackInfo": "..attacks.contract",
     "SaliencyInfo": ".localisation.contract",
     "View": ".views",
@@ -62,6 +66,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Arm",
     "Attack",
     "AttackInfo",
     "ClassGates",
@@ -77,6 +82,7 @@ __all__ = [
     "check_detector",
     "compare",
     "load_results",
+    "register_arm",
     "register_attack",
     "register_dataset",
     "register_detector",

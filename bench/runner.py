@@ -20,24 +20,45 @@ from .harness.folder import clear_earlier, one_run_at_a_time, without_folders
 from .harness.suite import AnySuite
 from .harness.tables import write_tables
 from .harness.track import Running, Track
-from .tracks import load_suite, located, track_of
+from .tracks import load_suite, located, tracks_of
 
 
 @dataclass(frozen=True)
-class Result:
-    """The outcome of a run: its entries, their folder, its failures, and how many artifacts were computed or reused."""
+class Part:
+    """What one track made of a suite: its entries and its failures."""
 
     track: Track
-    folder: Path
     entries: Sequence[Entry]
     failures: Sequence[str]
-    computed: int
-    reused: int
 
     @property
     def frame(self) -> pd.DataFrame:
         """One row per figure."""
         return self.track.tables.frame(self.entries)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a run: its parts, the suite's track first, their folder, and the artifacts computed and reused."""
+
+    parts: Sequence[Part]
+    folder: Path
+    computed: int
+    reused: int
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The entries of the suite's own track."""
+        return self.parts[0].entries
+
+    @property
+    def failures(self) -> list[str]:
+        return [failure for part in self.parts for failure in part.failures]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per figure of the suite's own track."""
+        return self.parts[0].frame
 
 
 def run(
@@ -63,7 +84,8 @@ def run(
     everything, "never" leaves absent results out, "cached" ends at the first one. Entries, scores and tables are
     written below ``output/<suite>``.
 
-    Detection: fit_on, test_on, auroc, low, high, n, ... per cell. Localisation: net, method, variant, metric, value,
+    Detection: fit_on, test_on, auroc, low, high, n, ... per cell (rows of a part ``[adaptive]`` are in
+    `load_results`). Localisation: net, method, variant, metric, value,
     low, high. Raises UserError, one sentence, for a mistake in the arguments or the suite.
     """
     chosen = suite if isinstance(suite, AnySuite) else load_suite(suite)
@@ -79,13 +101,17 @@ def execute(suite: AnySuite, context: Context, output: Path) -> Result:
 
     A detector or method that fails on its own becomes an entry with the reason; a mistake in the suite ends the run.
     """
-    track, folder = track_of(suite), output / suite.name
-    running = track.run(suite, context)
-    running.check()
+    folder = output / suite.name
+    runs = [(track, track.run(suite, context)) for track in tracks_of(suite)]
+    for _, running in runs:
+        running.check()
     with one_run_at_a_time(folder):
-        entries = _made(running, folder, context)
-        _settle(track, suite, folder, entries, context)
-    return Result(track, folder, entries, running.failures, context.store.computed, context.store.reused)
+        parts = []
+        for track, running in runs:
+            entries = _made(running, folder, context)
+            _settle(track, suite, folder, entries, context)
+            parts.append(Part(track, entries, running.failures))
+    return Result(parts, folder, context.store.computed, context.store.reused)
 
 
 def _made(running: Running, folder: Path, context: Context) -> list[Entry]:

@@ -20,7 +20,8 @@ from .harness.track import Track
 TRACKS = {
     track.name: track
     for track in (
-        Track("detection", ("detectors", "attacks", "protocols"), home="entries", folders=("entries", "scores")),
+        Track("detection", ("detectors", "attacks", "protocols", "adaptive"), "entries", ("entries", "scores")),
+        Track("adaptive", (), home="adaptive", folders=("adaptive",), part="adaptive"),
         Track("localisation", ("saliency", "models"), home="localisation", folders=("localisation",)),
     )
 }
@@ -63,8 +64,10 @@ def load_results(folder: str | Path) -> pd.DataFrame:
     """All entries at or below a results folder, of every track, as one frame.
 
     The detection track gives one row per cell: suite, dataset, model, protocol, detector, control, fit_on, test_on,
-    seen, auroc, low, high (in [0, 1]), n, ... The localisation track gives one row per metric: suite, dataset, net,
-    method, variant, alpha, images, metric, value, low, high. Raises UserError if there is no entry or one is damaged.
+    seen, auroc, low, high (in [0, 1]), n, ...; of a part ``[adaptive]`` one row per detector and budget, with
+    ``adaptive`` as test_on, and epsilon, robust, accuracy, ... The localisation track gives one row per metric: suite,
+    dataset, net, method, variant, alpha, images, metric, value, low, high. Raises UserError if there is no entry or one
+    is damaged.
     """
     entries = {track: entry_files(track.entry, Path(folder)) for track in TRACKS.values()}
     if not any(entries.values()):
@@ -73,9 +76,9 @@ def load_results(folder: str | Path) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def track_of(suite: AnySuite) -> Track:
-    """The track of a suite."""
-    return next(track for track in TRACKS.values() if isinstance(suite, track.form))
+def tracks_of(suite: AnySuite) -> list[Track]:
+    """The tracks whose entries a run of the suite makes, in order: its own, then what its parts ask for besides."""
+    return [track for track in TRACKS.values() if track.is_asked_by(suite)]
 
 
 def track_of_file(path: Path) -> Track | None:

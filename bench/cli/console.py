@@ -24,7 +24,7 @@ err = Console(stderr=True, markup=False, highlight=False)
 out = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
 
 #: What stands in for our own signs where a stream cannot carry them: one character each, as tables are laid out before.
-_STAND_INS = str.maketrans({"±": "~", "†": "^", "–": "-", "×": "x", "…": "."})
+_STAND_INS = str.maketrans({"±": "~", "†": "^", "–": "-", "×": "x", "…": ".", "‡": "#", "§": "$"})
 
 
 def keep_to_encoding() -> None:

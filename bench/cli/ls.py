@@ -22,6 +22,7 @@ class Kind(StrEnum):
     datasets = "datasets"
     models = "models"
     attacks = "attacks"
+    arms = "arms"
     detectors = "detectors"
     saliencymethods = "saliencymethods"
     suites = "suites"
@@ -37,6 +38,7 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
         Kind.weights: _weights,
         Kind.detectors: _detectors,
         Kind.attacks: _attacks,
+        Kind.arms: _arms,
         Kind.datasets: lambda: _plainly("dataset", registry.datasets),
         Kind.models: lambda: _plainly("model", registry.models),
         Kind.saliencymethods: _saliency,
@@ -102,6 +104,18 @@ def _attacks() -> Rows:
         title, year, threat, norm = (_text(getattr(cls, key, "")) for key in ("title", "year", "threat", "norm"))
         rows.append({"attack": name, "paper": title or _first_line(cls), "year": year, "threat": threat, "norm": norm})
     return rows + _broken("attack", attacks.broken)
+
+
+def _arms() -> Rows:
+    from ..core.registry import arms
+
+    rows = []
+    for name in arms:
+        cls = arms.get(name)
+        title, year = (_text(getattr(cls, key, "")) for key in ("title", "year"))
+        needs = "the detector's gradient" if getattr(cls, "needs_gradient", False) else "no gradient of it"
+        rows.append({"arm": name, "paper": title or _first_line(cls), "year": year, "needs": needs})
+    return rows + _broken("arm", arms.broken)
 
 
 def _saliency() -> Rows:

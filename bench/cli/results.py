@@ -52,7 +52,9 @@ def plot(
     folder: ResultsArgument = RESULTS,
     only: Annotated[
         str | None,
-        typer.Option("--only", help="A subset of roc,histograms,figure2,figure3,figure4,sensitivity; default: all."),
+        typer.Option(
+            "--only", help="A subset of roc,histograms,adaptive,figure2,figure3,figure4,sensitivity; default: all."
+        ),
     ] = None,
     formats: Annotated[str | None, typer.Option("--format", help="png, svg or png,svg.")] = None,
 ) -> None:

@@ -46,30 +46,36 @@ def run(
 ) -> None:
     """Run a suite: from images to tables. Nothing that is in the store is computed again."""
     from ..runner import execute
-    from ..tracks import load_suite, located, track_of
+    from ..tracks import load_suite, located, tracks_of
 
     chosen = load_suite(suite).overridden(limit=limit, seed=seed, classes=classes, detectors=detector or ())
     with Bars(console.err) as bars, located(suite):
         context = here.context(bars, when=when, debug=debug)
         if dry_run:
-            running = track_of(chosen).run(chosen, context)
-            running.check()
-            console.print_table(*running.estimate())
+            for track in tracks_of(chosen):
+                running = track.run(chosen, context)
+                running.check()
+                console.print_table(*running.estimate())
             return
         result = execute(chosen, context, output)
-    terminal, folder = result.track.terminal, result.folder
-    for shown in terminal.shown(result.entries, folder):
-        console.print_whole(shown)
-    console.out.print(Text.from_markup(terminal.LEGEND))
+    for part in result.parts:
+        for shown in part.track.terminal.shown(part.entries, result.folder):
+            console.print_whole(shown)
+        console.out.print(Text.from_markup(part.track.terminal.LEGEND))
     console.plain(f"\n{result.computed} artifacts computed, {result.reused} read from {context.store.root}")
-    places = (("Report", "tables/report.md", ""), ("Tables", "tables", " (CSV and Markdown)"), *terminal.FILES)
-    for name, place, remark in places:
-        console.plain(f"{name:<10}{folder / place}{remark}")
-    if result.failures:
-        console.note(f"\n{len(result.failures)} {terminal.FAILURES} could not be run:")
-        for failure in result.failures:
+    files = [place for part in result.parts for place in part.track.terminal.FILES]
+    for name, place, remark in (("Report", "tables/report.md", ""), ("Tables", "tables", _TABLES), *files):
+        console.plain(f"{name:<10}{result.folder / place}{remark}")
+    for part in result.parts:
+        if part.failures:
+            console.note(f"\n{len(part.failures)} {part.track.terminal.FAILURES} could not be run:")
+        for failure in part.failures:
             console.plain(f"  {failure}", console.err)
+    if result.failures:
         raise typer.Exit(1)
+
+
+_TABLES = " (CSV and Markdown)"
 
 
 def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-in suite.")]) -> None:
@@ -77,13 +83,14 @@ def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-i
     import tempfile
 
     from ..core.progress import Silent
-    from ..tracks import load_suite, located, track_of
+    from ..tracks import load_suite, located, tracks_of
 
     suite = load_suite(file)
     report = Silent()
     with tempfile.TemporaryDirectory() as folder, located(file):
         context = Surroundings("cpu", None, Path(folder)).context(report)
-        track_of(suite).run(suite, context).check()
+        for track in tracks_of(suite):
+            track.run(suite, context).check()
     for warning in report.warnings:
         console.note(warning)
     console.plain(f"{file} is a valid suite: {suite.size()}.")

@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 
 from ...detectors.contract import DetectorInfo
+from ..adaptive.entry import Entry as AdaptiveEntry
 from ..core import registry
 from ..core.errors import UserError
 from ..core.hashing import canonical, key_of
@@ -41,7 +42,7 @@ class Anew(Store):
         self.spare = spare
 
     def get(self, kind: str, inputs: Mapping[str, Any], compute: Any) -> Artifact:
-        if kind in ("characteristics", "outcome"):
+        if kind in ("characteristics", "outcome", "adaptive"):
             arrays, meta = compute()
             return arrays, json.loads(canonical(meta))
         if kind in self.spare and not self.has(kind, inputs):
@@ -101,9 +102,10 @@ class AtHand:
         if not isinstance(suite, Suite):
             return []
         scoring = self.scoring(suite)
-        lines = [_detector(scoring, entry)]
+        lines = [_detector(scoring, entry)] if isinstance(entry, Entry) else []
         try:
-            lines += [*_attacks(scoring, entry), _images(self, scoring, entry)]
+            if isinstance(entry, Entry):  # one of another track of the suite states no attacks of its own
+                lines += [*_attacks(scoring, entry), _images(self, scoring, entry)]
             lines += [_data(self, scoring, entry), _model(self, suite, entry)]
         except UserError as error:
             lines.append(Line("at hand", "not checked", str(error)))
@@ -116,7 +118,7 @@ def parts_of(suite: Suite, entry: Entry) -> tuple[DetectorPart, AnyProtocol]:
     return part, next(p for p in suite.protocols if p.name == entry.protocol_name)
 
 
-def same_net(trained: Trained, entry: Entry) -> Line:
+def same_net(trained: Trained, entry: Entry | AdaptiveEntry) -> Line:
     """Compare the suite's net here with the entry's; another machine or version trains another one."""
     stated, here = entry.model.sha256, trained.sha256
     if here == stated:

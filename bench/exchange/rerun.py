@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..adaptive.again import again
+from ..adaptive.entry import ADAPTIVE
+from ..adaptive.entry import Entry as AdaptiveEntry
 from ..core import registry
 from ..core.arrays import EVERY
 from ..core.errors import UserError, reason_of
 from ..core.hashing import canonical
 from ..core.store import NotStored
+from ..detection.cell import Cell
 from ..detection.cells import measure
 from ..detection.compare import measuring
 from ..detection.describe import describe_attack
-from ..detection.entry import AttackNote, Cell, Entry
+from ..detection.entry import AttackNote, Entry
 from ..detection.suite import Pair, Suite
 from ..harness.audit import Audit, Line, Verdict
 from ..stats.metrics import auroc
@@ -42,7 +46,9 @@ def run_again(at_hand: AtHand, audit: Audit, pairs: Sequence[Pair]) -> list[Line
     if not at_hand.has_data(suite):
         return [Line(what, "not checked", f"{suite.dataset.name} is not at hand; give --data-root")]
     try:
-        assert audit.scores is not None  # an entry of this track has scores
+        assert audit.scores is not None  # an entry that is drawn has scores
+        if isinstance(entry, AdaptiveEntry):
+            return list(_attacked_again(at_hand, suite, entry, audit.scores))
         return list(_again(at_hand, suite, entry, audit.scores, pairs))
     except NotStored as missing:
         advice = f"the store lacks {missing}; give --store a run's store, or import the attacks into it"
@@ -81,14 +87,32 @@ def _again(at_hand: AtHand, suite: Suite, entry: Entry, scores: pd.DataFrame, pa
         yield _splits(pair, entry.by_pair()[pair], cells[pair])
 
 
+def _attacked_again(at_hand: AtHand, suite: Suite, entry: AdaptiveEntry, rows: pd.DataFrame) -> Iterator[Line]:
+    scoring = at_hand.scoring(suite)
+    model = same_net(scoring.setup.trained, entry)
+    yield Line("model again", model.verdict, model.detail)
+    if model.verdict != "match":
+        yield Line("arm again", "not checked", "it would attack another net")
+        return
+    yield from again(suite, scoring.context, entry, rows)
+
+
 def draw(audits: Sequence[Audit], count: int, seed: int) -> dict[int, list[Pair]]:
-    """``count`` random cells among those that have a figure: index of the audit -> its cells."""
+    """``count`` random cells among those that have a figure: index of the audit -> its cells.
+
+    An entry of attackers who know the detector counts as one cell.
+    """
     cells = [
         (place, cell.pair)
         for place, audit in enumerate(audits)
         if isinstance(audit.entry, Entry) and audit.scores is not None
         for cell in audit.entry.cells
         if cell.auroc is not None
+    ]
+    cells += [
+        (place, (ADAPTIVE, f"{255 * audit.entry.cells[0].epsilon:.3g}/255"))
+        for place, audit in enumerate(audits)
+        if isinstance(audit.entry, AdaptiveEntry) and audit.entry.cells
     ]
     chosen = np.random.default_rng(seed).permutation(len(cells))[:count]
     drawn: dict[int, list[Pair]] = {}

@@ -96,7 +96,7 @@ def test_every_command_of_the_page_works_in_its_order(
     assert ", 0 fail" in said["validate-detector"].out
     assert "│ margin" in said["run"].out
     assert "margin minus max-softmax" in said["compare"].out
-    assert "figures of 1 cells, intervals included" in said["verify"].out
+    assert "figures of 2 cells, intervals included" in said["verify"].out
     assert "60 images of fgsm are in" in said["import"].out
     assert ">margin<" in (tmp_path / "board" / "index.html").read_text(encoding="utf-8")
 
@@ -130,7 +130,7 @@ def test_the_suite_and_the_python_of_run_md_work_as_they_stand(tmp_path: Path, m
     (source,) = (block for block in blocks("python", PAGES["run.md"]) if "register_model" not in block)
     names: dict[str, Any] = {}
     exec(compile(source, "run.md", "exec"), names)
-    assert len(names["frame"]) == 2
+    assert len(names["frame"]) == 4  # of each detector the attack, and the worst case
     assert len(names["differences"]) == 1
 
 
@@ -164,9 +164,21 @@ def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
         ("run.md", "toml"),
         ("run.md", "python"),
         ("attacks.md", "toml"),
+        ("adaptive.md", "python"),  # tests/bench/plugin/test_gradient.py
+        ("adaptive.md", "toml"),
         ("cite.md", "bibtex"),
         *(("register-a-detector.md", language) for language in ("python", "toml", "json")),
     }
+
+
+def test_the_part_of_a_suite_that_asks_for_attackers_who_know_the_detector_is_read(tmp_path: Path) -> None:
+    (part,) = blocks("toml", PAGES["adaptive.md"])
+    (tmp_path / "mine.toml").write_text(f'extends = "digits"\nname = "mine"\nwithout = ["adaptive"]\n\n{part}')
+    said = call("validate", tmp_path / "mine.toml")
+    assert said.code == 0, said.err
+    wanted = load_suite(tmp_path / "mine.toml").adaptive
+    assert wanted.epsilons[-1] == 8 / 255
+    assert wanted.arms[1].parameters == {"restarts": 3}
 
 
 def test_the_other_blocks_are_what_they_are_called() -> None:

@@ -37,7 +37,7 @@ def test_a_stream_that_knows_ascii_alone_gets_stand_ins(tiny: Tiny, tmp_path: Pa
         stream.flush()
     text = written.getvalue().decode("ascii")
     assert re.search(r"\d\*?~\d", text)
-    assert "AUROC in percent, ~ half the width" in text
+    assert "in percent, ~ half the width" in text
     assert r"\xe9" in text
     assert len({len(line) for line in text.splitlines() if line.startswith(("|", "+"))}) <= 2  # two tables
 

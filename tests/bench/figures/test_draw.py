@@ -355,7 +355,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(results, tmp_path, monkeypatc
     for arguments, sentence in (
         (
             (results, "--only", "roc,figure9"),
-            "--only figure9 is unknown; choose among roc, histograms, figure2, figure3,",
+            "--only figure9 is unknown; choose among roc, histograms, adaptive, figure2,",
         ),
         ((results, "--only", ","), "--only ',' is unknown; choose among roc"),
         ((results, "--format", "pdf"), "--format pdf is unknown; choose among png, svg."),

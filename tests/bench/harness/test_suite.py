@@ -14,7 +14,7 @@ from subnetbench.bench.core.store import Store
 from subnetbench.bench.detection.suite import Suite
 from subnetbench.bench.harness.context import Context
 from subnetbench.bench.harness.toml import builtin_suites, line_of
-from subnetbench.bench.tracks import load_suite, track_of
+from subnetbench.bench.tracks import load_suite, tracks_of
 
 from ..cli.test_commands import call
 
@@ -58,7 +58,8 @@ def checked(tmp_path: Path, text: str) -> None:
     path = tmp_path / "suite.toml"
     path.write_text(text)
     suite = load_suite(path)
-    track_of(suite).run(suite, Context(Store(tmp_path / "store"), torch.device("cpu"))).check()
+    for track in tracks_of(suite):
+        track.run(suite, Context(Store(tmp_path / "store"), torch.device("cpu"))).check()
 
 
 @pytest.mark.parametrize("name", sorted(builtin_suites()))
@@ -154,7 +155,7 @@ def test_a_detector_whose_name_no_suite_can_hold_is_one_sentence(monkeypatch: py
 
 
 def test_the_beginning_of_a_name_is_met_with_those_that_go_on_from_it() -> None:
-    with pytest.raises(UserError, match=r"Did you mean 'cifar10-table2', 'cifar10-lee2018' or 'cifar10-resnet34'\?"):
+    with pytest.raises(UserError, match=r"Did you mean 'cifar10-table2', 'cifar10-lee2018' or 'cifar10-adaptive'\?"):
         load_suite("cifar10")
 
 
