@@ -5,23 +5,28 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..adaptive.entry import Cell as AdaptiveCell
+from ..adaptive.entry import Entry as AdaptiveEntry
 from ..core.errors import UserError
 from ..core.files import sentence
 from ..core.hashing import canonical
+from ..detection.cell import Cell
 from ..detection.cells import column_title
-from ..detection.entry import Cell, Entry
+from ..detection.entry import Entry
 from ..detection.scores import examine
 from ..detection.stated import Best, Comparisons, comparisons_file
 from ..detection.suite import Pair, columns_of
 from ..harness.entry import Checked, LeftOut, read_checked, read_form
 from ..harness.suite import DEVICE
+from .adaptive import Place, budget, largest, place_of, read_adaptive, standing
 from .maps import Maps, read_maps
+from .ranking import Key, by_lowest_column, key_of
 
 
 def slug(text: str) -> str:
@@ -48,13 +53,24 @@ class Row:
 
     checked: Checked[Entry]
     cells: Mapping[Pair, Cell]
-    worst: Pair | None
+    key: Key | None
     why_unranked: str
     highest_fpr: Pair | None
+    adaptive: AdaptiveEntry | None = None
+
+    @property
+    def robust(self) -> AdaptiveCell | None:
+        """Under attackers who know the detector, at the largest budget; None without such an entry."""
+        return largest(self.adaptive)
 
     @property
     def entry(self) -> Entry:
         return self.checked.entry
+
+    @property
+    def worst(self) -> Pair | None:
+        """The cell of the ranking key."""
+        return None if self.key is None else self.key.pair
 
     @property
     def label(self) -> str:
@@ -102,13 +118,23 @@ class Board:
     def level(self) -> float:
         return self.rows[0].entry.statistics.level
 
+    @property
+    def by_column(self) -> bool:
+        """Whether no row has the worst case of each image, so that the lowest column ranks."""
+        return not any(row.key is not None and not by_lowest_column(row.key) for row in self.rows)
+
+    @cached_property
+    def budget(self) -> str | None:
+        """The largest budget of attackers who know the detector, in words; None where no row was attacked so."""
+        return budget([row.adaptive for row in self.rows])
+
     @cached_property
     def remarks(self) -> dict[str, int]:
         """Remarks on cells with a value, numbered in the order of the table."""
         remarks = (
             row.cells[pair].remark
             for row in self.rows
-            for pair in self.columns
+            for pair in (*self.columns, *((row.worst,) if row.worst else ()))
             if pair in row.cells and row.cells[pair].auroc is not None
         )
         return {text: number for number, text in enumerate(dict.fromkeys(t for t in remarks if t), start=1)}
@@ -130,14 +156,15 @@ def read_results(folder: Path) -> Results:
     UserError if there is no such folder, if nothing in it is an entry, or if every entry is refused.
     """
     entries, refused = read_checked(Entry, folder, examine)
+    adaptive, others = read_adaptive(folder)
     track, more = read_maps(folder)
-    made, without = boards(entries)
-    left_out = [*refused, *more, *without]
+    made, without = boards(entries, adaptive)
+    left_out = [*refused, *others, *more, *without]
     if entries or track.entries:
         return Results(entries, made, track, left_out)
     if left_out:
-        others = f" ({len(left_out) - 1} more after it)" if len(left_out) > 1 else ""
-        raise UserError(f"Nothing under {folder} can be shown: {left_out[0]}{others}")
+        after = f" ({len(left_out) - 1} more after it)" if len(left_out) > 1 else ""
+        raise UserError(f"Nothing under {folder} can be shown: {left_out[0]}{after}")
     raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
 
 
@@ -154,8 +181,10 @@ def needs_of(entry: Entry) -> list[str]:
     return list(dict.fromkeys([*entry.detector.needs, *(["adversarial"] if learned else [])]))
 
 
-def boards(entries: Sequence[Checked[Entry]]) -> tuple[list[Board], list[LeftOut]]:
-    """All boards, and the comparisons that could not be read."""
+def boards(
+    entries: Sequence[Checked[Entry]], adaptive: Mapping[Place, AdaptiveEntry] | None = None
+) -> tuple[list[Board], list[LeftOut]]:
+    """All boards, and the comparisons that could not be read; ``adaptive`` belongs to rows of the protocol strict."""
     groups: dict[tuple[str, ...], list[Checked[Entry]]] = {}
     for checked in entries:
         groups.setdefault(_place(checked.entry), []).append(checked)
@@ -167,7 +196,8 @@ def boards(entries: Sequence[Checked[Entry]]) -> tuple[list[Board], list[LeftOut
         # The same suite on another machine trains another net: it gets its own board, with a hash in its name.
         unique = name if name not in taken else f"{name}--{hashlib.sha256(repr(key).encode()).hexdigest()[:8]}"
         taken.add(name)
-        made.append(_board(slug(unique), members, refused))
+        attacked = adaptive if adaptive and head.protocol_name == "strict" else {}
+        made.append(_board(slug(unique), members, refused, attacked))
     made.sort(key=lambda board: (board.group, -len(board.rows), board.protocol != "strict", board.id))
     return made, list(refused.values())
 
@@ -189,18 +219,29 @@ def _place(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _board(name: str, members: Sequence[Checked[Entry]], refused: dict[str, LeftOut]) -> Board:
+def _board(
+    name: str, members: Sequence[Checked[Entry]], refused: dict[str, LeftOut], adaptive: Mapping[Place, AdaptiveEntry]
+) -> Board:
     head = members[0].entry
     columns = tuple(columns_of(list(head.attacks)))
     cells = [checked.entry.by_pair() for checked in members]
     measured = {pair for by_pair in cells for pair, cell in by_pair.items() if cell.auroc is not None}
     ranked = tuple(pair for pair in columns if pair in measured)
-    rows = [_row(checked, by_pair, ranked) for checked, by_pair in zip(members, cells, strict=True)]
-    rows.sort(key=lambda row: (-(row.cells[row.worst].auroc or 0.0) if row.worst else 1.0, row.label))
+    rows = [
+        replace(_row(checked, by_pair, ranked), adaptive=adaptive.get(place_of(checked.entry)))
+        for checked, by_pair in zip(members, cells, strict=True)
+    ]
+    rows.sort(key=lambda row: (-standing(row.adaptive), -row.key.value if row.key else 1.0, row.label))
     marks, notes = _marks(members, rows, columns, refused)
     unmeasured = [column_title(pair) for pair in columns if pair not in measured]
     if unmeasured:
         notes.append(f"No detector has a value for {', '.join(unmeasured)}; the worst case is over the other columns.")
+    by_column = [row.label for row in rows if by_lowest_column(row.key)]
+    if by_column and len(by_column) < sum(row.key is not None for row in rows):
+        notes.append(
+            f"Ranked by the lowest column, since the entry has no worst case of each image: {', '.join(by_column)}; "
+            "another figure than that of the other rows, so run the suite again."
+        )
     return Board(
         name,
         head.suite.name,
@@ -220,9 +261,8 @@ def _row(checked: Checked[Entry], cells: Mapping[Pair, Cell], ranked: Sequence[P
     if missing or not ranked:
         reason = f"no value for {', '.join(column_title(pair) for pair in missing)}" if missing else "no value at all"
         return Row(checked, cells, None, reason, None)
-    worst = min(ranked, key=lambda pair: cells[pair].auroc or 0.0)
     highest = max(ranked, key=lambda pair: cells[pair].fpr95 or 0.0)
-    return Row(checked, cells, worst, "", highest)
+    return Row(checked, cells, key_of(cells, ranked), "", highest)
 
 
 def _marks(

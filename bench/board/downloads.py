@@ -148,7 +148,7 @@ def latex(board: Board) -> str:
 
 def caption(board: Board) -> str:
     return (
-        f"{board.dataset}, {board.net}, suite {board.suite}, protocol {board.protocol}: AUROC in percent with "
+        f"{board.dataset}, {board.net}, suite {board.suite}, protocol {board.protocol}: static AUROC in percent with "
         f"{100 * board.level:g}% intervals; †: the best of its column, or not told apart from it"
     )
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..adaptive.entry import read_entries as read_adaptive
 from ..analysis.arrays import FEATURES, GATES
 from ..core.errors import UserError
 from ..detection.entry import Entry, read_entries
 from ..localisation.maps import MAPS
 from ..tracks import TRACKS
+from .curves import curves_figure, entry_curves
 from .features import NoUmap, figure2
 from .heatmaps import figure4, nets_pictured
 from .roc import entry_figure, roc_figure
@@ -43,6 +45,14 @@ def _histograms(folder: Path) -> Drawn:
             yield f"{protocol}/{entry.label}", entry_figure(folder, entry)
 
 
+def _adaptive(folder: Path) -> Drawn:
+    entries = [entry for entry in read_adaptive(folder) if entry.cells]
+    if entries:
+        yield "adaptive", curves_figure(sorted(entries, key=lambda entry: entry.detector.control))
+    for entry in entries:
+        yield f"adaptive/{entry.label}", entry_curves(entry)
+
+
 def _heatmaps(folder: Path) -> Drawn:
     for net in nets_pictured(folder):
         yield f"figure4-{net}", figure4(folder, net)
@@ -54,18 +64,20 @@ class Figure:
 
     source: Path
     draw: Callable[[Path], Drawn]
+    photographs: bool = False
 
 
 #: All figures by the names that ``--only`` takes.
 FIGURES: Mapping[str, Figure] = {
     "roc": Figure(Path("entries"), _roc),
     "histograms": Figure(Path("entries"), _histograms),
+    "adaptive": Figure(Path("adaptive"), _adaptive),
     "figure2": Figure(FEATURES, lambda folder: iter([("figure2", figure2(folder, folder / "figures"))])),
     "figure3": Figure(GATES, lambda folder: iter([("figure3", figure3(folder, folder / "figures"))])),
     "sensitivity": Figure(
         SENSITIVITY, lambda folder: iter([("sensitivity", sensitivity_figure(folder / SENSITIVITY))])
     ),
-    "figure4": Figure(MAPS, _heatmaps),
+    "figure4": Figure(MAPS, _heatmaps, photographs=True),
 }
 
 
@@ -108,7 +120,8 @@ def write_plots(
             try:
                 for root in sources:
                     for stem, figure in FIGURES[name].draw(root):
-                        written += save(figure, root / "figures" / stem, kinds)
+                        shown = FIGURES[name].photographs
+                        written += save(figure, root / "figures" / stem, kinds, photographs=shown)
             except NoUmap as error:
                 if only is not None:
                     raise

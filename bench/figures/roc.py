@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..detection.entry import Entry, read_scores
+from ..detection.entry import DetectorNote, Entry, read_scores
 from ..detection.scores import GRID, Sides, histogram, mean_roc, seen_sides
 from .style import ADVERSARIAL, CLEAN, COLOURS, COLUMN, PAGE, panels
 
 
-def _line_styles(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
+class Labelled(Protocol):
+    """An entry of any track about a detector."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def detector(self) -> DetectorNote: ...
+
+
+def line_styles(entries: Sequence[Labelled]) -> dict[str, dict[str, Any]]:
     """Proposals in colour, solid lines before dash-dotted ones; controls grey, each with its own dashes."""
     full = cycle([{"color": c, "linestyle": dash} for dash in ("-", (0, (5, 1, 1, 1))) for c in COLOURS])
     grey = cycle(
@@ -44,7 +54,7 @@ def roc_figure(folder: Path, entries: Sequence[Entry]) -> Any:
     rows = -(-len(attacks) // columns)
     legend = 0.16 * -(-len(entries) // 3) + 0.3
     figure, axes = panels(rows, columns, COLUMN * columns + 0.2 * (columns - 1), 3.2 * rows + legend)
-    styles = _line_styles(entries)
+    styles = line_styles(entries)
     handles: dict[str, Any] = {}
     for entry in entries:
         scores = read_scores(folder, entry)

@@ -93,14 +93,28 @@ def outlined(axes: Any, place: tuple[float, float], text: str, colour: str) -> N
     )
 
 
-def save(figure: Any, stem: Path, formats: Sequence[str]) -> list[Path]:
-    """Write ``<stem>.<format>`` for each format, without date or version, so that a redraw changes no byte."""
+def save(figure: Any, stem: Path, formats: Sequence[str], *, photographs: bool = False) -> list[Path]:
+    """Write ``<stem>.<format>`` for each format, without date or version, so that a redraw changes no byte.
+
+    ``photographs``: of few pixels each, which more dots and more than 256 colours only make three times as large.
+    """
     written = []
     for name in formats:
         buffer = io.BytesIO()
         metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[name]
-        figure.savefig(buffer, format=name, metadata=metadata)
+        figure.savefig(buffer, format=name, metadata=metadata, **({"dpi": 100} if photographs else {}))
+        if photographs and name == "png":
+            buffer = _in_256_colours(buffer)
         path = stem.with_name(f"{stem.name}.{name}")
         write_bytes(path, buffer.getvalue())
         written.append(path)
     return written
+
+
+def _in_256_colours(picture: io.BytesIO) -> io.BytesIO:
+    from PIL import Image  # matplotlib writes its pictures with it
+
+    whole, smaller = Image.open(picture).convert("RGB"), io.BytesIO()
+    palette = whole.quantize(256, kmeans=2)
+    whole.quantize(256, palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(smaller, format="png", optimize=True)
+    return smaller

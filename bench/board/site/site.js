@@ -34,7 +34,8 @@
         { targets: "down", orderSequence: ["desc", "asc"] },
         { targets: "_all", orderSequence: ["asc", "desc"] },
       ],
-      order: ranking ? [[1, "desc"]] : element.dataset.order ? undefined : [],
+      // The first column after the name ranks; the worst case, which may be the second, breaks ties.
+      order: ranking ? [[1, "desc"], [2, "desc"]] : element.dataset.order ? undefined : [],
       layout: { topStart: search ? "search" : null, topEnd: null, bottomStart: search ? "info" : null, bottomEnd: null },
       language: { search: "Search", info: "_TOTAL_ rows", infoEmpty: "no row", infoFiltered: "of _MAX_",
         zeroRecords: "No row has that." },

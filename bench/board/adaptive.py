@@ -1,0 +1,43 @@
+"""Robust accuracy under attackers who know the detector, for the rows of a board that have such an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..adaptive.audit import examine
+from ..adaptive.entry import Cell, Entry
+from ..detection.entry import Entry as Static
+from ..harness.entry import LeftOut, entry_files, read_checked
+
+#: What tells which static entry an adaptive one belongs to: suite, data, net, detector.
+Place = tuple[str, str, str, str]
+
+
+def read_adaptive(folder: Path) -> tuple[dict[Place, Entry], list[LeftOut]]:
+    """Adaptive entries below a results folder whose figures follow from their rows, and the files left out."""
+    if not entry_files(Entry, folder):
+        return {}, []
+    checked, refused = read_checked(Entry, folder, examine)
+    return {place_of(one.entry): one.entry for one in checked if one.entry.cells}, refused
+
+
+def place_of(entry: Entry | Static) -> Place:
+    return entry.suite.name, entry.dataset.sha256, entry.model.sha256, entry.label
+
+
+def largest(entry: Entry | None) -> Cell | None:
+    """The cell of the largest budget, by which detectors are ranked."""
+    return None if entry is None else entry.cells[-1]
+
+
+def standing(entry: Entry | None) -> float:
+    """The robust share that ranks: of the largest budget, and 0 unless the strength of the attack is proven."""
+    cell = largest(entry)
+    return cell.robust or 0.0 if cell is not None and cell.proven else 0.0
+
+
+def budget(entries: Sequence[Entry | None]) -> str | None:
+    """The largest budget of a board's entries in words; None where no row has one."""
+    cells = [cell for entry in entries if (cell := largest(entry)) is not None]
+    return f"{255 * max(cell.epsilon for cell in cells):.3g}/255" if cells else None
