@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from subnetbench.bench.adaptive import tables as adaptive_tables
+from subnetbench.bench.adaptive.audit import examine
 from subnetbench.bench.core.arrays import EVERY
 from subnetbench.bench.detection import tables as detection_tables
 from subnetbench.bench.detection.entry import read_entries, read_scores
@@ -23,6 +25,7 @@ from subnetbench.bench.tracks import load_suite
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.glob("*/entries"))
+ATTACKED = sorted(path.parent for path in RESULTS.glob("*/adaptive"))
 LOCATED = sorted(path.parent for path in RESULTS.glob("*/localisation"))
 
 #: Rows that suites got after their committed run; the next run of all suites empties this.
@@ -44,6 +47,13 @@ def test_committed_localisation_tables_are_what_committed_entries_give(folder):
     write_tables(folder, localisation_tables.report(folder), check=True)
 
 
+@pytest.mark.parametrize("folder", ATTACKED, ids=lambda path: path.name)
+def test_committed_adaptive_tables_and_figures_are_what_the_outcome_of_every_image_gives(folder):
+    write_tables(folder, adaptive_tables.report(folder), check=True)
+    for entry in adaptive_tables.read_entries(folder):
+        assert examine(folder, entry) or entry.reason
+
+
 @pytest.mark.parametrize("folder", LOCATED, ids=lambda path: path.name)
 def test_a_committed_localisation_error_is_that_of_its_images(folder):
     """One entry of each net by its own images; the intervals from the same draws."""
@@ -57,15 +67,14 @@ def test_a_committed_localisation_error_is_that_of_its_images(folder):
 @pytest.mark.parametrize("folder", FOLDERS + LOCATED, ids=lambda path: path.name)
 def test_committed_results_come_from_the_suite_that_ships(folder):
     """The suite as it ran, but for fields that came later and have their defaults, and for rows that came later."""
-    import json
-
-    ran = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
     assert folder.name in builtin_suites()
-    ships = load_suite(folder.name).model_dump(mode="json")
-    for suite in (ran, ships):
+    suite = load_suite(folder.name)
+    ran = type(suite).model_validate_json((folder / "suite.json").read_bytes()).model_dump(mode="json")
+    ships = suite.model_dump(mode="json")
+    for form in (ran, ships):
         if folder.name != "digits":
-            suite.pop("protocols", None)  # five splits and no lee2018, until these suites are run again
-        suite["detectors"] = [part for part in suite.get("detectors", []) if part["name"] not in CAME_LATER]
+            form.pop("protocols", None)  # five splits and no lee2018, until these suites are run again
+        form["detectors"] = [part for part in form.get("detectors", []) if part["name"] not in CAME_LATER]
     assert ran == ships
 
 
