@@ -9,7 +9,8 @@ import torch
 from ...bench.core.registry import register_arm
 from ..base import number, whole
 from .contract import Arm, Problem
-from .inner import judged, moved, scattered, within
+from .geometry import project
+from .inner import judged, moved, scattered
 
 
 @register_arm("evolution")
@@ -51,7 +52,7 @@ class Evolution(Arm):
                 direction = self.momentum * direction + (1 - self.momentum) * self._estimate(problem, x)
                 problem.best.moved_by(direction)
                 size = self.epsilon * (0.25 + (0.02 - 0.25) * step / max(self.steps - 1, 1))
-                x = within(moved(x, direction, size, self.norm), problem.images, self.epsilon, self.norm)
+                x = project(moved(x, direction, size, self.norm), problem.images, self.epsilon, self.norm)
                 judged(problem, x)
 
     def _estimate(self, problem: Problem, x: torch.Tensor) -> torch.Tensor:
@@ -59,8 +60,8 @@ class Evolution(Arm):
         reach = self.radius * self.epsilon / (1 if self.norm == "Linf" else x[0].numel() ** 0.5)
         for _ in range(self.pairs):
             change = torch.randn(x.shape, generator=problem.generator).to(x)
-            there, _ = judged(problem, within(x + reach * change, clean, self.epsilon, self.norm))
-            back, _ = judged(problem, within(x - reach * change, clean, self.epsilon, self.norm))
+            there, _ = judged(problem, project(x + reach * change, clean, self.epsilon, self.norm))
+            back, _ = judged(problem, project(x - reach * change, clean, self.epsilon, self.norm))
             # Of what is no number on both sides, or on one, nothing is known.
             gain = (there - back).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
             total += gain.view(-1, 1, 1, 1) * change

@@ -1,31 +1,20 @@
-"""What arms without a gradient of the detector share: the ball, their objective, steps, and queries of other images."""
+"""What arms without a gradient of the detector share: their objective, steps, starts, and queries of other images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 
 from .best import margin_of
+from .geometry import project
+from .guides import blocks
 
 if TYPE_CHECKING:
     from .contract import Norm, Problem
 
 _LEAST = 1e-12
-
-
-def within(x: torch.Tensor, clean: torch.Tensor, epsilon: float, norm: Norm) -> torch.Tensor:
-    """``x`` ``(N, C, H, W)`` projected on the ball of radius ``epsilon`` about ``clean``, then on the box [0, 1].
-
-    Clean images lie in the box, so the second projection brings ``x`` no further from them.
-    """
-    change = x - clean
-    if norm == "Linf":
-        change = change.clamp(-epsilon, epsilon)
-    else:
-        change = change * (epsilon / lengths(change).clamp_min(_LEAST)).clamp_max(1)
-    return (clean + change).clamp(0, 1)
 
 
 def lengths(change: torch.Tensor) -> torch.Tensor:
@@ -50,7 +39,7 @@ def scattered(clean: torch.Tensor, epsilon: float, norm: Norm, generator: torch.
     else:
         change = torch.randn(clean.shape, generator=generator)
         change = change / lengths(change).clamp_min(_LEAST)
-    return within(clean + (epsilon * share * change).to(clean), clean, epsilon, norm)
+    return project(clean + (epsilon * share * change).to(clean), clean, epsilon, norm)
 
 
 def judged(problem: Problem, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,16 +60,6 @@ def exact(problem: Problem, x: torch.Tensor) -> torch.Tensor:
     """The score that decides, ``(N,)``, on the images' device."""
     with torch.no_grad():
         return problem.score.exact(x.detach()).detach().to(x.device)
-
-
-def blocks(images: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, int]]:
-    """Blocks of exactly ``size`` images, and how many of each count: the rest of the last one begins again.
-
-    A net may have a head for each place of a batch, so other images are asked about in whole batches as well.
-    """
-    for start in range(0, len(images), size):
-        places = torch.arange(start, start + size) % len(images)
-        yield images[places.to(images.device)], min(size, len(images) - start)
 
 
 def over_blocks(problem: Problem, images: torch.Tensor, asked: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:

@@ -11,7 +11,8 @@ from ...bench.core.errors import UserError
 from ...bench.core.registry import register_arm
 from ..base import number
 from .contract import Arm, Problem
-from .inner import judged, within
+from .geometry import project
+from .inner import judged
 
 #: Shares of the budget after which the squares' area is halved (section 3.2 of the paper: 10, 50, ... of 10,000).
 _HALVED_AT = (0.001, 0.005, 0.02, 0.1, 0.2, 0.4, 0.6, 0.8)
@@ -62,7 +63,7 @@ class Square(Arm):
             worth = torch.where(better, new, worth)
 
     def _corner(self, clean: torch.Tensor, signs: torch.Tensor) -> torch.Tensor:
-        return within(clean + self.epsilon * signs.to(clean), clean, self.epsilon, self.norm)
+        return project(clean + self.epsilon * signs.to(clean), clean, self.epsilon, self.norm)
 
 
 def side_at(passed: float, share: float, height: int, width: int) -> int:

@@ -11,7 +11,8 @@ import torch
 from ..base import whole
 from .best import margin_of
 from .contract import Arm, Problem
-from .inner import exact, judged, moved, over_blocks, scattered, within
+from .geometry import project
+from .inner import exact, judged, moved, over_blocks, scattered
 
 #: Images ``(N, C, H, W)`` -> logits ``(N, classes)`` and what a regression sees ``(N, F)``, differentiable.
 Described = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
@@ -150,7 +151,7 @@ class StandIn(Arm):
         points.ask_guides(scattered(guides, self.epsilon, self.norm, problem.generator), sources)
         x = guides
         for _ in range(3):
-            x = within(
+            x = project(
                 moved(x, _uphill(problem, x, labels), self.epsilon / 2, self.norm), guides, self.epsilon, self.norm
             )
             points.ask_guides(x, sources)
@@ -177,7 +178,7 @@ class StandIn(Arm):
             (gradient,) = torch.autograd.grad(worth.sum(), x)
             problem.best.moved_by(gradient)
             size = self.epsilon * (0.25 + (0.02 - 0.25) * step / max(steps - 1, 1))
-            x = within(moved(x.detach(), gradient, size, self.norm), problem.images, self.epsilon, self.norm)
+            x = project(moved(x.detach(), gradient, size, self.norm), problem.images, self.epsilon, self.norm)
             if (step + 1) % self.judge_every == 0 or step + 1 == steps:
                 low = points.judge(x, regression)
             else:

@@ -13,7 +13,8 @@ from ..detection.strict import Strict
 from ..harness.audit import Line, Verdict
 from ..harness.context import Context
 from .arms import arm_of
-from .entry import Entry
+from .entry import Entry, budget
+from .figures import tried_by
 from .ground import ground_of
 from .keys import attacker_of
 from .suite import Suite
@@ -46,8 +47,8 @@ def again(suite: Suite, context: Context, entry: Entry, rows: pd.DataFrame) -> I
     made = arm_of(arm, wanted, cell.epsilon)
     tries = attacker.tries(under.target, under.inputs, made, every, unbounded=largest)
     index = under.rows.index[tries.places]
-    old = rows[(rows["arm"] == label) & ((rows["epsilon"] - cell.epsilon).abs() < 1e-12)].set_index("image")
-    what = f"{label} at {255 * cell.epsilon:.3g}/255 again"
+    old = tried_by(rows, label, cell.epsilon).set_index("image")
+    what = f"{label} at {budget(cell.epsilon)} again"
     if sorted(old.index) != sorted(index):
         yield Line(what, "mismatch", f"{len(old)} other images were tried")
         return

@@ -12,8 +12,8 @@ import pandas as pd
 from ..core.errors import UserError
 from ..harness.audit import Audit, Line, settings
 from ..harness.scores import read_frame
-from .entry import CALIBRATION, CLEAN, STATIC, TRANSFER, Entry
-from .figures import all_figures, lowest
+from .entry import CALIBRATION, CLEAN, STATIC, TRANSFER, Entry, budget
+from .figures import all_figures, lowest, tried_by
 from .monotony import falls
 from .suite import Suite
 
@@ -95,7 +95,7 @@ def _figures(entry: Entry, rows: pd.DataFrame) -> Iterator[Line]:
     pairs: list[tuple[str, Any, Any]] = [("tau", entry.threshold.tau, again["tau"])]
     pairs += [("false_alarms", a, b) for a, b in zip(entry.false_alarms or (), again["false_alarms"], strict=True)]
     for cell, figures in zip(entry.cells, again["cells"], strict=True):
-        where = f"at {255 * cell.epsilon:.3g}/255"
+        where = f"at {budget(cell.epsilon)}"
         pairs += [(f"{name} {where}", getattr(cell, name), figures.get(name)) for name in CELL]
         pairs += [
             (f"{label} {where}: beaten", facts.beaten, _beaten(rows, label, cell.epsilon, again["tau"]))
@@ -114,7 +114,7 @@ def _figures(entry: Entry, rows: pd.DataFrame) -> Iterator[Line]:
 
 
 def _beaten(rows: pd.DataFrame, arm: str, epsilon: float, tau: float) -> int:
-    chosen = rows[(rows["arm"] == arm) & ((rows["epsilon"] - epsilon).abs() < 1e-12)]
+    chosen = tried_by(rows, arm, epsilon)
     numbers = chosen["image"].sort_values().unique()
     return int((lowest(chosen, numbers) <= tau).sum())
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import Field, model_validator
 
-from ..detection.entry import DetectorNote, ImagesNote, ModelNote, StatisticsNote
+from ..detection.entry import DetectorNote, ImagesNote, ModelNote, StatisticsNote, exact_type
 from ..harness import entry as entries_of
 from ..harness.entry import Column, Count, Form, Positive, Share, Shown
 
@@ -24,6 +24,11 @@ ADAPTIVE = "adaptive"
 
 #: Images that beat the other detectors, tried on this one.
 TRANSFER = "transfer"
+
+
+def budget(epsilon: float) -> str:
+    """A budget in words, in 255ths as people write it."""
+    return f"{255 * epsilon:.3g}/255"
 
 
 class FitNote(Form):
@@ -113,7 +118,6 @@ class Cell(Form):
     arms: dict[Shown, Tried] = Field(default_factory=dict)
     transferred: Count = 0
     proof: list[ProofNote] = Field(default_factory=list)
-    remarks: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _possible(self) -> Cell:
@@ -227,8 +231,7 @@ class Entry(entries_of.Entry):
     @classmethod
     def packed(cls, scores: pd.DataFrame) -> bytes:
         types: dict[str, Any] = {"arm": "category", "image": "int32", "wrong": "int8", "epsilon": "float64"}
-        if (scores["score"].astype("float32").astype("float64") == scores["score"]).all():
-            types["score"] = "float32"
+        types |= exact_type(scores)
         blob: bytes = scores.astype(types).to_parquet(None, index=False, compression="zstd")
         return blob
 

@@ -13,6 +13,7 @@ import pandas as pd
 from ..core.arrays import Bools, Float64, Floats, Ints
 from ..stats.inference import bootstrap_auroc, interval, resample_counts, share_interval
 from ..stats.metrics import auroc
+from ..stats.operating import smallest
 from .entry import CALIBRATION, CLEAN, STATIC, TRANSFER
 
 #: Bootstrap resamples of images, and of the calibration's images with them.
@@ -35,10 +36,7 @@ class Images:
     def lowest(self, epsilon: float) -> Float64:
         """Lowest score of a wrong image within the budget, over all arms and smaller budgets: ``(N,)``."""
         made = ~self.rows["arm"].isin([CLEAN, CALIBRATION, STATIC])
-        return self._lowest(self.rows[made & (self.rows["epsilon"] <= epsilon + SAME)])
-
-    def _lowest(self, rows: pd.DataFrame) -> Float64:
-        return lowest(rows, self.numbers)
+        return lowest(self.rows[made & (self.rows["epsilon"] <= epsilon + SAME)], self.numbers)
 
 
 def lowest(rows: pd.DataFrame, numbers: Ints) -> Float64:
@@ -47,6 +45,11 @@ def lowest(rows: pd.DataFrame, numbers: Ints) -> Float64:
     wrong = rows[rows["wrong"].astype(bool)]
     np.minimum.at(result, np.searchsorted(numbers, wrong["image"].to_numpy()), wrong["score"].to_numpy(np.float64))
     return result
+
+
+def tried_by(rows: pd.DataFrame, arm: str, epsilon: float) -> pd.DataFrame:
+    """An arm's rows at one budget."""
+    return rows[(rows["arm"] == arm) & ((rows["epsilon"] - epsilon).abs() < SAME)]
 
 
 def images_of(rows: pd.DataFrame) -> Images:
@@ -60,8 +63,7 @@ def images_of(rows: pd.DataFrame) -> Images:
 
 def threshold(calibration: Floats, rate: float) -> float:
     """The smallest t for which at most a share ``rate`` of the calibration's scores is above t."""
-    ordered = np.sort(np.asarray(calibration, np.float64))
-    return float(ordered[len(ordered) - 1 - int(np.floor(rate * len(ordered) + SAME))])
+    return smallest(calibration, int(np.floor(rate * len(calibration) + SAME)))
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,7 @@ def cell_figures(
 
 
 def _beaten_by(images: Images, arm: str, epsilon: float, tau: float) -> int:
-    rows = images.rows
-    chosen = rows[(rows["arm"] == arm) & ((rows["epsilon"] - epsilon).abs() < SAME)]
+    chosen = tried_by(images.rows, arm, epsilon)
     return int((chosen["wrong"].astype(bool) & (chosen["score"] <= tau)).sum())
 
 

@@ -20,7 +20,7 @@ from . import binarise as binarisation
 from . import target as targets
 from .arms import arm_of
 from .binarise import binarise
-from .entry import ProofNote
+from .entry import ProofNote, budget
 from .figures import images_of
 from .target import Target
 
@@ -68,7 +68,7 @@ class Prover:
         }
 
         def compute() -> tuple[Arrays, Meta]:
-            with self._context.report.stage(f"proof at {255 * epsilon:.3g}/255, {form}"):
+            with self._context.report.stage(f"proof at {budget(epsilon)}, {form}"):
                 return {}, self._made(target, made, chosen, epsilon, form)
 
         return ProofNote(**self._context.store.get("proof", inputs, compute)[1])

@@ -23,7 +23,7 @@ from ..harness.context import Context
 from .arms import arm_note, arm_of
 from .crafting import Attacker, tried
 from .describe import Describer
-from .entry import TRANSFER, Entry
+from .entry import TRANSFER, Entry, budget
 from .ground import ground_of
 from .keys import attacker_of, keys_of
 from .prover import Prover
@@ -85,7 +85,7 @@ class Run:
                 under.append(made)
         for epsilon in self.wanted.epsilons:
             for one in under:
-                report.step(f"{self.suite.name}: {one.part.title} at {255 * epsilon:.3g}/255")
+                report.step(f"{self.suite.name}: {one.part.title} at {budget(epsilon)}")
                 self._attack(one, attacker, epsilon)
         for epsilon in self.wanted.epsilons:
             self._transfer(under, epsilon)

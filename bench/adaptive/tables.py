@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..core.files import csv_text
 from ..harness.tables import Report, Section, percent
-from .entry import FEWEST, Cell, Entry, ProofNote, Tried, read_entries, tidy
+from .entry import FEWEST, Cell, Entry, ProofNote, Tried, budget, read_entries, tidy
 from .published import implausible, published_adaptive
 
 
@@ -76,7 +76,7 @@ def robust(entries: Sequence[Entry]) -> pd.DataFrame:
             "FPR": "–" if alarm is None else f"{percent(alarm[0])} [{percent(alarm[1])}, {percent(alarm[2])}]",
         }
         mark = "" if entry.gradient is not None and entry.gradient.offered else " §"
-        rows.append(row | {f"RA at {_budget(cell)}": f"{_robust(cell)}{mark}" for cell in entry.cells})
+        rows.append(row | {f"RA at {budget(cell.epsilon)}": f"{_robust(cell)}{mark}" for cell in entry.cells})
     return pd.DataFrame(rows)
 
 
@@ -97,10 +97,6 @@ def _bracket(value: float | None, low: float | None, high: float | None) -> str:
     return "–" if value is None else f"{percent(value)} [{percent(low)}, {percent(high)}]"
 
 
-def _budget(cell: Cell) -> str:
-    return f"{255 * cell.epsilon:.3g}/255"
-
-
 _CURVE = (
     "RA as above. Accuracy: percent of all test images that are classified correctly, accepted and not beaten, so that "
     "false alarms count too. AUROC: clean images against the lowest-scoring wrong version of each image that is fooled "
@@ -116,7 +112,7 @@ def curve(entries: Sequence[Entry]) -> pd.DataFrame:
                 {
                     "suite": entry.suite.name,
                     "detector": entry.label,
-                    "eps": _budget(cell),
+                    "eps": budget(cell.epsilon),
                     "accepted": f"{cell.accepted} of {cell.images}",
                     "RA": _robust(cell),
                     "accuracy": _bracket(cell.accuracy, cell.accuracy_low, cell.accuracy_high),
@@ -146,7 +142,7 @@ def static(entries: Sequence[Entry]) -> pd.DataFrame:
                 "suite": entry.suite.name,
                 "detector": entry.label,
                 "static": _bracket(of.auroc, of.low, of.high),
-                f"adaptive at {_budget(last)}": _bracket(last.auroc, last.auroc_low, last.auroc_high),
+                f"adaptive at {budget(last.epsilon)}": _bracket(last.auroc, last.auroc_low, last.auroc_high),
                 "difference": _bracket(of.difference, of.difference_low, of.difference_high),
             }
         )
@@ -187,11 +183,11 @@ def arms(entries: Sequence[Entry]) -> pd.DataFrame:
             row: dict[str, Any] = {"suite": entry.suite.name, "detector": entry.label, "arm": label}
             for cell in entry.cells:
                 tried = cell.arms.get(label)
-                row[_budget(cell)] = "–" if tried is None else f"{tried.beaten} of {tried.tried}"
+                row[budget(cell.epsilon)] = "–" if tried is None else f"{tried.beaten} of {tried.tried}"
             row["passes"] = f"{last.forward_per_image:.0f} + {last.backward_per_image:.0f}"
             row |= {title: percent(_worst(facts, name), 0) for name, title in _SIGNS.items()}
             rows.append(row | {"R²": f"{min(fits):.2f}" if fits else "–"})
-        beaten = {_budget(cell): str(cell.transferred) for cell in entry.cells}
+        beaten = {budget(cell.epsilon): str(cell.transferred) for cell in entry.cells}
         if any(cell.transferred for cell in entry.cells):
             blank = dict.fromkeys(("passes", *_SIGNS.values(), "R²"), "–")
             rows.append({"suite": entry.suite.name, "detector": entry.label, "arm": "transfer", **beaten, **blank})
@@ -216,7 +212,7 @@ def proof(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
         for cell in entry.cells:
-            head = {"suite": entry.suite.name, "detector": entry.label, "eps": _budget(cell)}
+            head = {"suite": entry.suite.name, "detector": entry.label, "eps": budget(cell.epsilon)}
             for note in cell.proof:
                 rows.append(
                     head
@@ -252,7 +248,7 @@ def published(entries: Sequence[Entry]) -> pd.DataFrame:
         cells = [cell for entry in same for cell in entry.cells]
         at = min({cell.epsilon for cell in cells}, key=lambda epsilon: abs(epsilon - theirs.epsilon), default=0.0)
         ours = [1 - cell.robust for cell in cells if cell.epsilon == at and cell.robust is not None]
-        span = f"{percent(min(ours))} to {percent(max(ours))} at {255 * at:.3g}/255" if ours else "–"
+        span = f"{percent(min(ours))} to {percent(max(ours))} at {budget(at)}" if ours else "–"
         rows.append(
             {
                 "detector": theirs.defence,
@@ -280,7 +276,6 @@ def _remarks(entries: Sequence[Entry]) -> list[str]:
             reason = entry.gradient.reason
             lines.append(f"- {entry.label}: attacked through surrogates, matching and transfer: {reason}.")
         for cell in entry.cells:
-            lines += [f"- {entry.label} at {_budget(cell)}: {remark}." for remark in cell.remarks]
             doubt = implausible(cell.accuracy or 0.0, entry.dataset.name, "Linf", cell.epsilon)
-            lines += [f"- {entry.label} at {_budget(cell)}: {doubt}"] if doubt else []
+            lines += [f"- {entry.label} at {budget(cell.epsilon)}: {doubt}"] if doubt else []
     return ["## Remarks", "", *lines, ""] if lines else []

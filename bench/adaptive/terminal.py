@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from .entry import Cell, Entry
+from .entry import Cell, Entry, budget
 
 LEGEND = (
     "RA@FPR in percent, ± half the width of its 95% interval: accepted clean images on which every arm fails. "
@@ -41,7 +41,7 @@ def _table(entries: Sequence[Entry]) -> Table:
     table = Table(title=Text(title))
     table.add_column("detector", no_wrap=True)
     for cell in head.cells:
-        table.add_column(f"{255 * cell.epsilon:.3g}/255", justify="right", no_wrap=True)
+        table.add_column(budget(cell.epsilon), justify="right", no_wrap=True)
     for entry in sorted(entries, key=lambda entry: entry.detector.control):
         mark = "" if entry.gradient is not None and entry.gradient.offered else "§"
         name = Text.assemble(entry.label, mark, (" (control)" if entry.detector.control else "", "dim"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..adaptive.audit import examine
-from ..adaptive.entry import Cell, Entry
+from ..adaptive.entry import Cell, Entry, budget
 from ..detection.entry import Entry as Static
 from ..harness.entry import LeftOut, entry_files, read_checked
 
@@ -37,7 +37,7 @@ def standing(entry: Entry | None) -> float:
     return cell.robust or 0.0 if cell is not None and cell.proven else 0.0
 
 
-def budget(entries: Sequence[Entry | None]) -> str | None:
+def largest_budget(entries: Sequence[Entry | None]) -> str | None:
     """The largest budget of a board's entries in words; None where no row has one."""
     cells = [cell for entry in entries if (cell := largest(entry)) is not None]
-    return f"{255 * max(cell.epsilon for cell in cells):.3g}/255" if cells else None
+    return budget(max(cell.epsilon for cell in cells)) if cells else None

@@ -24,7 +24,7 @@ from ..detection.stated import Best, Comparisons, comparisons_file
 from ..detection.suite import Pair, columns_of
 from ..harness.entry import Checked, LeftOut, read_checked, read_form
 from ..harness.suite import DEVICE
-from .adaptive import Place, budget, largest, place_of, read_adaptive, standing
+from .adaptive import Place, largest, largest_budget, place_of, read_adaptive, standing
 from .maps import Maps, read_maps
 from .ranking import Key, by_lowest_column, key_of
 
@@ -126,7 +126,7 @@ class Board:
     @cached_property
     def budget(self) -> str | None:
         """The largest budget of attackers who know the detector, in words; None where no row was attacked so."""
-        return budget([row.adaptive for row in self.rows])
+        return largest_budget([row.adaptive for row in self.rows])
 
     @cached_property
     def remarks(self) -> dict[str, int]:

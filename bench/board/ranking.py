@@ -1,7 +1,7 @@
 """The key that a board ranks detectors by: the first of several figures that an entry has.
 
-A figure that says more goes before the others in `KEYS`: the robust accuracy at 5% false positives against attackers
-who know the detector would be the first, and what it outranks would still be shown.
+It breaks ties of the robust accuracy under attackers who know the detector, which ranks first where it is proven
+(`board.adaptive.standing`). A figure that says more goes before the others in `KEYS`.
 """
 
 from __future__ import annotations

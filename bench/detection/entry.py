@@ -226,10 +226,8 @@ class Entry(entries_of.Entry):
 
     @classmethod
     def packed(cls, scores: pd.DataFrame) -> bytes:
-        """The scores as parquet, values unchanged: float32 is used where it holds every score exactly."""
-        types: dict[str, Any] = {"fit_on": "category", "test_on": "category", "kind": "category"}
-        if (scores["score"].astype("float32").astype("float64") == scores["score"]).all():
-            types["score"] = "float32"
+        """The scores as parquet, values unchanged."""
+        types: dict[str, Any] = {"fit_on": "category", "test_on": "category", "kind": "category"} | exact_type(scores)
         plain = [name for name in scores.columns if name != "score"]
         blob: bytes = scores.astype(types).to_parquet(
             None, index=False, compression="zstd", use_dictionary=plain, column_encoding={"score": "BYTE_STREAM_SPLIT"}
@@ -247,6 +245,12 @@ class Entry(entries_of.Entry):
         if (scores["split"] < 0).any():
             raise UserError("Its scores hold a split below 0; run the suite again.")
         return scores.astype({"fit_on": "str", "test_on": "str", "kind": "str", "score": "float64"})
+
+
+def exact_type(scores: pd.DataFrame) -> dict[str, str]:
+    """float32 as the type of the scores where it holds every one of them exactly."""
+    exact = (scores["score"].astype("float32").astype("float64") == scores["score"]).all()
+    return {"score": "float32"} if exact else {}
 
 
 def read_entries(folder: Path) -> list[Entry]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..adaptive.again import again
-from ..adaptive.entry import ADAPTIVE
+from ..adaptive.entry import ADAPTIVE, budget
 from ..adaptive.entry import Entry as AdaptiveEntry
 from ..core import registry
 from ..core.arrays import EVERY
@@ -110,7 +110,7 @@ def draw(audits: Sequence[Audit], count: int, seed: int) -> dict[int, list[Pair]
         if cell.auroc is not None
     ]
     cells += [
-        (place, (ADAPTIVE, f"{255 * audit.entry.cells[0].epsilon:.3g}/255"))
+        (place, (ADAPTIVE, budget(audit.entry.cells[0].epsilon)))
         for place, audit in enumerate(audits)
         if isinstance(audit.entry, AdaptiveEntry) and audit.entry.cells
     ]

@@ -8,7 +8,9 @@ import pytest
 import torch
 from subnetbench.attacks.arms.best import Found, margin_of
 from subnetbench.attacks.arms.contract import Arm
-from subnetbench.attacks.arms.inner import blocks, scattered, within
+from subnetbench.attacks.arms.geometry import project as within
+from subnetbench.attacks.arms.guides import blocks
+from subnetbench.attacks.arms.inner import scattered
 from subnetbench.attacks.arms.square import side_at
 from subnetbench.attacks.arms.standin import explained, parts
 from subnetbench.bench.core.errors import UserError
