@@ -17,11 +17,15 @@ from .harness.suite import AnySuite
 from .harness.toml import checked_suite
 from .harness.track import Track
 
+#: Tables of a suite that only suites of detectors have.
+_DETECTION = ("detectors", "attacks", "protocols", "adaptive", "shift")
+
 TRACKS = {
     track.name: track
     for track in (
-        Track("detection", ("detectors", "attacks", "protocols", "adaptive"), "entries", ("entries", "scores")),
+        Track("detection", _DETECTION, "entries", ("entries", "scores")),
         Track("adaptive", (), home="adaptive", folders=("adaptive",), part="adaptive"),
+        Track("shift", (), home="shift", folders=("shift",), part="shift"),
         Track("localisation", ("saliency", "models"), home="localisation", folders=("localisation",)),
     )
 }

@@ -12,13 +12,13 @@ from ..core.versions import versions
 from ..detection.adaptive import Adaptive
 from ..detection.describe import detector_note, images_note, model_note
 from ..detection.entry import StatisticsNote
+from ..detection.one_fit import GATE, SPLIT
 from ..detection.scoring import Scoring
 from ..detection.strict import Strict
 from ..detection.suite import DetectorPart
 from ..harness.entry import SCHEMA, SuiteNote
 from .entry import ArmNote, Cell, Entry, FitNote, GradientNote, ProofNote, Static, Threshold, Tried
 from .figures import all_figures
-from .ground import GATE, SPLIT
 from .target import Target
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..core.arrays import Bools, Float64, Floats, Ints
+from ..core.arrays import Bools, Float64, Ints
 from ..stats.inference import bootstrap_auroc, interval, resample_counts, share_interval
 from ..stats.metrics import auroc
-from ..stats.operating import smallest
+from ..stats.operating import fixed_at, redrawn
 from .entry import CALIBRATION, CLEAN, STATIC, TRANSFER
 
 #: Bootstrap resamples of images, and of the calibration's images with them.
@@ -61,11 +61,6 @@ def images_of(rows: pd.DataFrame) -> Images:
     return Images(numbers, clean["score"].to_numpy(np.float64), static, calibration, rows)
 
 
-def threshold(calibration: Floats, rate: float) -> float:
-    """The smallest t for which at most a share ``rate`` of the calibration's scores is above t."""
-    return smallest(calibration, int(np.floor(rate * len(calibration) + SAME)))
-
-
 @dataclass(frozen=True)
 class Resampled:
     """Resamples: how often each image is drawn ``(B, N)``, and the threshold of each drawn calibration ``(B,)``."""
@@ -77,9 +72,7 @@ class Resampled:
     def draw(cls, images: Images, rate: float, seed: int) -> Resampled:
         generator = np.random.default_rng((seed, 2))
         counts = resample_counts(len(images.clean), RESAMPLES, generator)
-        drawn = generator.integers(0, len(images.calibration), (RESAMPLES, len(images.calibration)))
-        taus = np.array([threshold(images.calibration[row], rate) for row in drawn])
-        return cls(counts, taus)
+        return cls(counts, redrawn(images.calibration, rate, RESAMPLES, generator))
 
     def robust(self, clean: Float64, low: Float64) -> tuple[Float64, Float64]:
         """Shares of robust images in each resample: of those accepted, and of all."""
@@ -160,7 +153,7 @@ def all_figures(
 ) -> dict[str, Any]:
     """Every figure of an entry that follows from its rows: threshold, false alarms, cells, static."""
     images = images_of(rows)
-    tau = threshold(images.calibration, rate)
+    tau = fixed_at(images.calibration, rate)
     resampled = Resampled.draw(images, rate, seed)
     return {
         "tau": tau,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,43 +13,14 @@ from ...attacks.arms.best import margin_of
 from ...attacks.arms.contract import Score
 from ...attacks.verify import verify
 from ..core.arrays import Bools, ClassGates, Floats, Ints
-from ..core.hashing import hash_arrays
+from ..detection.one_fit import OneFit
 from ..detection.protocol import check_finite
 from ..models.classifier import Classifier, evaluating
-from ..stats.column import FirstColumn
-from ..stats.combiner import Combiner
 from ..views import View
 from .honest import gradient_of
 
 #: Clean training images that attackers get to know; they are spread over the classes.
 GUIDES = 1000
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One fit of a detector under a protocol: the candidate that was chosen, and what combines its columns.
-
-    A single column without candidates is the score itself.
-    """
-
-    detector: Any
-    candidate: dict[str, Any]
-    combiner: Combiner | FirstColumn
-    n_fit: int
-    remark: str = ""
-
-    def scores(self, characteristics: Floats) -> Floats:
-        """Scores ``(N,)`` of characteristics ``(N, K)``."""
-        return self.combiner(characteristics)
-
-    @property
-    def digest(self) -> str:
-        """A text that differs where the combiner does."""
-        if isinstance(self.combiner, FirstColumn):
-            return "first column"
-        parts = (self.combiner.power, self.combiner.mean, self.combiner.deviation, self.combiner.weights)
-        arrays = [np.asarray(part, np.float64) for part in (*parts, [self.combiner.intercept])]
-        return hashlib.sha256("".join(map(hash_arrays, arrays)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -94,7 +63,7 @@ class Target:
     """
 
     label: str
-    fit: Fit
+    fit: OneFit
     ground: Ground
     tau: float
     calibration: Floats
@@ -111,7 +80,7 @@ class Target:
         return self.score.exact(images).numpy()
 
 
-def target(label: str, fit: Fit, ground: Ground, rate: float, threshold: Callable[[Floats, float], float]) -> Target:
+def target(label: str, fit: OneFit, ground: Ground, rate: float, threshold: Callable[[Floats, float], float]) -> Target:
     """The detector with its threshold at a false-positive rate, and its gradient if it offers one that is honest."""
 
     def exact(images: torch.Tensor) -> torch.Tensor:
@@ -133,6 +102,6 @@ def target(label: str, fit: Fit, ground: Ground, rate: float, threshold: Callabl
     return Target(label, fit, ground, threshold(calibration, rate), calibration, clean, score, reason)
 
 
-def _combined(twin: Callable[[torch.Tensor], torch.Tensor], fit: Fit) -> Callable[[torch.Tensor], torch.Tensor]:
+def _combined(twin: Callable[[torch.Tensor], torch.Tensor], fit: OneFit) -> Callable[[torch.Tensor], torch.Tensor]:
     """The score of images, differentiable."""
     return lambda images: fit.combiner.tensor(twin(images))

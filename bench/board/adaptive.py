@@ -3,27 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from ..adaptive.audit import examine
 from ..adaptive.entry import Cell, Entry, budget
-from ..detection.entry import Entry as Static
-from ..harness.entry import LeftOut, entry_files, read_checked
-
-#: What tells which static entry an adaptive one belongs to: suite, data, net, detector.
-Place = tuple[str, str, str, str]
-
-
-def read_adaptive(folder: Path) -> tuple[dict[Place, Entry], list[LeftOut]]:
-    """Adaptive entries below a results folder whose figures follow from their rows, and the files left out."""
-    if not entry_files(Entry, folder):
-        return {}, []
-    checked, refused = read_checked(Entry, folder, examine)
-    return {place_of(one.entry): one.entry for one in checked if one.entry.cells}, refused
-
-
-def place_of(entry: Entry | Static) -> Place:
-    return entry.suite.name, entry.dataset.sha256, entry.model.sha256, entry.label
 
 
 def largest(entry: Entry | None) -> Cell | None:

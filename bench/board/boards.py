@@ -24,7 +24,10 @@ from ..detection.stated import Best, Comparisons, comparisons_file
 from ..detection.suite import Pair, columns_of
 from ..harness.entry import Checked, LeftOut, read_checked, read_form
 from ..harness.suite import DEVICE
-from .adaptive import Place, largest, largest_budget, place_of, read_adaptive, standing
+from ..shift.entry import Entry as ShiftEntry
+from ..shift.entry import Mean
+from .adaptive import largest, largest_budget, standing
+from .beside import Beside, mean_at, place_of, read_beside, severity_of
 from .maps import Maps, read_maps
 from .ranking import Key, by_lowest_column, key_of
 
@@ -57,11 +60,16 @@ class Row:
     why_unranked: str
     highest_fpr: Pair | None
     adaptive: AdaptiveEntry | None = None
+    shift: ShiftEntry | None = None
 
     @property
     def robust(self) -> AdaptiveCell | None:
         """Under attackers who know the detector, at the largest budget; None without such an entry."""
         return largest(self.adaptive)
+
+    def shifted(self, severity: int | None) -> Mean | None:
+        """False alarms on images that nobody attacked, at one severity of their corruptions."""
+        return mean_at(self.shift, severity)
 
     @property
     def entry(self) -> Entry:
@@ -129,6 +137,11 @@ class Board:
         return largest_budget([row.adaptive for row in self.rows])
 
     @cached_property
+    def severity(self) -> int | None:
+        """The severity of benign shift that the table shows; None where no row was tried so."""
+        return severity_of([row.shift for row in self.rows])
+
+    @cached_property
     def remarks(self) -> dict[str, int]:
         """Remarks on cells with a value, numbered in the order of the table."""
         remarks = (
@@ -156,9 +169,9 @@ def read_results(folder: Path) -> Results:
     UserError if there is no such folder, if nothing in it is an entry, or if every entry is refused.
     """
     entries, refused = read_checked(Entry, folder, examine)
-    adaptive, others = read_adaptive(folder)
+    beside, others = read_beside(folder)
     track, more = read_maps(folder)
-    made, without = boards(entries, adaptive)
+    made, without = boards(entries, beside)
     left_out = [*refused, *others, *more, *without]
     if entries or track.entries:
         return Results(entries, made, track, left_out)
@@ -181,10 +194,8 @@ def needs_of(entry: Entry) -> list[str]:
     return list(dict.fromkeys([*entry.detector.needs, *(["adversarial"] if learned else [])]))
 
 
-def boards(
-    entries: Sequence[Checked[Entry]], adaptive: Mapping[Place, AdaptiveEntry] | None = None
-) -> tuple[list[Board], list[LeftOut]]:
-    """All boards, and the comparisons that could not be read; ``adaptive`` belongs to rows of the protocol strict."""
+def boards(entries: Sequence[Checked[Entry]], beside: Beside | None = None) -> tuple[list[Board], list[LeftOut]]:
+    """All boards, and the comparisons that could not be read; ``beside`` belongs to rows of the protocol strict."""
     groups: dict[tuple[str, ...], list[Checked[Entry]]] = {}
     for checked in entries:
         groups.setdefault(_place(checked.entry), []).append(checked)
@@ -196,8 +207,8 @@ def boards(
         # The same suite on another machine trains another net: it gets its own board, with a hash in its name.
         unique = name if name not in taken else f"{name}--{hashlib.sha256(repr(key).encode()).hexdigest()[:8]}"
         taken.add(name)
-        attacked = adaptive if adaptive and head.protocol_name == "strict" else {}
-        made.append(_board(slug(unique), members, refused, attacked))
+        others = beside if beside is not None and head.protocol_name == "strict" else Beside()
+        made.append(_board(slug(unique), members, refused, others))
     made.sort(key=lambda board: (board.group, -len(board.rows), board.protocol != "strict", board.id))
     return made, list(refused.values())
 
@@ -219,18 +230,16 @@ def _place(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _board(
-    name: str, members: Sequence[Checked[Entry]], refused: dict[str, LeftOut], adaptive: Mapping[Place, AdaptiveEntry]
-) -> Board:
+def _board(name: str, members: Sequence[Checked[Entry]], refused: dict[str, LeftOut], beside: Beside) -> Board:
     head = members[0].entry
     columns = tuple(columns_of(list(head.attacks)))
     cells = [checked.entry.by_pair() for checked in members]
     measured = {pair for by_pair in cells for pair, cell in by_pair.items() if cell.auroc is not None}
     ranked = tuple(pair for pair in columns if pair in measured)
-    rows = [
-        replace(_row(checked, by_pair, ranked), adaptive=adaptive.get(place_of(checked.entry)))
-        for checked, by_pair in zip(members, cells, strict=True)
-    ]
+    rows = []
+    for checked, by_pair in zip(members, cells, strict=True):
+        place, row = place_of(checked.entry), _row(checked, by_pair, ranked)
+        rows.append(replace(row, adaptive=beside.adaptive.get(place), shift=beside.shift.get(place)))
     rows.sort(key=lambda row: (-standing(row.adaptive), -row.key.value if row.key else 1.0, row.label))
     marks, notes = _marks(members, rows, columns, refused)
     unmeasured = [column_title(pair) for pair in columns if pair not in measured]

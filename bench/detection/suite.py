@@ -11,6 +11,7 @@ from ..harness.suite import Name, NetSuite, Part, differing_labels
 from .adaptive import Adaptive
 from .fits import ALL_ATTACKS
 from .lee2018 import Lee2018
+from .shift import Shift
 from .strict import Strict
 
 
@@ -86,6 +87,7 @@ class Suite(NetSuite):
     statistics: Statistics = Statistics()
     sensitivity: Sensitivity | None = None
     adaptive: Adaptive | None = None
+    shift: Shift | None = None
 
     _labels = field_validator("attacks", "detectors", "protocols")(differing_labels)
 
@@ -99,7 +101,8 @@ class Suite(NetSuite):
                         f"sensitivity.{key} is {getattr(self.sensitivity, key)!r}, which is not a detector label of "
                         "this suite"
                     )
-        self._check_adaptive(labels)
+        self._check_part("adaptive", self.adaptive, labels)
+        self._check_part("shift", self.shift, labels)
         for pair in self.statistics.comparisons:
             for label in pair:
                 if label not in labels:
@@ -108,20 +111,21 @@ class Suite(NetSuite):
                     )
         return self
 
-    def _check_adaptive(self, labels: Sequence[str]) -> None:
-        if self.adaptive is None:
+    def _check_part(self, name: str, part: Adaptive | Shift | None, labels: Sequence[str]) -> None:
+        """A part that rests on one fit of each detector under the protocol `strict`."""
+        if part is None:
             return
-        for label in self.adaptive.detectors:
+        for label in part.detectors:
             if label not in labels:
-                raise ValueError(f"adaptive.detectors names {label!r}, which is not a detector label of this suite")
+                raise ValueError(f"{name}.detectors names {label!r}, which is not a detector label of this suite")
         attacks = [attack.title for attack in self.attacks]
-        if self.adaptive.fit_on not in (*attacks, ALL_ATTACKS):
+        if part.fit_on not in (*attacks, ALL_ATTACKS):
             raise ValueError(
-                f"adaptive.fit_on is {self.adaptive.fit_on!r}; give {ALL_ATTACKS!r} or one of the suite's attacks "
+                f"{name}.fit_on is {part.fit_on!r}; give {ALL_ATTACKS!r} or one of the suite's attacks "
                 f"({', '.join(attacks)})"
             )
         if all(protocol.name != "strict" for protocol in self.protocols):
-            raise ValueError("adaptive rests on the protocol strict, which this suite lacks; add it to protocols")
+            raise ValueError(f"{name} rests on the protocol strict, which this suite lacks; add it to protocols")
 
     def overridden(
         self,

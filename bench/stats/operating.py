@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.arrays import Floats
+from ..core.arrays import Float64, Floats
 from .splits import Estimate
 
 #: Nominal false-positive rates in percent, and the one that intervals and rankings are about.
@@ -33,6 +33,17 @@ def smallest(scores: Floats, allowed: int) -> float:
         raise ValueError(f"{allowed} of {len(scores)} scores cannot be above a threshold that is one of them")
     place = len(scores) - 1 - allowed
     return float(np.partition(np.asarray(scores, np.float64), place)[place])
+
+
+def fixed_at(calibration: Floats, rate: float) -> float:
+    """The smallest threshold with at most a share ``rate`` of the calibration's scores above it."""
+    return smallest(calibration, int(np.floor(rate * len(calibration) + 1e-12)))
+
+
+def redrawn(calibration: Floats, rate: float, resamples: int, generator: np.random.Generator) -> Float64:
+    """`fixed_at` of each of so many resamples of the calibration's images, ``(resamples,)``."""
+    drawn = generator.integers(0, len(calibration), (resamples, len(calibration)))
+    return np.array([fixed_at(calibration[row], rate) for row in drawn])
 
 
 def enough(count: int, rate: int) -> bool:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from subnetbench.bench.adaptive.entry import CALIBRATION, CLEAN, STATIC, TRANSFER
-from subnetbench.bench.adaptive.figures import all_figures, images_of, threshold
+from subnetbench.bench.adaptive.figures import all_figures, images_of
+from subnetbench.bench.stats.operating import fixed_at
 
 EPSILONS = [1 / 255, 2 / 255]
 
@@ -26,7 +27,7 @@ def figures(rows: pd.DataFrame, rate: float = 0.25) -> dict[str, object]:
 def test_the_threshold_is_the_smallest_that_at_most_the_rate_exceeds(rate: float, ties: bool) -> None:
     scores = np.random.default_rng(3).normal(size=137)
     scores = np.round(scores) if ties else scores
-    tau = threshold(scores, rate)
+    tau = fixed_at(scores, rate)
     assert (scores > tau).mean() <= rate
     lower = scores[scores < tau]
     assert (scores > lower.max()).mean() > rate
