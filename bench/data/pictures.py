@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,21 +22,38 @@ NAMED = 10
 _ORIENTATION = 0x0112  # of EXIF
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """An image file that lies in a table: its bytes, and what it is called."""
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+#: A file, or one that lies in a table.
+Picture = Path | Encoded
+
+
 class Reader:
     """Reads images at one size, and remembers what their owner may not expect; see `warnings` and `refuse_broken`."""
 
-    def __init__(self, size: int, resize: int) -> None:
+    def __init__(self, size: int, resize: int, *, named: bool = True) -> None:
+        """``named``: whether the user has named the size."""
         import torchvision.transforms as tf
 
         self._fit = tf.Compose([tf.Resize(resize), tf.CenterCrop(size)])
         self._size, self._resize, self._count = size, resize, 0
-        self._turned: list[Path] = []
-        self._transparent: list[Path] = []
-        self._paged: list[Path] = []
-        self._enlarged: list[Path] = []
+        self._named = named
+        self._turned: list[Picture] = []
+        self._transparent: list[Picture] = []
+        self._paged: list[Picture] = []
+        self._enlarged: list[Picture] = []
         self._broken: list[str] = []
 
-    def read(self, paths: Sequence[Path]) -> npt.NDArray[np.uint8]:
+    def read(self, paths: Sequence[Picture]) -> npt.NDArray[np.uint8]:
         images = np.zeros((len(paths), self._size, self._size, 3), np.uint8)
         for row, path in enumerate(paths):
             try:
@@ -44,10 +63,10 @@ class Reader:
         self._count += len(paths)
         return images
 
-    def _read(self, path: Path) -> npt.NDArray[np.uint8]:
+    def _read(self, path: Picture) -> npt.NDArray[np.uint8]:
         import PIL.Image
 
-        with PIL.Image.open(path) as image:
+        with PIL.Image.open(path if isinstance(path, Path) else io.BytesIO(path.data)) as image:
             # A photograph with a preview behind it (MPO) has one page to its owner.
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
                 self._paged.append(path)
@@ -79,6 +98,11 @@ class Reader:
             sentences.append(
                 f"{len(self._enlarged)} of {self._count} images are enlarged more than twofold, to {self._resize} "
                 f"pixels (first {self._enlarged[0]}); dataset.parameters.size sets another size."
+            )
+        elif not self._named:
+            sentences.append(
+                f"Images are read at {self._size} x {self._size} pixels, since the suite names no size; "
+                "dataset.parameters.size names it."
             )
         return sentences
 

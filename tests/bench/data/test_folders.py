@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -277,3 +278,41 @@ def test_rows_keep_the_logits_of_some_classes(monkeypatch):
         by_name = models.get("alexnet")(weights="IMAGENET1K_V1", classes=2, rows=["n02124075", 3], shape=(3, 64, 64))
         assert torch.allclose(by_name.eval()(images), whole[:, [285, 3]], atol=1e-6)
     assert given["weights_only"] is True  # no pickle is ever run
+
+
+def whole_folder(root: Path, counts: tuple[int, ...] = (10, 5)) -> Path:
+    for label, (name, count) in enumerate(zip(("bee", "ant"), counts, strict=True)):
+        for i in range(count):
+            picture(root / name / f"{i:02}.png", (200 * label, 10 * i, 0))
+    return root
+
+
+def test_a_folder_of_classes_is_split_by_a_share_that_the_seed_draws(tmp_path):
+    made = load("folder", whole_folder(tmp_path), size=8, test_share=0.2, seed=3)
+    assert np.bincount(made.test.labels).tolist() == [1, 2]
+    assert np.bincount(made.train.labels).tolist() == [4, 8]
+    assert sorted([*made.train.ids, *made.test.ids]) == list(range(15))
+    assert load("folder", tmp_path, size=8, test_share=0.2, seed=3).content_hash == made.content_hash
+    assert load("folder", tmp_path, size=8, test_share=0.2, seed=4).content_hash != made.content_hash
+
+
+def test_mistakes_with_a_folder_of_classes_are_named(tmp_path, root):
+    with pytest.raises(UserError, match=r"leave dataset\.parameters\.test_share out"):
+        load("folder", root, size=8, test_share=0.2)
+    for folder in list(root.iterdir()):
+        shutil.rmtree(folder)
+    whole_folder(root, (10, 1))
+    with pytest.raises(UserError, match=r"2 sub-folders are classes, .*test_share = 0\.2"):
+        load("folder", root, size=8)
+    with pytest.raises(UserError, match=r"ant holds 1 image, .* leaves none for testing"):
+        load("folder", root, size=8, test_share=0.2)
+    with pytest.raises(UserError, match="between 0 and 1"):
+        load("folder", root, size=8, test_share=1.5)
+
+
+def test_a_size_that_nobody_named_is_said(tmp_path):
+    for split in ("train", "test"):
+        for name in ("ant", "bee"):
+            picture(tmp_path / split / name / "0.png", (0, 0, 0), width=200, height=150)
+    assert "read at 224 x 224 pixels" in " ".join(load("folder", tmp_path).warnings)
+    assert "read at" not in " ".join(load("folder", tmp_path, size=224).warnings)
