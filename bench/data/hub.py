@@ -66,12 +66,10 @@ def huggingface(
     pictures = [_pictures(library, table, columns[0], rows) for table, rows in zip(tables, chosen, strict=True)]
     side = size if size is not None else _side([picture for of_split in pictures for picture in of_split], title)
     reader = Reader(side, side)
-    splits = []
-    for table, rows, of_split in zip(tables, chosen, pictures, strict=True):
-        labels = np.array([names[value] for value in table[columns[1]]], np.int64)[rows]
-        splits.append(Split(reader.read(of_split), labels, rows))
+    labels = [np.array([names[value] for value in table[columns[1]]], np.int64) for table in tables]
+    splits = [Split(reader.read(pictures[k]), labels[k][chosen[k]], chosen[k]) for k in (0, 1)]
     reader.refuse_broken()
-    return Dataset(title.split("/")[-1], *splits, len(names), warnings=tuple(reader.warnings))
+    return Dataset(title.split("/")[-1], splits[0], splits[1], len(names), warnings=tuple(reader.warnings))
 
 
 @contextmanager

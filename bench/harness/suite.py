@@ -48,8 +48,11 @@ class DatasetPart(Part):
 
     @property
     def title(self) -> str:
-        """The name that results state: a file's without its folder, as `load` names its data set."""
-        return PureWindowsPath(self.name).stem if self.name.lower().endswith(".npz") else self.name
+        """The name that results state: a file's without its folder, as `load` names its data set; a hub's own."""
+        if self.name.lower().endswith(".npz"):
+            return PureWindowsPath(self.name).stem
+        repository = self.parameters.get("repository")
+        return repository if isinstance(repository, str) and repository else self.name
 
 
 class ModelPart(Part):
