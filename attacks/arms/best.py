@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+#: Smallest deviation that a distance is divided by.
+LEAST = 1e-12
+
 
 @dataclass(frozen=True)
 class Found:
@@ -32,7 +35,7 @@ class Best:
         self, images: torch.Tensor, labels: torch.Tensor, tau: float, spread: float, margin_spread: float
     ) -> None:
         self._labels, self._tau = labels, tau
-        self._spread, self._margin_spread = max(spread, 1e-12), max(margin_spread, 1e-12)
+        self._spread, self._margin_spread = spread, margin_spread
         count, at = len(images), images.device
         self._images = images.clone()
         self._wrong = torch.zeros(count, dtype=torch.bool, device=at)
@@ -49,15 +52,15 @@ class Best:
         """An iterate ``(N, C, H, W)``, its logits ``(N, classes)`` and its scores ``(N,)``."""
         images, logits, score = images.detach(), logits.detach(), score.detach().to(self._worth.dtype)
         margin = margin_of(logits, self._labels)
-        wrong, below = margin > 0, (self._tau - score) / self._spread
-        worth = torch.where(wrong, below, margin / self._margin_spread)
+        wrong = margin > 0
+        clear, below = distances(margin, score, self._tau, self._spread, self._margin_spread)
+        worth = torch.where(wrong, below, clear)
         worth = torch.nan_to_num(worth, nan=-torch.inf, neginf=-torch.inf)
         better = (wrong & ~self._wrong) | ((wrong == self._wrong) & (worth > self._worth))
         self._images[better] = images[better]
         self._worth, self._wrong = torch.where(better, worth, self._worth), self._wrong | wrong
         self._ever |= wrong & (score <= self._tau)
-        objective = torch.minimum(margin / self._margin_spread, below).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
-        self._highest = torch.maximum(self._highest, objective)
+        self._highest = torch.maximum(self._highest, objective(clear, below))
         self._course.append(self._highest.clone())
 
     def unjudged(self) -> None:
@@ -80,3 +83,16 @@ def margin_of(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Largest other logit minus the label's, ``(N,)``: above 0 exactly where the net is wrong (a tie is not)."""
     other = logits.scatter(1, labels.unsqueeze(1), -torch.inf).amax(1)
     return other - logits.gather(1, labels.unsqueeze(1)).squeeze(1)
+
+
+def distances(
+    margin: torch.Tensor, score: torch.Tensor, tau: float, spread: float, margin_spread: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far an image is beyond the net's boundary and below the threshold, ``(N,)`` each, in deviations of clean
+    images: ``m / sd_m`` and ``(tau - s) / sd_s``."""
+    return margin / max(margin_spread, LEAST), (tau - score) / max(spread, LEAST)
+
+
+def objective(clear: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
+    """The smaller of the two `distances`: above 0 is success; minus infinity where it is no number."""
+    return torch.minimum(clear, below.to(clear)).nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)

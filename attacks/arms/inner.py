@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .best import margin_of
+from .best import LEAST, distances, margin_of, objective
 from .geometry import project
 from .guides import blocks
 
 if TYPE_CHECKING:
     from .contract import Norm, Problem
-
-_LEAST = 1e-12
 
 
 def lengths(change: torch.Tensor) -> torch.Tensor:
@@ -28,7 +26,7 @@ def moved(x: torch.Tensor, gradient: torch.Tensor, size: float, norm: Norm) -> t
     gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
     if norm == "Linf":
         return x + size * gradient.sign()
-    return x + size * gradient / lengths(gradient).clamp_min(_LEAST)
+    return x + size * gradient / lengths(gradient).clamp_min(LEAST)
 
 
 def scattered(clean: torch.Tensor, epsilon: float, norm: Norm, generator: torch.Generator) -> torch.Tensor:
@@ -38,22 +36,21 @@ def scattered(clean: torch.Tensor, epsilon: float, norm: Norm, generator: torch.
         change = torch.randint(0, 2, clean.shape, generator=generator) * 2.0 - 1.0
     else:
         change = torch.randn(clean.shape, generator=generator)
-        change = change / lengths(change).clamp_min(_LEAST)
+        change = change / lengths(change).clamp_min(LEAST)
     return project(clean + (epsilon * share * change).to(clean), clean, epsilon, norm)
 
 
 def judged(problem: Problem, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Objective of an iterate ``(N, C, H, W)`` and its exact scores, both ``(N,)``; the iterate is offered.
 
-    The objective is ``min(m / sd_m, (tau - s) / sd_s)`` with the margin m of the net and the exact score s: above 0 is
-    success. Where it is no number it is minus infinity.
+    `best.objective` with the margin of the net and the exact score: above 0 is success.
     """
     with torch.no_grad():
         logits, score = problem.net(x), exact(problem, x)
     problem.best.offer(x, logits, score)
-    clear = margin_of(logits, problem.labels) / max(problem.score.margin_spread, _LEAST)
-    below = (problem.tau - score) / max(problem.score.spread, _LEAST)
-    return torch.minimum(clear, below.to(clear)).nan_to_num(nan=-torch.inf, neginf=-torch.inf), score
+    of = problem.score
+    clear, below = distances(margin_of(logits, problem.labels), score, problem.tau, of.spread, of.margin_spread)
+    return objective(clear, below), score
 
 
 def exact(problem: Problem, x: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from ...bench.core.registry import register_arm
 from ..base import number, whole
-from .best import margin_of
+from .best import distances, margin_of, objective
 from .contract import Arm, Problem
 from .geometry import per_image, project, stride, within
 from .gradients import last_look, see
@@ -65,10 +65,9 @@ class MarginAPGD(Arm):
     def _objective(self, problem: Problem, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The value ``(N,)`` and its gradient, that of the smaller part, each of which is looked at by itself."""
         seen = see(problem, x, lambda logits: margin_of(logits, problem.labels), self.draws)
-        wrong = margin_of(seen.logits, problem.labels).double() / max(problem.score.margin_spread, 1e-12)
-        accepted = (problem.tau - seen.score.double()) / max(problem.score.spread, 1e-12)
-        value = torch.minimum(wrong, accepted).nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
-        return value, torch.where(per_image(accepted < wrong, x), seen.detector, seen.classifier)
+        margin, of = margin_of(seen.logits, problem.labels).double(), problem.score
+        wrong, accepted = distances(margin, seen.score.double(), problem.tau, of.spread, of.margin_spread)
+        return objective(wrong, accepted), torch.where(per_image(accepted < wrong, x), seen.detector, seen.classifier)
 
 
 class Course:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch  # tables and pages, which look at rates alone, start without it
 
 #: Epsilon and steps.
 Budget = tuple[float, int]
@@ -15,23 +11,10 @@ Budget = tuple[float, int]
 ROUNDING = 1e-9
 
 
-def carried(solved: Mapping[Budget, torch.Tensor]) -> dict[Budget, torch.Tensor]:
-    """What each budget solves, ``(N,)`` bool, with what smaller ones solve: an image found within less stays found.
-
-    A budget is smaller where neither epsilon nor steps are larger. What is carried over never falls.
-    """
-    import torch
-
-    return {
-        budget: torch.stack([one for smaller, one in solved.items() if _within(smaller, budget)]).any(0)
-        for budget in solved
-    }
-
-
 def falls(rates: Mapping[Budget, float]) -> list[str]:
     """A sentence for each budget whose share of success is below that of a smaller one, in the order of budgets.
 
-    Of several smaller ones that did better it names the best. Shares that are carried over give none.
+    Of several smaller ones that did better it names the best.
     """
     remarks = []
     for budget in sorted(rates):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from subnetbench.bench.adaptive.monotony import carried, falls
+from subnetbench.bench.adaptive.monotony import falls
 
 
 def test_a_fall_with_more_steps_or_a_larger_epsilon_is_remarked():
@@ -24,21 +23,3 @@ def test_rounding_and_budgets_that_cannot_be_compared_are_none():
 
 def test_a_fall_is_found_beyond_a_neighbour_that_hides_it():
     assert len(falls({(0.01, 1): 0.9, (0.02, 1): 0.5, (0.03, 1): 0.6})) == 2
-
-
-def test_what_is_carried_over_pointwise_never_falls():
-    solved = {
-        (0.01, 10): torch.tensor([True, False, False]),
-        (0.02, 10): torch.tensor([False, True, False]),
-        (0.01, 20): torch.tensor([False, False, True]),
-        (0.02, 20): torch.tensor([False, False, False]),
-    }
-    before = {budget: one.clone() for budget, one in solved.items()}
-    together = carried(solved)
-    assert together[0.01, 10].tolist() == [True, False, False]
-    assert together[0.02, 10].tolist() == [True, True, False]
-    assert together[0.01, 20].tolist() == [True, False, True]
-    assert together[0.02, 20].tolist() == [True, True, True]
-    assert falls({budget: float(one.float().mean()) for budget, one in together.items()}) == []
-    assert falls({budget: float(one.float().mean()) for budget, one in solved.items()}) != []
-    assert all(torch.equal(solved[budget], one) for budget, one in before.items())
