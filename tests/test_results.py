@@ -96,7 +96,7 @@ def test_a_committed_figure_of_a_split_is_that_of_its_scores(folder):
         if not (rows["kind"] == "clean").any():
             rows = pd.concat([rows, shared])
         sides = (rows.loc[rows["kind"] == kind, "score"].to_numpy() for kind in ("adversarial", "clean"))
-        assert auroc(*sides) == pytest.approx(stated[gate, split], abs=1e-8)
+        assert auroc(*sides) == pytest.approx(stated[gate, split], abs=1e-5)
 
 
 def test_the_tracked_tree_stays_small():

@@ -13,10 +13,10 @@ from ..stats.splits import Design, Place, Replicates, advantages_of, estimate, s
 from .worst import Side
 
 #: Decimals of the figures that a cell keeps of every split; what is computed of them is computed of these.
-DECIMALS = 8
+DECIMALS = 5
 
 #: Decimals of rates and of what they would gain: finer than one of any suite's images, and half the size of an entry.
-RATE_DECIMALS = 5
+RATE_DECIMALS = 4
 
 #: The rates of a cell: of clean images (false alarms), of adversarial ones (detections); and the side that each is of.
 SIDES = {"fpr": "clean", "tpr": "adversarial"}

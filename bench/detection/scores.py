@@ -21,7 +21,7 @@ from ..stats.splits import Place
 from .cell import Cell
 from .entry import Entry
 from .fits import WORST_CASE
-from .points import RATE_LISTS, rates
+from .points import RATE_DECIMALS, RATE_LISTS, rates
 from .suite import Pair
 from .worst import Key, Side, worst_sides
 
@@ -30,8 +30,11 @@ Sides = list[tuple[Float64, Float64]]
 
 T = TypeVar("T")
 
-#: Largest allowed gap between a figure of a split and the one its scores give: the entry rounds it to eight decimals.
+#: Largest allowed gap between a mean over splits and that of the figures of its splits.
 TOLERANCE = 1e-8
+
+#: Largest allowed gap between a figure of a split and the one its scores give: the entry rounds it.
+ROUNDED = 10.0**-RATE_DECIMALS
 
 #: False-positive rates at which curves are averaged over replicates: denser where good detectors differ.
 GRID = np.linspace(0, 1, 201) ** 2
@@ -156,7 +159,7 @@ def _agree_over_splits(cell: Cell) -> None:
         rate = name.removesuffix("_by_split")
         metrics.append((rate, getattr(cell, rate), getattr(cell, name)))
     for metric, stated, values in metrics:
-        _agree(cell.pair, metric, stated, _mean(values), "its splits give")
+        _agree(cell.pair, metric, stated, _mean(values), "its splits give", TOLERANCE)
 
 
 def _agree_in(cell: Cell, number: int, kinds: Mapping[str, Float64], negative: Float64, ties: Ties) -> None:
@@ -177,7 +180,7 @@ def _agree_in(cell: Cell, number: int, kinds: Mapping[str, Float64], negative: F
             figures.append((name, getattr(cell, f"{name}_by_split"), value))
     for metric, values, recomputed in figures:
         stated = values[number] if number < len(values) else None
-        _agree(cell.pair, f"a split's {metric}", stated, recomputed, "its scores give")
+        _agree(cell.pair, f"a split's {metric}", stated, recomputed, "its scores give", ROUNDED)
 
 
 def _negatives(pair: Pair, kinds: Mapping[str, Float64]) -> Float64:
@@ -192,10 +195,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _agree(pair: Pair, metric: str, stated: float | None, recomputed: float | None, words: str) -> None:
+def _agree(
+    pair: Pair, metric: str, stated: float | None, recomputed: float | None, words: str, tolerance: float
+) -> None:
     if stated is None and recomputed is None:
         return
-    if stated is None or recomputed is None or abs(stated - recomputed) > TOLERANCE:
+    if stated is None or recomputed is None or abs(stated - recomputed) > tolerance:
         old, new = ("none" if value is None else f"{value:.6f}" for value in (stated, recomputed))
         raise UserError(f"{_name(pair)} states {metric} {old}, but {words} {new}; run the suite again.")
 

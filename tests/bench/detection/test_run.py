@@ -86,8 +86,8 @@ def test_the_auroc_of_every_cell_is_scikit_learns_on_the_kept_scores(tiny: Tiny)
                 roc_auc_score(part["kind"] == "adversarial", part["score"])
                 for _, part in rows[rows["kind"].isin(["adversarial", "clean"])].groupby("split")
             ]
-            assert cell.auroc_by_split == pytest.approx(found, abs=1e-8)
-            assert cell.auroc == pytest.approx(np.mean(found), abs=1e-8)
+            assert cell.auroc_by_split == pytest.approx(found, abs=1e-5)
+            assert cell.auroc == pytest.approx(np.mean(found), abs=1e-5)
 
 
 def test_the_table_of_time_has_every_stage_and_adds_up(tiny: Tiny) -> None:

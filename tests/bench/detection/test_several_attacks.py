@@ -166,7 +166,7 @@ def test_the_worst_case_is_the_lowest_score_of_each_image(fit_on):
         lowest = rows[rows["kind"] == "adversarial"].groupby("image")["score"].min()
         clean = rows[rows["kind"] == "clean"]["score"].to_numpy()
         assert cell["n"][split] == len(lowest) == len(clean)
-        assert cell["auroc_by_split"][split] == pytest.approx(auroc(lowest.to_numpy(), clean), abs=1e-8)
+        assert cell["auroc_by_split"][split] == pytest.approx(auroc(lowest.to_numpy(), clean), abs=1e-5)
         single = [cells_of(outcome)[fit_on, attack]["auroc_by_split"][split] for attack in ATTACKS]
         assert cell["auroc_by_split"][split] <= min(single)
 
@@ -203,8 +203,8 @@ def test_the_rates_of_a_cell_are_counts_beyond_the_thresholds_of_its_fit():
         clean = frame.query("fit_on == 'b' and kind == 'clean'")["score"]
         moved = frame.query("fit_on == 'b' and test_on == 'c' and kind == 'adversarial'")["score"]
         cell = cells["b", "c"]
-        assert cell[f"fpr{rate}_by_split"][1] == pytest.approx(np.mean(clean > tau), abs=1e-5)
-        assert cell[f"tpr{rate}_by_split"][1] == pytest.approx(np.mean(moved > tau), abs=1e-5)
+        assert cell[f"fpr{rate}_by_split"][1] == pytest.approx(np.mean(clean > tau), abs=1e-4)
+        assert cell[f"tpr{rate}_by_split"][1] == pytest.approx(np.mean(moved > tau), abs=1e-4)
         assert cell[f"tpr{rate}"] == pytest.approx(np.mean(cell[f"tpr{rate}_by_split"]))
     assert cell["fpr5_low"] <= cell["fpr5"] <= cell["fpr5_high"]
     assert cell["points_remark"] == ""
