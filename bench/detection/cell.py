@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from ..harness.entry import Count, Form, Positive, Share
 from ..stats.operating import MAIN
+from .packing import Numbers, RateNumbers, RateShares, Shares
 from .points import ADVANTAGE_LISTS, RATE_LISTS
 from .suite import Pair
 
@@ -34,24 +35,24 @@ class Cell(Form):
     """
 
     accuracy: Share | None = None
-    advantage_by_split: list[float | None] = Field(default_factory=list)
+    advantage_by_split: Numbers = Field(default_factory=list)
     aupr: Share | None = None
     auroc: Share | None
-    auroc_by_split: list[Share | None] = Field(default_factory=list)
+    auroc_by_split: Shares = Field(default_factory=list)
     candidates: list[int] = Field(default_factory=list)
     fit_on: str
     fpr1: Share | None = None
     fpr10: Share | None = None
-    fpr10_by_split: list[Share | None] = Field(default_factory=list)
-    fpr1_by_split: list[Share | None] = Field(default_factory=list)
+    fpr10_by_split: RateShares = Field(default_factory=list)
+    fpr1_by_split: RateShares = Field(default_factory=list)
     fpr5: Share | None = None
-    fpr5_advantage_by_split: list[float | None] = Field(default_factory=list)
-    fpr5_by_split: list[Share | None] = Field(default_factory=list)
+    fpr5_advantage_by_split: RateNumbers = Field(default_factory=list)
+    fpr5_by_split: RateShares = Field(default_factory=list)
     fpr5_calibration: Share | None = None
     fpr5_high: Share | None = None
     fpr5_low: Share | None = None
     fpr95: Share | None
-    fpr95_by_split: list[Share | None] = Field(default_factory=list)
+    fpr95_by_split: Shares = Field(default_factory=list)
     gate_sd: Positive | None = None
     high: Share | None
     images: Count = 0
@@ -63,9 +64,9 @@ class Cell(Form):
     low: Share | None
     n: list[Count]
     n_fit: list[Count]
-    noise_advantage_by_split: list[float | None] = Field(default_factory=list)
+    noise_advantage_by_split: Numbers = Field(default_factory=list)
     noise_auroc: Share | None = None
-    noise_by_split: list[Share | None] = Field(default_factory=list)
+    noise_by_split: Shares = Field(default_factory=list)
     noise_high: Share | None = None
     noise_low: Share | None = None
     points_remark: str = ""
@@ -75,11 +76,11 @@ class Cell(Form):
     test_on: str
     tpr1: Share | None = None
     tpr10: Share | None = None
-    tpr10_by_split: list[Share | None] = Field(default_factory=list)
-    tpr1_by_split: list[Share | None] = Field(default_factory=list)
+    tpr10_by_split: RateShares = Field(default_factory=list)
+    tpr1_by_split: RateShares = Field(default_factory=list)
     tpr5: Share | None = None
-    tpr5_advantage_by_split: list[float | None] = Field(default_factory=list)
-    tpr5_by_split: list[Share | None] = Field(default_factory=list)
+    tpr5_advantage_by_split: RateNumbers = Field(default_factory=list)
+    tpr5_by_split: RateShares = Field(default_factory=list)
     tpr5_calibration: Share | None = None
     tpr5_high: Share | None = None
     tpr5_low: Share | None = None

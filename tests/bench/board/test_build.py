@@ -497,9 +497,8 @@ def test_the_files_to_take_along_hold_what_the_board_shows(results, tmp_path):
     assert stated["good", "cw", "fgsm"] == board.rows[0].cells["cw", "fgsm"].auroc
     for name in ("made--strict.md", "made--strict.tex", "boards.md", "boards.tex"):
         assert "good" in (downloads / name).read_text()
-    assert json.loads((downloads / "json" / "made--strict--good.json").read_text()) == json.loads(
-        entry_file(results).read_text()
-    )
+    offered, written = downloads / "json" / "made--strict--good.json", entry_file(results)
+    assert Entry.model_validate_json(offered.read_text()) == Entry.model_validate_json(written.read_text())
     assert board_frame(board).shape[0] == 3
 
 

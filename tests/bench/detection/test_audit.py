@@ -15,6 +15,7 @@ import pytest
 import torch
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.detection.entry import BY_SPLIT
+from subnetbench.bench.detection.packing import unpacked
 from subnetbench.bench.exchange.rerun import AtHand, draw
 from subnetbench.bench.exchange.verify import against_base, located
 from subnetbench.bench.harness.audit import Audit, audited
@@ -38,7 +39,10 @@ def entry_of(folder: Path, label: str = "lid", protocol: str = "strict") -> Path
 
 
 def change(path: Path, edit: Callable[[Entry], Any]) -> None:
+    """An edit of the entry's JSON, in which figures by split are lists."""
     entry = json.loads(path.read_text(encoding="utf-8"))
+    for cell in entry.get("cells", []):
+        cell.update({name: unpacked(cell[name]) for name in BY_SPLIT if name in cell})
     edit(entry)
     path.write_text(json.dumps(entry), encoding="utf-8")
 
