@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..core.files import csv_text
 from ..harness.tables import Report, Section, percent
 from .cells import column_title
 from .departures import IN_SHORT_NOTE, in_short
@@ -21,21 +22,22 @@ from .suite import columns_of
 CLAIMANT = "subnet-mahalanobis"
 
 _PUBLISHED = (
-    "Every cell of Table 2 of Wang, Hu and Su (ResNet-34, protocol and attacks of Lee et al. 2018) beside ours. "
-    "Another net, another attack library or another protocol makes another figure: a difference is no failed "
-    "reproduction by itself. *: fitted on too few adversarial images, see the suite's own report."
+    "AUROC in percent: ours / published (Wang, Hu, Su, Table 2: ResNet-34, protocol and attacks of Lee et al. 2018). "
+    "**Bold**: the published figure lies inside our 95% interval. Another net, another attack library or another "
+    "protocol makes another figure: a difference is no failed reproduction by itself. *: fitted on too few adversarial "
+    "images, see the suite's own report. With intervals and differences, cell by cell: `published.csv`."
 )
 _CLAIMS = (
     "The paper's claim: features of class-specific subnets separate adversarial images better than the full net's. "
     "AUROC of subnet-Mahalanobis (predicted class) minus that of each rival in points, paired on images, splits and "
-    "the sets of gates drawn, with 95% intervals; verdict after Holm's correction over all comparisons of a suite "
-    "and protocol. A claim about subnets has to beat the distance to the predicted class and random gates, not just "
-    "Mahalanobis."
+    "the sets of gates drawn. **Bold**: better or worse after Holm's correction over all comparisons of a suite and "
+    "protocol; the rest cannot be told apart. A claim about subnets has to beat the distance to the predicted class "
+    "and random gates, not just Mahalanobis. With intervals: `claims.csv`."
 )
 
 
 def summary(folders: Sequence[Path]) -> Report:
-    """The report ``summary.md`` and its CSVs, for a folder with several suites."""
+    """The report ``summary.md`` with its tables, and every cell in a row of its own as CSV, for several suites."""
     entries = {folder: read_entries(folder) for folder in folders}
     published = {folder: published_rows(entries[folder]) for folder in folders}
     beside = pd.DataFrame([row for rows in published.values() for row in rows]).fillna("–")
@@ -44,11 +46,44 @@ def summary(folders: Sequence[Path]) -> Report:
     settings = pd.DataFrame([row for own in shown for row in in_short(own)]).fillna("–")
     sections = [
         Section("setting", "How these runs differ from the published ones", lambda: settings, IN_SHORT_NOTE),
-        Section("published", "Table 2 beside the published one", lambda: beside, _PUBLISHED, _inside),
-        Section("claims", "Does the class-specific subnet beat ...", lambda: claims, _CLAIMS, _verdicts),
+        Section("table2", "Table 2: ours / published", lambda: beside_published(beside), _PUBLISHED),
+        Section("claim", "Does the class-specific subnet beat ...", lambda: verdicts(claims), _CLAIMS),
         Section("gates", "The gates behind the claim", lambda: gates(folders), _GATES),
     ]
-    return Report("All suites", [], sections, name="summary")
+    files = {f"{name}.csv": csv_text(f) for name, f in (("published", beside), ("claims", claims)) if not f.empty}
+    return Report("All suites", [*_counts(claims), *_inside(beside)], sections, files=files, name="summary")
+
+
+def beside_published(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row for each suite, net, protocol and detector, a column for each cell of the published table."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for record in frame.to_dict("records"):
+        for protocol in _protocols(frame):
+            if record[protocol] == "–":
+                continue
+            head = {name: record[name] for name in ("suite", "net")}
+            head |= {"protocol": protocol, "detector": record["detector"]}
+            row = rows.setdefault(tuple(head.values()), head)
+            ours = str(record[protocol]).partition(" [")[0]
+            text = f"{ours} / {float(record['published']):.1f}"
+            row[record["cell"]] = f"**{text}**" if record[f"inside {protocol}"] == "yes" else text
+    return pd.DataFrame(list(rows.values())).fillna("–")
+
+
+def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row for each suite, protocol and rival, a column for each cell: the difference, bold where it is decided."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for record in frame.to_dict("records"):
+        for column in _rivals(frame):
+            text = str(record[column])
+            if text == "–":
+                continue
+            head = {name: record[name] for name in ("suite", "net", "protocol")}
+            head["minus ..."] = column.removeprefix("minus ")
+            row = rows.setdefault(tuple(head.values()), head)
+            difference = text.partition(" [")[0]
+            row[record["cell"]] = difference if text.endswith("not separable") else f"**{difference}**"
+    return pd.DataFrame(list(rows.values())).fillna("–")
 
 
 def published_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -96,26 +131,40 @@ def claim_rows(folder: Path, entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return rows
 
 
+def _protocols(frame: pd.DataFrame) -> list[str]:
+    return [name.removeprefix("inside ") for name in map(str, frame) if name.startswith("inside ")]
+
+
+def _rivals(frame: pd.DataFrame) -> list[str]:
+    return [text for text in map(str, frame) if text.startswith("minus ")]
+
+
 def _inside(frame: pd.DataFrame) -> list[str]:
     """One line per suite and protocol: how many published figures lie inside our interval."""
-    protocols = [name.removeprefix("inside ") for name in map(str, frame) if name.startswith("inside ")]
-    lines = []
+    if frame.empty:
+        return []
+    lines = ["Published figures inside our 95% interval:", ""]
     for suite, rows in frame.groupby("suite", sort=False):
-        for protocol in protocols:
+        for protocol in _protocols(frame):
             answers = rows[f"inside {protocol}"]
             hits, ran = int((answers == "yes").sum()), int(answers.isin(["yes", "no"]).sum())
-            lines.append(f"- {suite}, `{protocol}`: {hits} of {ran} published figures lie inside our interval")
+            if ran:
+                lines.append(f"- {suite}, `{protocol}`: {hits} of {ran}")
     return [*lines, ""]
 
 
-def _verdicts(frame: pd.DataFrame) -> list[str]:
-    """One line per rival: the counts of its verdicts."""
-    lines = []
-    for column in (text for text in map(str, frame) if text.startswith("minus ")):
-        texts = frame[column]
-        counts = {v: int(texts.str.endswith(f"] {v}").sum()) for v in ("better", "worse", "not separable")}
-        words = ", ".join(f"{v} in {n}" for v, n in counts.items())
-        lines.append(f"- against {column.removeprefix('minus ')}: {words} of {len(texts)} cells")
+def _counts(frame: pd.DataFrame) -> list[str]:
+    """One line per protocol and rival: the counts of its verdicts over all suites."""
+    if frame.empty:
+        return []
+    lines = ["The class-specific subnet against ..., cells of Table 2 over all suites:", ""]
+    for protocol, rows in frame.groupby("protocol", sort=False):
+        for column in _rivals(frame):
+            texts = rows[column][rows[column] != "–"]
+            counts = {v: int(texts.str.endswith(f"] {v}").sum()) for v in ("better", "worse", "not separable")}
+            if len(texts):
+                words = ", ".join(f"{v} in {n}" for v, n in counts.items())
+                lines.append(f"- {column.removeprefix('minus ')}, `{protocol}`: {words} of {len(texts)} cells")
     return [*lines, ""]
 
 

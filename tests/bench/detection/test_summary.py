@@ -132,11 +132,24 @@ def test_claims_stand_cell_by_cell_against_every_rival(results):
     assert rows[-1]["minus random"] == "–"  # not compared there
 
 
-def test_the_page_counts_verdicts_and_hits(results):
+def test_the_page_opens_with_the_counts_of_verdicts_and_hits(results):
     text = render(summary([results / "s"]))["summary.md"]
-    assert "- s, `strict`: 10 of 32 published figures lie inside our interval" in text
-    assert "- against mahalanobis: better in 4, worse in 0, not separable in 0 of 7 cells" in text
-    assert "- against random: better in 0, worse in 0, not separable in 4 of 7 cells" in text
+    assert "- s, `strict`: 10 of 32\n" in text
+    assert "- mahalanobis, `strict`: better in 4, worse in 0, not separable in 0 of 4 cells" in text
+    assert "- random, `strict`: better in 0, worse in 0, not separable in 4 of 4 cells" in text
+    assert text.index("better in 4") < text.index("10 of 32") < text.index("## ")
+
+
+def test_the_page_has_a_row_a_detector_and_a_column_a_cell_bold_where_the_published_figure_is_inside(results):
+    texts = render(summary([results / "s"]))
+    frame = pd.read_csv(StringIO(texts["table2.csv"]), dtype=str).set_index("detector")
+    assert list(frame.index) == list(DETECTORS)
+    assert frame.loc["mahalanobis", "seen DeepFool"] == "**90.0 / 91.5**"
+    assert frame.loc["kd-pu", "unknown BIM"] == "90.0 / 16.2"
+    assert len(pd.read_csv(StringIO(texts["published.csv"]))) == 32
+    claim = pd.read_csv(StringIO(texts["claim.csv"]), dtype=str).set_index("minus ...")
+    assert claim.loc["mahalanobis", "seen fgsm"].strip("'") == "**+10.0**"
+    assert claim.loc["random", "seen fgsm"].strip("'") == "+10.0"
 
 
 def test_what_differs_from_the_published_setting_stands_beside_the_table(results):
@@ -153,7 +166,9 @@ def test_what_differs_from_the_published_setting_stands_beside_the_table(results
             "undone by 8 bits": "fgsm 10.0%, bim 10.0%, deepfool 10.0%, cw 10.0%",
         }
     ]
-    assert texts["summary.md"].index("differ from the published") < texts["summary.md"].index("Table 2 beside")
+    assert texts["summary.md"].index("differ from the published") < texts["summary.md"].index(
+        "Table 2: ours / published"
+    )
 
 
 def test_the_gates_behind_a_claim_say_how_many_meet_tau_and_how_they_were_chosen(results):
