@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -15,7 +16,9 @@ from ..bench.models.classifier import Classifier
 from .base import BIMProblem, CWProblem, DeepFoolProblem, FGSMProblem, Problem
 
 
-class _Art(Problem):
+class ArtAttack(Problem):
+    """An attack of ART, verified and made by its own parameters."""
+
     library = "art"
     distribution = "adversarial-robustness-toolbox"
 
@@ -37,10 +40,17 @@ class _Art(Problem):
                     clip_values=(0.0, 1.0),
                     device_type="gpu" if device.type == "cuda" else "cpu",
                 )
-                adversarial = self._attack(evasion, estimator, len(images)).generate(x=images.cpu().numpy(), y=onehot)
+                attack = self._attack(evasion, estimator, len(images))
+                adversarial = attack.generate(x=images.cpu().numpy(), y=self._classes(estimator, images, onehot))
         finally:
             classifier.to(device)  # ART moves the net off any device but its own
         return torch.from_numpy(np.ascontiguousarray(adversarial)).to(device)
+
+    def _classes(
+        self, estimator: Any, images: torch.Tensor, labels: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """The classes that the library's call takes, one-hot ``(N, classes)``: labels, or an attack's targets."""
+        return labels
 
     @abstractmethod
     def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
@@ -48,13 +58,13 @@ class _Art(Problem):
 
 
 @register_attack("art/fgsm")
-class FGSM(_Art, FGSMProblem):
+class FGSM(ArtAttack, FGSMProblem):
     def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
         return evasion.FastGradientMethod(estimator, norm=np.inf, eps=self.epsilon, batch_size=batch_size)
 
 
 @register_attack("art/bim")
-class BIM(_Art, BIMProblem):
+class BIM(ArtAttack, BIMProblem):
     def _attack(self, evasion: Any, estimator: Any, batch_size: int) -> Any:
         return evasion.BasicIterativeMethod(
             estimator,
@@ -67,7 +77,7 @@ class BIM(_Art, BIMProblem):
 
 
 @register_attack("art/deepfool")
-class DeepFool(_Art, DeepFoolProblem):
+class DeepFool(ArtAttack, DeepFoolProblem):
     """As in Foolbox, images that the classifier already gets wrong come back unchanged.
 
     ART overshoots once, at the end, where Foolbox does so in every step. With more than ``candidates`` classes it takes
@@ -94,7 +104,7 @@ class DeepFool(_Art, DeepFoolProblem):
 
 
 @register_attack("art/cw")
-class CW(_Art, CWProblem):
+class CW(ArtAttack, CWProblem):
     """ART's variant: line search (its defaults, 5 halvings and 5 doublings) in place of Adam, and c is doubled, not
     multiplied by ten, until an example is found: it needs a larger ``initial_const`` than Foolbox does."""
 

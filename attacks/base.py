@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Literal
@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from ..bench.core.errors import UserError
+from ..bench.core.seeding import seeded
 from ..bench.models.classifier import Classifier, evaluating
-from .contract import AttackInfo
+from .contract import AttackInfo, Norm
 
 #: Cost of a gradient in forward passes: a forward pass, and a backward pass that counts as two.
 FORWARD_AND_BACKWARD = 3
@@ -44,11 +45,13 @@ class Problem(ABC):
     year: ClassVar[int]
     url: ClassVar[str]
     threat: ClassVar[Literal["minimum-norm", "budget"]]
-    norm: ClassVar[Literal["L2", "Linf"]]
+    norm: ClassVar[Norm]
     library: ClassVar[str]
     distribution: ClassVar[str]
     batch_coupled: ClassVar[bool] = False
     batch_size: ClassVar[int | None] = None
+    #: Whether the library draws from global generators; they are then seeded from the call's, and left as they were.
+    draws: ClassVar[bool] = False
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -87,10 +90,16 @@ class Problem(ABC):
     ) -> torch.Tensor:
         if len(images) == 0:
             return images.clone()
-        with attacking(classifier):
+        with attacking(classifier), self._seeded(generator, images.device):
             # Autograd cannot use tensors made under inference mode; it can use a clone made here.
             adversarial = self._run(classifier, images.detach().clone(), labels.clone())
         return adversarial.detach().to(images.device, torch.float32).clamp(0, 1)
+
+    def _seeded(self, generator: torch.Generator, device: torch.device) -> AbstractContextManager[None]:
+        if not self.draws:
+            return nullcontext()
+        seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device=generator.device))
+        return seeded(seed, device)
 
     @abstractmethod
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

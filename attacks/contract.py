@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from ..bench.models.classifier import Classifier
 
 
+#: Norms of a change: L0 counts the values that differ, a pixel's channels one by one; the others are of these values.
+Norm = Literal["L0", "L1", "L2", "Linf"]
+
+
 @dataclass(frozen=True)
 class AttackInfo:
     """An attack's paper and threat model.
@@ -23,7 +27,7 @@ class AttackInfo:
     title: str
     year: int
     threat: Literal["minimum-norm", "budget"]
-    norm: Literal["L2", "Linf"]
+    norm: Norm
     library: str
     version: str
     url: str = ""

@@ -30,18 +30,23 @@ def _without_git() -> Iterator[None]:
             os.environ[name] = before
 
 
-class _Foolbox(Problem):
+class FoolboxAttack(Problem):
+    """An attack of Foolbox; ``further`` are more arguments of its call."""
+
     library = "foolbox"
     distribution = "foolbox"
 
-    def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def _run(
+        self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor, **further: torch.Tensor
+    ) -> torch.Tensor:
         with _without_git():
             import foolbox  # 2 s to import: only a run pays for it, not `subnetbench ls`
 
         model = foolbox.PyTorchModel(classifier, bounds=(0, 1), device=images.device)
         attack = self._attack(foolbox.attacks, classifier)
         # None as the budget: a minimum-norm attack runs to its end and is not projected.
-        _, clipped, _ = attack(model, images, foolbox.criteria.Misclassification(labels), epsilons=self._reach)
+        criterion = foolbox.criteria.Misclassification(labels)
+        _, clipped, _ = attack(model, images, criterion, epsilons=self._reach, **further)
         adversarial: torch.Tensor = clipped
         return adversarial
 
@@ -51,19 +56,19 @@ class _Foolbox(Problem):
 
 
 @register_attack("foolbox/fgsm")
-class FGSM(_Foolbox, FGSMProblem):
+class FGSM(FoolboxAttack, FGSMProblem):
     def _attack(self, library: Any, classifier: Classifier) -> Any:
         return library.LinfFastGradientAttack(random_start=False)
 
 
 @register_attack("foolbox/bim")
-class BIM(_Foolbox, BIMProblem):
+class BIM(FoolboxAttack, BIMProblem):
     def _attack(self, library: Any, classifier: Classifier) -> Any:
         return library.LinfBasicIterativeAttack(abs_stepsize=self.step_size, steps=self.steps, random_start=False)
 
 
 @register_attack("foolbox/deepfool")
-class DeepFool(_Foolbox, DeepFoolProblem):
+class DeepFool(FoolboxAttack, DeepFoolProblem):
     """Images that the classifier already gets wrong come back unchanged."""
 
     def _attack(self, library: Any, classifier: Classifier) -> Any:
@@ -73,7 +78,7 @@ class DeepFool(_Foolbox, DeepFoolProblem):
 
 
 @register_attack("foolbox/cw")
-class CW(_Foolbox, CWProblem):
+class CW(FoolboxAttack, CWProblem):
     def _attack(self, library: Any, classifier: Classifier) -> Any:
         # abort_early ends the search by the loss of the whole batch, which would couple the images.
         return library.L2CarliniWagnerAttack(
@@ -85,8 +90,13 @@ class CW(_Foolbox, CWProblem):
             abort_early=False,
         )
 
-    def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        adversarial = super()._run(classifier, images, labels)
-        # Foolbox returns a black image if it finds nothing, and black may well be classified as another class.
-        black = (adversarial.flatten(1) == 0).all(1)
-        return torch.where(black.view(-1, 1, 1, 1), images, adversarial)
+    def _run(
+        self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor, **further: torch.Tensor
+    ) -> torch.Tensor:
+        return without_black(images, super()._run(classifier, images, labels, **further))
+
+
+def without_black(images: torch.Tensor, adversarial: torch.Tensor) -> torch.Tensor:
+    """The clean image for a black one, which Foolbox returns if it finds nothing: black may be of another class."""
+    black = (adversarial.flatten(1) == 0).all(1)
+    return torch.where(black.view(-1, 1, 1, 1), images, adversarial)

@@ -14,6 +14,9 @@ from .contract import Attack
 #: Libraries that take the same parameters under the same names: a suite changes ``library`` and nothing else.
 LIBRARIES = ("foolbox", "art")
 
+#: The same in every preset of EAD.
+_EAD: dict[str, Any] = {"step_size": 0.01, "regularization": 0.01}
+
 #: preset -> attack -> parameters. A plain name applies to each of `LIBRARIES`, a full name to that attack alone.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Budgets and overshoot of the attacks' papers and of most later work.
@@ -22,6 +25,21 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "bim": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10},
         "deepfool": {"steps": 50, "overshoot": 0.02, "candidates": 10},
         "cw": {"steps": 100, "step_size": 0.01, "binary_search_steps": 9, "initial_const": 0.001, "confidence": 0.0},
+        "foolbox/pgd-linf": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 40, "restarts": 5},
+        "foolbox/pgd-l2": {"epsilon": 0.5, "step_size": 0.05, "steps": 40, "restarts": 5},
+        "foolbox/mi-fgsm": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10, "momentum": 1.0},
+        "foolbox/ddn": {"steps": 100, "initial": 1.0, "gamma": 0.05},
+        "foolbox/fmn-l0": {"steps": 100, "step_size": 1.0, "gamma": 0.05},
+        "foolbox/fmn-l1": {"steps": 100, "step_size": 1.0, "gamma": 0.05},
+        "foolbox/fmn-l2": {"steps": 100, "step_size": 1.0, "gamma": 0.05},
+        "foolbox/fmn-linf": {"steps": 100, "step_size": 1.0, "gamma": 0.05},
+        "foolbox/ead": _EAD | {"steps": 100, "binary_search_steps": 9, "initial_const": 0.001},
+        "foolbox/hopskipjump": {"steps": 40, "evaluations": 100},
+        "art/apgd-ce": {"epsilon": 8 / 255, "steps": 100, "restarts": 5},
+        "art/apgd-dlr": {"epsilon": 8 / 255, "steps": 100, "restarts": 5},
+        "art/square": {"epsilon": 8 / 255, "queries": 5000, "share": 0.8},
+        "art/jsma": {"theta": 1.0, "gamma": 0.1},
+        "autoattack": {"epsilon": 8 / 255, "steps": 100, "restarts": 5, "queries": 5000},
     },
     # The same threat models in a fraction of the time: 160 gradients per image for CW, not 900. On a small
     # CIFAR-10 net its median norm is 2% above that of "standard"; a larger step or smaller constant costs more.
@@ -30,6 +48,21 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "bim": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10},
         "deepfool": {"steps": 10, "overshoot": 0.02, "candidates": 4},
         "cw": {"steps": 40, "step_size": 0.02, "binary_search_steps": 4, "initial_const": 0.1, "confidence": 0.0},
+        "foolbox/pgd-linf": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10, "restarts": 1},
+        "foolbox/pgd-l2": {"epsilon": 0.5, "step_size": 0.1, "steps": 10, "restarts": 1},
+        "foolbox/mi-fgsm": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10, "momentum": 1.0},
+        "foolbox/ddn": {"steps": 40, "initial": 0.3, "gamma": 0.1},
+        "foolbox/fmn-l0": {"steps": 40, "step_size": 1.0, "gamma": 0.05},
+        "foolbox/fmn-l1": {"steps": 40, "step_size": 1.0, "gamma": 0.05},
+        "foolbox/fmn-l2": {"steps": 40, "step_size": 0.3, "gamma": 0.05},
+        "foolbox/fmn-linf": {"steps": 40, "step_size": 1.0, "gamma": 0.05},
+        "foolbox/ead": _EAD | {"steps": 40, "binary_search_steps": 4, "initial_const": 0.1},
+        "foolbox/hopskipjump": {"steps": 10, "evaluations": 30},
+        "art/apgd-ce": {"epsilon": 8 / 255, "steps": 20, "restarts": 1},
+        "art/apgd-dlr": {"epsilon": 8 / 255, "steps": 20, "restarts": 1},
+        "art/square": {"epsilon": 8 / 255, "queries": 500, "share": 0.8},
+        "art/jsma": {"theta": 1.0, "gamma": 0.1},
+        "autoattack": {"epsilon": 8 / 255, "steps": 20, "restarts": 1, "queries": 500},
     },
     # The released code of Lee et al.; DeepFool's step size is that of ResNet on CIFAR-10, see `lee2018.STEP_SIZES`.
     "lee2018": {
@@ -73,7 +106,12 @@ def build(name: str, library: str, preset: str, parameters: Mapping[str, Any]) -
 
 def full_name(name: str, library: str) -> str:
     """The name under which an attack is registered: ``library/name``, or a plugin's plain ``name``."""
-    return name if name in attacks and f"{library}/{name}" not in attacks else f"{library}/{name}"
+    full = f"{library}/{name}"
+    if full in attacks:
+        return full
+    # A name that only one library has needs no library in a suite.
+    others = [other for other in attacks if other.rpartition("/")[2] == name]
+    return others[0] if len(others) == 1 and library in LIBRARIES else full
 
 
 def _preset(full: str, preset: str) -> dict[str, Any]:

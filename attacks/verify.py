@@ -116,7 +116,7 @@ def check_budget(info: AttackInfo, facts: Mapping[str, npt.NDArray[Any]], name: 
     """Raise `AttackFailed` where an image is further from its clean one (``facts`` of `verify`) than the budget."""
     if info.epsilon is None or info.threat != "budget":
         return
-    norms = facts["linf" if info.norm == "Linf" else "l2"]
+    norms = facts[info.norm.lower()]
     over = int((norms > info.epsilon * (1 + SLACK) + TOLERANCE).sum())
     if over:
         raise AttackFailed(
@@ -138,7 +138,7 @@ def verify(
 
     - ``success``        the classifier predicts a class other than the label, whatever it predicts for the clean image
     - ``clean_correct``  the clean image is correctly classified; only these successes are the attack's
-    - ``l2``, ``linf``   norms of the change, in pixel units
+    - ``l0`` to ``linf``  norms of the change, in pixel units; ``l0`` counts values that differ by more than rounding
     - ``margin``         largest other logit minus the label's: above 0 exactly where ``success`` holds (a tie is none)
     - ``survives_8bit``  still a success after rounding to multiples of 1/255
     - ``finite``         the image had no NaN or infinity; one that did counts as the clean image and as a failure
@@ -147,7 +147,7 @@ def verify(
     targets = torch.as_tensor(labels)
     adversarial, finite = legalise(clean, adversarial, name)
     columns: dict[str, list[torch.Tensor]] = {
-        key: [] for key in ("success", "clean_correct", "l2", "linf", "margin", "survives_8bit")
+        key: [] for key in ("success", "clean_correct", "l0", "l1", "l2", "linf", "margin", "survives_8bit")
     }
     # TF32 convolutions, the default on recent GPUs, keep ten bits: coarse enough to undo a minimum-norm success.
     with torch.no_grad(), evaluating(classifier), torch.backends.cudnn.flags(allow_tf32=False):
@@ -158,6 +158,8 @@ def verify(
             margin = _margin(classifier, y, label)
             columns["success"].append((margin > 0) & finite[part].to(device))
             columns["clean_correct"].append(_margin(classifier, x, label) < 0)
+            columns["l0"].append((change.abs() > TOLERANCE).sum(1))
+            columns["l1"].append(change.abs().sum(1))
             columns["l2"].append(change.norm(dim=1))
             columns["linf"].append(change.abs().amax(1))
             columns["margin"].append(margin)

@@ -125,7 +125,7 @@ def _checked(
             name=stated.label,
         )
         if info.epsilon is not None:
-            norm = facts["linf" if info.norm == "Linf" else "l2"].max(initial=0)
+            norm = facts[info.norm.lower()].max(initial=0)
             if norm > info.epsilon + SLACK:
                 raise UserError(
                     f"{archive.path}: {stated.label} moves by {norm:.4g}, but its budget is "

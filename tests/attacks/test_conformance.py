@@ -18,6 +18,17 @@ FAST: dict[str, dict[str, Any]] = {
     "foolbox/cw": {"steps": 10, "step_size": 0.2, "binary_search_steps": 2, "initial_const": 1.0},
     "art/cw": {"steps": 4, "step_size": 0.1, "binary_search_steps": 2, "initial_const": 1.0},
     "lee2018/cw": {"steps": 20},
+    "foolbox/pgd-linf": {"epsilon": 0.2, "step_size": 0.05, "steps": 8, "restarts": 2},
+    "foolbox/pgd-l2": {"epsilon": 1.0, "step_size": 0.2, "steps": 8, "restarts": 2},
+    "foolbox/ddn": {"steps": 20},
+    **{f"foolbox/fmn-{norm}": {"steps": 20} for norm in ("l0", "l1", "l2", "linf")},
+    "foolbox/ead": {"steps": 20, "step_size": 0.1, "binary_search_steps": 2, "initial_const": 1.0},
+    "foolbox/hopskipjump": {"steps": 3, "evaluations": 10},
+    "art/apgd-ce": {"epsilon": 0.2, "steps": 8, "restarts": 2},
+    "art/apgd-dlr": {"epsilon": 0.2, "steps": 8, "restarts": 2},
+    "art/square": {"epsilon": 0.2, "queries": 40},
+    "art/jsma": {"gamma": 0.5},
+    "autoattack": {"epsilon": 0.2, "steps": 5, "queries": 20},
 }
 
 
@@ -59,9 +70,9 @@ def test_it_gives_legal_images_within_its_budget(name: str, digits: Digits, made
     assert not found.requires_grad
     assert found.min() >= 0
     assert found.max() <= 1
-    epsilon = make(name).info.epsilon
-    if epsilon is not None:
-        assert (found - clean).abs().max() <= epsilon + 1e-6
+    info, change = make(name).info, (found - clean).flatten(1)
+    if info.epsilon is not None:
+        assert change.norm(p=float("inf") if info.norm == "Linf" else 2, dim=1).max() <= info.epsilon + 1e-6
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,8 +90,14 @@ def test_it_repeats_itself_under_a_seed(name: str, digits: Digits, made: dict[st
 
 @pytest.mark.parametrize("name", [n for n in NAMES if not getattr(attacks.get(n), "batch_coupled", False)])
 def test_no_image_depends_on_its_neighbours(name: str, digits: Digits, made: dict[str, torch.Tensor]) -> None:
-    apart = torch.cat([run(name, digits, slice(0, 1)), run(name, digits, slice(1, 6))])
     # Convolutions round differently in batches of different sizes, and iterations amplify that.
+    if getattr(attacks.get(name), "draws", False):  # by an image's place in a batch of this size
+        index = torch.tensor([0, 1, 2, 13, 12, 11])
+        generator = torch.Generator().manual_seed(0)
+        beside = make(name)(digits.classifier, digits.images[index], digits.labels[index], generator=generator)
+        torch.testing.assert_close(beside[:3], made[name][:3], atol=2e-3, rtol=0)
+        return
+    apart = torch.cat([run(name, digits, slice(0, 1)), run(name, digits, slice(1, 6))])
     torch.testing.assert_close(apart, made[name], atol=2e-3, rtol=0)
 
 

@@ -1,6 +1,6 @@
 """Do 95% intervals cover 95%, and do verdicts keep their level? A simulation with a known truth.
 
-    python tests/benchmarks/coverage.py [--datasets 20000] [--images 1000]
+    python tests/benchmarks/intervals.py [--datasets 20000] [--images 1000]
 
 Every data set has images that contribute to a difference of two AUROCs by being evaluated (standard deviation 1) and
 by being fitted on (``fit`` times as much, normal or skewed), the truth being 0; halves take turns as in `strict`, or
