@@ -55,6 +55,9 @@ class Detector(Protocol):
     One whose work is more than passes through the net may have a method ``seconds(net, fitted, candidates)``: seconds
     per image for all candidates after ``fitted`` training images, which ``--dry-run`` adds to its estimate.
 
+    One whose parameters name a file, or a net of its own, has a static method ``depends_on(**parameters)``: what its
+    scores depend on behind these names (sha256 of files, say), as JSON, which becomes part of the key of stored scores.
+
     It may also offer its gradient, for attackers who know it: a method ``differentiable(classifier)`` of the fitted
     detector returns a function in torch from images ``(N, C, H, W)`` in [0, 1] to the same ``(N, K)`` numbers as
     ``characteristics``, differentiable in the images, or None where these parameters allow none. Row i is image i. The

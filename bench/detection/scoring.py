@@ -139,6 +139,7 @@ class Scoring:
             "model": setup.trained.sha256,
             "gates": self.gates.inputs(self.gates.by_seed[gate]) if self.needs_gates(part) else {},
             "gate": gate,
+            **_content(part.name, self.candidates(part, protocol)),
         }
 
     # -- characteristics ----------------------------------------------------------------------------------------------
@@ -234,6 +235,12 @@ class Scoring:
         cost |= {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
         cost["remarks"] = _remarks(self, shown)
         return _pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
+
+
+def _content(name: str, candidates: Sequence[Mapping[str, Any]]) -> Meta:
+    """What a detector's scores depend on behind the names in its parameters, such as the bytes of a file."""
+    depends_on = getattr(registry.detectors.get(name), "depends_on", None)
+    return {"content": [depends_on(**parameters) for parameters in candidates]} if callable(depends_on) else {}
 
 
 def _offered(part: DetectorPart, cls: Any) -> Sequence[Mapping[str, Any]]:

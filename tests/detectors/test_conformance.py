@@ -14,6 +14,9 @@ from subnetbench.detectors.lid import Lid
 
 from .conformance import check_contract, fresh
 
+#: Detectors that round or count: no gradient that would lead an attack anywhere. They are attacked by a surrogate.
+WITHOUT_GRADIENT = {"feature-squeezing", "spam"}
+
 
 def report(checks: list[Any]) -> str:
     return "\n".join(f"{check.name}: {check.message}" for check in checks if not check.passed)
@@ -23,9 +26,9 @@ def report(checks: list[Any]) -> str:
 def test_detector_keeps_the_contract(name: str, train_view: View, test_view: View) -> None:
     checks = check_contract(detectors.get(name), train_view, test_view)
     assert report(checks) == ""
-    offers = hasattr(detectors.get(name), "differentiable")
+    offers = hasattr(detectors.get(name), "differentiable") and name not in WITHOUT_GRADIENT
     assert [check.outcome for check in checks if check.name in CHECKS] == ["passes"] * (3 if offers else 0)
-    assert offers or not detectors.is_ours(name)
+    assert offers or name in WITHOUT_GRADIENT or not detectors.is_ours(name)
 
 
 @pytest.mark.parametrize("name", [n for n in detectors if {"magnitude": 0.002} in detectors.get(n).candidates])
