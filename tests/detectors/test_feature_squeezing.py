@@ -18,12 +18,12 @@ from subnetbench.detectors.squeezers import fewer_levels, median, non_local_mean
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    """Two smooth colour images with a little noise, 8-bit levels, 20x18."""
+    """Two colour images of flat patches with a little noise, 8-bit levels, 20x18."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(2, 3, 5, 5, generator=generator)
-    smooth = torch.nn.functional.interpolate(coarse, (20, 18), mode="bilinear")
-    noise = 0.02 * torch.randn(smooth.shape, generator=generator)
-    return ((smooth + noise).clamp(0, 1) * 255).round() / 255
+    flat = torch.nn.functional.interpolate(coarse, (20, 18), mode="nearest")
+    noise = 0.01 * torch.randn(flat.shape, generator=generator)
+    return ((flat + noise).clamp(0, 1) * 255).round() / 255
 
 
 def test_bit_depth_keeps_the_ends_and_rounds_to_the_nearest_level() -> None:
@@ -54,17 +54,16 @@ def test_non_local_means_is_its_formula_in_loops(images: torch.Tensor) -> None:
         np.testing.assert_allclose(got[:, row, column], total / weights, rtol=1e-9)
 
 
-@pytest.mark.parametrize("strength", [2, 4, 10])
+@pytest.mark.parametrize("strength", [4, 6, 10])
 def test_non_local_means_is_that_of_opencv_but_for_its_whole_numbers(images: torch.Tensor, strength: int) -> None:
     cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
     ours = squeezed(f"non-local-means 13-3-{strength}", images)
     for image, mine in zip(images, ours, strict=True):
         pixels = np.ascontiguousarray((image * 255).round().byte().permute(1, 2, 0).numpy())
         theirs = cv2.fastNlMeansDenoising(pixels, [float(strength)], templateWindowSize=3, searchWindowSize=13)
-        off = np.abs(255 * mine.permute(1, 2, 0).numpy() - theirs)
-        assert off.max() <= 1.5
-        assert off.mean() <= 0.5
-        assert np.abs(pixels - theirs.astype(float)).mean() > 2 * off.mean() or strength == 2
+        off = np.abs(np.rint(255 * mine.permute(1, 2, 0).numpy()) - theirs)
+        assert off.max() <= 1
+        assert off.mean() < 0.1 * np.abs(pixels - theirs.astype(float)).mean()
 
 
 def test_the_score_is_the_largest_distance_of_softmax_vectors(net: Classifier, test_view: View) -> None:
@@ -89,8 +88,8 @@ def test_every_squeezer_costs_a_pass(test_view: View) -> None:
 
 
 def test_without_rounding_the_gradient_is_honest_and_with_it_none_is_offered(net: Classifier, test_view: View) -> None:
-    smooth = FeatureSqueezing(squeezers=["median 2", "non-local-means 7-3-8"]).fit(test_view)
-    function, measured = gradient_of(smooth, net, test_view.images[:64])
+    flat = FeatureSqueezing(squeezers=["median 2", "non-local-means 7-3-8"]).fit(test_view)
+    function, measured = gradient_of(flat, net, test_view.images[:64])
     assert function is not None, measured
     function, measured = gradient_of(FeatureSqueezing().fit(test_view), net, test_view.images[:64])
     assert function is None
