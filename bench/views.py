@@ -38,7 +38,6 @@ class View:
         parents: View | None = None,
         store: Store | None = None,
         batch_size: int = 250,
-        meter: Meter | None = None,
     ) -> None:
         if images.dtype != torch.float32 or images.ndim != 4:
             raise UserError(
@@ -50,7 +49,6 @@ class View:
             )
         self.classifier, self.images, self.key, self.labels = classifier, images, key, labels
         self.gates, self.parents, self.batch_size = dict(gates or {}), parents, batch_size
-        self.meter = meter or Meter()
         self._store = store
         self._memo: dict[Hashable, Any] = {}
 
@@ -105,7 +103,6 @@ class View:
             gates=self.gates,
             parents=None if self.parents is None else self.parents.subset(index),
             batch_size=self.batch_size,
-            meter=self.meter,
         )
         whole = self._pass()
         part._memo["pass"] = {name: array[index] for name, array in whole.items()}
@@ -129,7 +126,6 @@ class View:
             parents=self.parents,
             store=self._store,
             batch_size=self.batch_size,
-            meter=self.meter,
         )
         twin._memo = self._memo
         return twin
@@ -159,7 +155,6 @@ def _full_pass(view: View) -> dict[str, Floats]:
         for part in view.batches():
             x = view.images[part].to(view.device)
             logits, seen = net.observe(x, names)
-            view.meter.forward += len(x)
             collected["logits"].append(logits.cpu())
             for name in names:
                 collected[name].append(pool(seen[name]).cpu())
@@ -182,18 +177,9 @@ def _subnet_pass(view: View, gates: ClassGates, classes: Ints) -> dict[str, Floa
             rows = {path: gate[chosen.flatten()] for path, gate in local.items()}
             hidden, before = gated.prefix(x)
             _, after = gated.rest(hidden.repeat_interleave(k, dim=0), rows)
-            view.meter.forward += chosen.numel()
             for tap, output in before.items():
                 collected[tap].append(pool(output).cpu().unsqueeze(1).expand(-1, k, -1))
             for tap, output in after.items():
                 pooled = pool(output).cpu()
                 collected[tap].append(pooled.view(*chosen.shape, pooled.shape[1]))
     return {tap: torch.cat(parts).float().numpy() for tap, parts in collected.items()}
-
-
-class Meter:
-    """Counts the images passed forward and backward through a net, for the cost table."""
-
-    def __init__(self) -> None:
-        self.forward = 0
-        self.backward = 0

@@ -160,7 +160,6 @@ def uncertainty_by_layers(x: View, passes: int, seed: int) -> Floats:
         for part in x.batches():
             images = x.images[part].to(x.device)
             spreads.append(spread_by_layers(x.classifier, images, passes, seed).cpu().numpy())
-            x.meter.forward += passes * len(images)
     return np.concatenate(spreads)
 
 

@@ -153,8 +153,6 @@ def descend(
                 rows = None if gates is None else {path: gate.to(x.device)[chosen] for path, gate in gates.items()}
                 images = x.images[part].to(x.device)
                 pieces.append(uphill(input_gradient(x.classifier, images, tap, gaussians, chosen, rows)).cpu())
-                x.meter.forward += len(images)
-                x.meter.backward += len(images)
         return torch.cat(pieces)
 
     sign = x.memo(("uphill", tap, gaussians, classes.tobytes(), None if gates is None else fingerprint(gates)), signs)
@@ -173,7 +171,6 @@ def distances_after(x: View, tap: str, gaussians: Gaussians, classes: Ints, magn
         with torch.no_grad(), evaluating(x.classifier):
             for _, images in descend(x, tap, gaussians, classes, magnitude):
                 features.append(tap_features(x.classifier, images, tap).cpu().numpy())
-                x.meter.forward += len(images)
         return gaussians.distances(np.concatenate(features))
 
     return x.memo(("distances", tap, gaussians, classes.tobytes(), magnitude), moved)

@@ -77,7 +77,6 @@ def by_class(view: View, gates: ClassGates, taps: Sequence[str], classes: Ints, 
                 for part in torch.split(selected, view.batch_size):
                     for tap, features in subnet(part).items():
                         outputs[tap].append(features.cpu())
-            view.meter.forward += len(rows)
             yield Group(index[rows], column, int(label), {t: torch.cat(f).float().numpy() for t, f in outputs.items()})
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from ..bench.core.arrays import ClassGates
 from ..bench.models.classifier import Classifier, laid, layout, per_channel, pool
+from ..bench.models.passes import paused, told, uncounted
 from .chain import Chain, Convolution, Gate, Tap
 from .frozen import frozen_copy
 from .gated import Gated
@@ -45,8 +46,12 @@ def class_subnets(classifier: Classifier, gates: ClassGates, taps: Sequence[str]
     up_to_tap.made_by = classifier.made_by
     # A tapped convolution keeps its BatchNorm too, since the tap lies between the two.
     net = frozen_copy(up_to_tap, (*local, *taps)).to(classifier.mean)
-    chain = Chain.of(net, local, taps)
-    return GatedSubnets(net, local, taps) if chain is None else CutSubnets(net, local, chain)
+    with paused(classifier):
+        chain = Chain.of(net, local, taps)
+    if chain is None:
+        return GatedSubnets(net, local, taps)
+    uncounted(net)
+    return CutSubnets(net, local, chain, classifier)
 
 
 class GatedSubnets:
@@ -66,26 +71,29 @@ class GatedSubnets:
 
 
 class CutSubnets:
-    """Subnets of a chain, each as small as its gates allow."""
+    """Subnets of a chain, each as small as its gates allow. A pass through one counts as one of ``whole``."""
 
-    def __init__(self, net: Classifier, gates: ClassGates, chain: Chain) -> None:
-        self._net, self._gates, self._chain = net, gates, chain
+    def __init__(self, net: Classifier, gates: ClassGates, chain: Chain, whole: Classifier) -> None:
+        self._net, self._gates, self._chain, self._whole = net, gates, chain, whole
 
     def prefix(self, images: torch.Tensor) -> torch.Tensor:
         """Output of the module that the first gate sits on, not yet gated."""
         x = (images - self._net.mean) / self._net.std
         x = laid(x, layout(self._net))
+        if len(self._net.stages) > 1:  # of a net of one stage the rest alone is a pass
+            told(self._whole, len(x))
         for module in self._chain.prefix:
             x = module(x)
         return x
 
     def of(self, label: int) -> Subnet:
         """The subnet of class ``label``, applied to the output of `prefix`. Features of removed channels are 0."""
-        steps = list(self._cut(label))
+        steps, last = list(self._cut(label)), len(self._net.stages) - 1
 
         def subnet(hidden: torch.Tensor) -> dict[str, torch.Tensor]:
             seen: dict[str, torch.Tensor] = {}
             x = hidden
+            told(self._whole, len(x), last)
             for step in steps:
                 if isinstance(step, tuple):
                     tap, kept = step

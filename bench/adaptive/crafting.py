@@ -113,7 +113,7 @@ class Attacker:
         meta: Meta = {
             "images": len(places),
             "forward": round(passes.forward),
-            "backward": passes.backward,
+            "backward": round(passes.backward),
             "seconds": seconds,
             "surrogate_r2": result.fit,
             "signs": {name: sign["share"] for name, sign in signs.as_dict().items()},

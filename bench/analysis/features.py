@@ -78,7 +78,6 @@ def through_subnets(view: View, gates: ClassGates, classes: Ints) -> Floats:
             hidden, _ = gated.prefix(view.images[part].to(view.device))
             _, seen = gated.rest(hidden, {path: gate[rows] for path, gate in local.items()})
             features.append(seen[PENULTIMATE].cpu())
-            view.meter.forward += len(rows)
     return torch.cat(features).float().numpy()
 
 

@@ -191,7 +191,8 @@ class Scoring:
     def _fit(self, detector: Any, gate: int) -> Any:
         """Fit once; the training view memoises what several detectors need of it."""
         if not any(detector is fitted for fitted in self._fitted):  # nothing is written to a third-party object
-            detector.fit(self.images.gated(self.images.training, gate))
+            with counted(self.setup.trained.net):  # copies of the net that it makes here are counted when they score
+                detector.fit(self.images.gated(self.images.training, gate))
             self._fitted.append(detector)
         return detector
 
@@ -276,19 +277,14 @@ def _remarks(scoring: Scoring, shown: Shown) -> list[str]:
 
 @contextmanager
 def metered(view: View) -> Iterator[Meta]:
-    """Seconds and passes that the body spends on a view: those that its meter was told of, or that the net saw.
-
-    Our detectors tell the meter, of passes through copies of the net too; a third party's own passes are seen by the
-    net alone. Passes of one kind are of both counts, so that the larger is the number.
-    """
+    """Seconds, and images passed through the net of a view by the body, whoever passes them (`passes.counted`)."""
     view.logits  # noqa: B018 (the shared pass counts for no detector)
-    forward, backward, began = view.meter.forward, view.meter.backward, time.monotonic()
     cost: Meta = {"images": len(view)}
     with counted(view.classifier) as seen:
+        began = time.monotonic()
         yield cost
-    cost["seconds"] = time.monotonic() - began
-    cost["forward"] = max(view.meter.forward - forward, round(seen.forward))
-    cost["backward"] = max(view.meter.backward - backward, seen.backward)
+        cost["seconds"] = time.monotonic() - began
+    cost["forward"], cost["backward"] = round(seen.forward), round(seen.backward)
 
 
 def _spread(values: Floats, kept: Ints, count: int) -> Floats:

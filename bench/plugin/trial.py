@@ -24,6 +24,7 @@ from ..harness.train import Recipe
 from ..harness.train import train as train_net
 from ..models.cifar import digits_cnn
 from ..models.classifier import Classifier
+from ..models.passes import counted
 from ..stats.inference import bootstrap_auroc, resample_counts, share_interval
 from ..stats.metrics import auroc
 from ..views import View
@@ -244,7 +245,7 @@ def _cost(factory: Any, place: Ground) -> Check:
     """Cost of fitting and scoring once more, on views with the shared pass made but nothing else."""
     images, train = fresh(place.test), copied(place.train)
     with spent() as whole:
-        with spent() as fitting:
+        with spent() as fitting, counted(train.classifier):  # its copies of the net are counted when they score
             detector = factory().fit(train)
         with metered(images) as cost:
             detector.characteristics(images)

@@ -7,7 +7,8 @@ from subnetbench.bench import UserError
 from subnetbench.bench.core.store import Store
 from subnetbench.bench.models.cifar import digits_cnn
 from subnetbench.bench.models.classifier import Classifier, pool
-from subnetbench.bench.views import PENULTIMATE, Meter, View
+from subnetbench.bench.models.passes import counted
+from subnetbench.bench.views import PENULTIMATE, View
 from subnetbench.subnets.gates import fingerprint
 
 IMAGES = torch.rand(11, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -32,10 +33,11 @@ def gates_of(net: Classifier, position: str = "late") -> dict[str, torch.Tensor]
 
 def test_one_pass_serves_logits_and_all_taps(net):
     seen = view(net)
-    _ = seen.predicted
-    for tap in (*net.taps, PENULTIMATE):
-        seen.features(tap)
-    assert seen.meter.forward == len(IMAGES)
+    with counted(net) as passes:
+        _ = seen.predicted
+        for tap in (*net.taps, PENULTIMATE):
+            seen.features(tap)
+    assert passes.forward == len(IMAGES)
 
 
 def test_what_a_view_shows_is_what_the_net_computes(net):
@@ -69,12 +71,12 @@ def test_a_subset_shares_what_is_computed(net):
     whole = view(net)
     _ = whole.logits
     index = np.array([7, 2, 2])
-    part = whole.subset(index)
-    assert (part.features("conv3") == whole.features("conv3")[index]).all()
+    with counted(net) as passes:
+        part = whole.subset(index)
+        assert (part.features("conv3") == whole.features("conv3")[index]).all()
+    assert passes.forward == 0
     assert torch.equal(part.images, IMAGES[index])
     assert part.labels.tolist() == LABELS[index].tolist()
-    assert part.meter is whole.meter
-    assert whole.meter.forward == len(IMAGES)
 
 
 def test_a_subset_by_mask_is_the_one_by_position_and_keys_differ(net):
@@ -96,9 +98,10 @@ def test_labels_are_hidden_at_scoring_time_and_nothing_is_computed_again(net):
     _ = seen.logits
     hidden = seen.unlabelled()
     assert hidden.labels is None
-    assert (hidden.logits == seen.logits).all()
+    with counted(net) as passes:
+        assert (hidden.logits == seen.logits).all()
+    assert passes.forward == 0
     assert hidden.memo("mine", lambda: 1) == seen.memo("mine", lambda: 2) == 1
-    assert seen.meter.forward == len(IMAGES)
     assert hidden.unlabelled() is hidden
 
 
@@ -138,10 +141,10 @@ def test_taps_before_the_first_gate_are_the_nets_own_for_every_class(net):
 
 def test_subnet_features_are_computed_once_for_the_same_gates_and_classes(net):
     seen, gates = view(net), gates_of(net)
-    first = seen.subnet_features(gates, LABELS[:, None])
-    cost = seen.meter.forward
-    assert seen.subnet_features({p: g.clone() for p, g in gates.items()}, LABELS[:, None].copy()) is first
-    assert seen.meter.forward == cost
+    with counted(net) as passes:
+        first = seen.subnet_features(gates, LABELS[:, None])
+        assert seen.subnet_features({p: g.clone() for p, g in gates.items()}, LABELS[:, None].copy()) is first
+    assert passes.forward == len(LABELS)
     seen.forget()
     assert seen.subnet_features(gates, LABELS[:, None]) is not first
 
@@ -156,12 +159,11 @@ def test_gates_have_a_fingerprint(net):
 
 def test_a_second_view_reads_the_pass_from_the_store(net, tmp_path):
     first = view(net, store=Store(tmp_path))
-    second = view(net, store=Store(tmp_path), meter=Meter())
-    assert (first.logits == second.logits).all()
-    assert (first.meter.forward, second.meter.forward) == (11, 0)
-    other = view(net, key="other", store=Store(tmp_path))
-    assert other.logits is not None
-    assert other.meter.forward == 11
+    second = view(net, store=Store(tmp_path))
+    for seen, expected in ((first, 11), (second, 0), (view(net, key="other", store=Store(tmp_path)), 11)):
+        with counted(net) as passes:
+            assert (seen.logits == first.logits).all()
+        assert passes.forward == expected
 
 
 @pytest.mark.parametrize("size", [1, 3, 250])

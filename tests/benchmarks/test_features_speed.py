@@ -16,6 +16,7 @@ from subnetbench.bench.core.registry import detectors
 from subnetbench.bench.data.builtin import digits
 from subnetbench.bench.models.cifar import digits_cnn, wide7
 from subnetbench.bench.models.classifier import Classifier, pool
+from subnetbench.bench.models.passes import counted
 from subnetbench.bench.views import View
 
 IMAGES = 200
@@ -62,8 +63,7 @@ def test_one_pass_serves_all_detectors_that_need_features_only() -> None:
     net = digits_cnn().eval()
     train = View(net, data.train.tensor(), key="train", labels=data.train.labels)
     test = View(net, data.test.tensor(), key="test")
-    for name in ("mahalanobis", "mahalanobis-predicted", "lid", "energy", "max-softmax"):
-        assert len(detectors.get(name)().fit(train).characteristics(test)) == len(test)
-    assert train.meter.forward == len(train)
-    assert test.meter.forward == len(test)
-    assert train.meter.backward == test.meter.backward == 0
+    with counted(net) as passes:
+        for name in ("mahalanobis", "mahalanobis-predicted", "lid", "energy", "max-softmax"):
+            assert len(detectors.get(name)().fit(train).characteristics(test)) == len(test)
+    assert (passes.forward, passes.backward) == (len(train) + len(test), 0)

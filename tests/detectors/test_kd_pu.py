@@ -13,6 +13,7 @@ from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.models.cifar import conv_unit
 from subnetbench.bench.models.classifier import Classifier, evaluating
+from subnetbench.bench.models.passes import counted
 from subnetbench.bench.views import PENULTIMATE, View
 from subnetbench.detectors.kd_pu import KdPu, References, mask_like
 from torch import nn
@@ -136,9 +137,11 @@ def test_masks_drop_at_the_rate_keep_the_mean_and_whole_channels_where_spatial()
 def test_bandwidths_share_the_dropout_passes(dropout_net: Classifier, dataset: Dataset) -> None:
     train = View(dropout_net, dataset.train.tensor(), key="train", labels=dataset.train.labels)
     view = View(dropout_net, dataset.test.tensor(slice(0, 30)), key="test")
-    for candidate in KdPu.candidates:
-        KdPu(**candidate).fit(train).characteristics(view)
-    assert view.meter.forward == 30 * (1 + 50)
+    _ = train.logits
+    with counted(dropout_net) as passes:
+        for candidate in KdPu.candidates:
+            KdPu(**candidate).fit(train).characteristics(view)
+    assert passes.forward == 30 * (1 + 50)
 
 
 def test_mistakes_are_said_in_one_sentence() -> None:

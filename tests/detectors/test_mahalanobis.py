@@ -12,6 +12,7 @@ from sklearn.covariance import EmpiricalCovariance
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.models.classifier import Classifier
+from subnetbench.bench.models.passes import counted
 from subnetbench.bench.views import View
 from subnetbench.detectors.mahalanobis import Gaussians, Mahalanobis, descend, gaussians_at, input_gradient, uphill
 
@@ -160,11 +161,13 @@ def test_every_tap_is_moved_on_its_own(train_view: View, test_view: View) -> Non
 
 
 def test_seven_magnitudes_cost_one_backward_pass_a_tap(train_view: View, test_view: View) -> None:
-    for candidate in Mahalanobis.candidates:
-        Mahalanobis(**candidate).fit(train_view).characteristics(test_view)
+    _ = train_view.logits
+    with counted(test_view.classifier) as passes:
+        for candidate in Mahalanobis.candidates:
+            Mahalanobis(**candidate).fit(train_view).characteristics(test_view)
     n, taps, magnitudes = len(test_view), len(test_view.classifier.taps), 6
-    assert test_view.meter.backward == n * taps
-    assert test_view.meter.forward == n * (1 + taps * (1 + magnitudes))
+    assert passes.backward == n * taps
+    assert passes.forward == n * (1 + taps * (1 + magnitudes))
 
 
 def test_statistics_are_shared_by_all_candidates(train_view: View) -> None:

@@ -11,6 +11,7 @@ from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.registry import detectors
 from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.models.classifier import Classifier, evaluating, pool
+from subnetbench.bench.models.passes import counted
 from subnetbench.bench.views import View
 from subnetbench.detectors import subnet_mahalanobis
 from subnetbench.detectors.mahalanobis import Mahalanobis
@@ -39,9 +40,11 @@ def test_the_gated_path_itself_gives_the_full_nets_score(
     """Gates a hair off 1 are no shortcut: every subnet is run, statistics and gradient too."""
     almost = {path: torch.full_like(gate, 1 + 2**-23) for path, gate in gates.items()}
     train = View(net, dataset.train.tensor(), key="t", labels=dataset.train.labels, gates={"learned": almost})
-    gated = SubnetMahalanobis(classes=classes, magnitude=magnitude).fit(train).characteristics(test_view)
+    fitted = SubnetMahalanobis(classes=classes, magnitude=magnitude).fit(train)
+    with counted(net) as passes:
+        gated = fitted.characteristics(test_view)
     full = Mahalanobis(distance=distance, magnitude=magnitude).fit(train).characteristics(test_view)
-    assert test_view.meter.forward >= 2 * len(test_view)
+    assert passes.forward >= 2 * len(test_view)
     np.testing.assert_allclose(gated, full, rtol=1e-3)
 
 
@@ -145,8 +148,10 @@ def test_groups_of_a_class_hold_every_image_and_class_once_whatever_the_block(
     seen = View(net, torch.rand(23, *net.shape, generator=torch.Generator().manual_seed(0)), key="k", batch_size=5)
     classes = np.random.default_rng(0).integers(0, 10, (23, 4))  # unsorted, and some classes twice an image
     expected = seen.subnet_features(gates, classes)
-    before, times = seen.meter.forward, np.zeros(classes.shape, int)
-    for group in by_class(seen, gates, net.taps[1:], classes, sorted_batches(seen, classes)):
+    times = np.zeros(classes.shape, int)
+    with counted(net) as passes:
+        groups = list(by_class(seen, gates, net.taps[1:], classes, sorted_batches(seen, classes)))
+    for group in groups:
         assert (classes[group.index, group.column] == group.label).all()
         times[group.index, group.column] += 1
         for tap in net.taps[1:]:
@@ -154,7 +159,7 @@ def test_groups_of_a_class_hold_every_image_and_class_once_whatever_the_block(
                 group.features[tap], expected[tap][group.index, group.column], rtol=1e-4, atol=1e-5
             )
     assert (times == 1).all()
-    assert seen.meter.forward - before == classes.size
+    assert passes.forward == classes.size
 
 
 @pytest.mark.parametrize("magnitude", [0.0, 0.002])

@@ -12,6 +12,8 @@ import torch
 from subnetbench.bench.models.cifar import digits_cnn
 from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.models.passes import counted
+from subnetbench.subnets.compact import class_subnets
+from torch.utils.checkpoint import checkpoint
 
 X = torch.rand(5, 1, 8, 8)
 
@@ -46,6 +48,40 @@ def backward_from_a_tap(net: Classifier) -> None:
     net(x).sum().backward()
 
 
+def backward_from_taps_last_first(net: Classifier) -> None:
+    x = X.clone().requires_grad_()
+    seen = net.observe(x, net.taps)[1]
+    for tap in reversed(net.taps[:2]):
+        torch.autograd.grad(seen[tap].sum(), x, retain_graph=True)
+
+
+def twice_differentiated(net: Classifier) -> None:
+    x = X.clone().requires_grad_()
+    first = torch.autograd.grad(net(x).softmax(1)[:, 0].sum(), x, create_graph=True)[0]
+    torch.autograd.grad((first**2).sum(), x)
+
+
+def under_a_checkpoint(net: Classifier) -> None:
+    x = X.clone().requires_grad_()
+    checkpoint(net, x, use_reentrant=False).sum().backward()
+
+
+def gated(net: Classifier) -> None:
+    channels = net.channels(net.gated_paths("stages"))
+    gates = {path: torch.ones(net.classes, count) for path, count in channels.items()}
+    subnets = class_subnets(net, gates, net.taps)
+    hidden = subnets.prefix(X)
+    for label in range(4):
+        subnets.of(label)(hidden)
+
+
+def counted_within(net: Classifier) -> None:
+    with counted(net) as inner:
+        net(X)
+    assert inner.forward == 5
+    net(X)
+
+
 def through_a_copy(net: Classifier) -> None:
     copy.deepcopy(net)(X)
     pickle.dumps(net)
@@ -59,6 +95,11 @@ def through_a_copy(net: Classifier) -> None:
         (up_to_a_tap, (5, 0)),
         (backward, (5, 15)),
         (backward_from_a_tap, (10, 10)),
+        (backward_from_taps_last_first, (5, 10)),
+        (twice_differentiated, (5, 10)),
+        (under_a_checkpoint, (10, 5)),
+        (gated, (21, 0)),  # one image tells the channels
+        (counted_within, (10, 0)),
         (through_a_copy, (5, 0)),
         (lambda net: None, (0, 0)),
     ],
@@ -80,3 +121,17 @@ def test_a_stage_that_stands_twice_counts_once_a_pass() -> None:
     with counted(net) as seen:
         net(X)
     assert seen.forward == 5
+
+
+def test_a_copy_made_in_one_count_is_counted_in_the_next_and_not_between() -> None:
+    net = digits_cnn().eval()
+    with counted(net):
+        other = copy.deepcopy(net)
+    other(X)
+    with counted(net) as seen:
+        other(X)
+        net(X)
+    assert seen.forward == 10
+    with counted(other) as own:
+        other(X)
+    assert own.forward == 5
