@@ -9,23 +9,12 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from ..harness.suite import Name, NetSuite, Part, differing_labels
 from .adaptive import Adaptive
+from .attack_part import AttackPart as AttackPart
+from .attack_part import expanded
 from .fits import ALL_ATTACKS
 from .lee2018 import Lee2018
 from .shift import Shift
 from .strict import Strict
-
-
-class AttackPart(Part):
-    name: Name
-    label: Name | None = None
-    library: Name = "foolbox"
-    preset: Name = "standard"
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    batch_size: int = Field(250, ge=1, description="images per attack call; also the most that an interruption loses")
-
-    @property
-    def title(self) -> str:
-        return self.label or self.name
 
 
 class DetectorPart(Part):
@@ -89,6 +78,7 @@ class Suite(NetSuite):
     adaptive: Adaptive | None = None
     shift: Shift | None = None
 
+    _budgets = field_validator("attacks")(expanded)
     _labels = field_validator("attacks", "detectors", "protocols")(differing_labels)
 
     @model_validator(mode="after")
