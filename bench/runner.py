@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from .core import registry
 from .core.device import choose_device
 from .core.errors import UserError
 from .core.files import write_json
 from .core.home import expanded
+from .core.progress import Printed
 from .core.store import NotStored, Store, When, default_store
 from .harness.audit import suite_beside
 from .harness.context import Context
@@ -20,6 +23,7 @@ from .harness.folder import clear_earlier, one_run_at_a_time, without_folders
 from .harness.suite import AnySuite
 from .harness.tables import write_tables
 from .harness.track import Running, Track
+from .session.suite import Objects, lent
 from .tracks import load_suite, located, tracks_of
 
 
@@ -68,7 +72,11 @@ def run(
     device: str = "auto",
     seed: int | None = None,
     classes: str | Sequence[str] | None = None,
-    detectors: Sequence[str] = (),
+    detectors: Sequence[Any] = (),
+    attacks: Sequence[Any] = (),
+    model: Any = None,
+    dataset: Any = None,
+    only: bool = False,
     data_root: str | Path | None = None,
     store: str | Path | None = None,
     when: When = "missing",
@@ -77,23 +85,41 @@ def run(
     """Run a suite of any track and return its figures as a frame, one row each.
 
     ``suite`` is a built-in suite's name, a TOML file or a suite. ``limit`` caps the number of test images, ``seed``
-    replaces the suite's; ``classes`` (names, one text of them, or a file) chooses classes of an image folder and
-    ``detectors`` adds registered detectors with their defaults, both only in suites of detectors. ``device`` is auto,
-    cpu, cuda, cuda:1, ...; ``data_root`` the folder with ``<data set>.npz``, torchvision's files or images; ``store``
-    the folder of artifacts (default: the user's cache). ``when``: "missing" computes what the store lacks, "always"
-    everything, "never" leaves absent results out, "cached" ends at the first one. Entries, scores and tables are
-    written below ``output/<suite>``.
+    replaces the suite's; ``classes`` (names, one text of them, or a file) chooses classes of an image folder.
+
+    ``detectors`` and ``attacks`` are added to the suite's: classes, instances, functions that make one, or registered
+    names. ``only`` leaves out the suite's own detectors, and its attacks if ``attacks`` are given. ``model`` takes the
+    place of its net (a trained torch module or `Classifier`, or a registered name), ``dataset`` that of its data (a
+    `Dataset`; ``(train_images, train_labels, test_images, test_labels)`` with images uint8 NHWC or float NCHW in
+    [0, 1]; a registered name). All of these go with suites of detectors alone, and nothing stays registered.
+
+    ``device`` is auto, cpu, cuda, cuda:1, ...; ``data_root`` the folder with ``<data set>.npz``, torchvision's files or
+    images; ``store`` the folder of artifacts (default: the user's cache). ``when``: "missing" computes what the store
+    lacks, "always" everything, "never" leaves absent results out, "cached" ends at the first one. Entries, scores and
+    tables are written below ``output/<suite>``; with ``attacks``, ``model``, ``dataset`` or ``only``, the suite's name
+    gets theirs behind it.
 
     Detection: fit_on, test_on, auroc, low, high, n, ... per cell (rows of a part ``[adaptive]`` are in
     `load_results`). Localisation: net, method, variant, metric, value,
     low, high. Raises UserError, one sentence, for a mistake in the arguments or the suite.
     """
     chosen = suite if isinstance(suite, AnySuite) else load_suite(suite)
-    chosen = chosen.overridden(limit=limit, seed=seed, classes=classes, detectors=detectors)
+    objects = Objects(_listed(detectors, "detectors"), _listed(attacks, "attacks"), model, dataset, only)
     artifacts = Store(expanded(store) if store else default_store(), when)
-    context = Context(artifacts, choose_device(device), None if data_root is None else expanded(data_root))
-    with located(suite):
-        return execute(chosen, context, expanded(output)).frame
+    root = None if data_root is None else expanded(data_root)
+    context = Context(artifacts, choose_device(device), root, Printed())
+    chosen = chosen.overridden(limit=limit, seed=seed, classes=classes)
+    with lent(chosen, objects, context) as ready, located(ready if objects else suite):
+        return execute(ready, context, expanded(output)).frame
+
+
+def _listed(things: Any, name: str) -> list[Any]:
+    """Several parts, where one alone is easily given without its brackets."""
+    if isinstance(things, str | type) or not isinstance(things, Iterable):
+        return [things]
+    if isinstance(things, Mapping):
+        raise UserError(f"{name} is a {type(things).__name__}; give a list.")
+    return list(things)
 
 
 def execute(suite: AnySuite, context: Context, output: Path) -> Result:
@@ -108,10 +134,21 @@ def execute(suite: AnySuite, context: Context, output: Path) -> Result:
     with one_run_at_a_time(folder):
         parts = []
         for track, running in runs:
+            _announce(running)
             entries = _made(running, folder, context)
             _settle(track, suite, folder, entries, context)
             parts.append(Part(track, entries, running.failures))
     return Result(parts, folder, context.store.computed, context.store.reused)
+
+
+def _announce(running: Running) -> None:
+    """Say whether the third-party detectors of a suite keep their contract, before anything is attacked."""
+    from .detection.run import Run
+
+    if isinstance(running, Run) and not all(registry.detectors.is_ours(part.name) for part in running.suite.detectors):
+        from .plugin.kept import announce  # with what only checks need
+
+        announce(running.scoring)
 
 
 def _made(running: Running, folder: Path, context: Context) -> list[Entry]:

@@ -17,6 +17,7 @@ from ..detection.scoring import Scoring
 from ..detection.strict import Strict
 from ..detection.suite import DetectorPart
 from ..harness.entry import SCHEMA, SuiteNote
+from ..harness.objects import origin
 from .entry import ArmNote, Cell, Entry, FitNote, GradientNote, ProofNote, Static, Threshold, Tried
 from .figures import all_figures
 from .target import Target
@@ -81,7 +82,9 @@ class Describer:
             "suite": SuiteNote(name=suite.name, title=suite.title, limit=suite.limit),
             "dataset": images_note(scoring.setup, self._protocol),
             "model": model_note(scoring.setup),
-            "detector": detector_note(info, part.title, part.name, candidates, ""),
+            "detector": detector_note(
+                info, part.title, part.name, candidates, "", **origin(registry.detectors, part.name)
+            ),
             "seed": suite.seed,
             "statistics": StatisticsNote(level=suite.statistics.level),
             "versions": dict(versions()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ..core.errors import UserError
 from ..core.files import read_json
 from ..detection.suite import DetectorPart, Suite
+from ..harness.of_session import needed
 from ..harness.suite import NAME
 from ..harness.toml import builtin_suites
 from ..tracks import load_suite
@@ -23,10 +24,14 @@ from .boards import Board
 
 @dataclass(frozen=True)
 class Rerun:
-    """``command`` runs the whole suite, if one command can; ``toml`` is a suite file with this detector alone."""
+    """``command`` runs the whole suite, if one command can; ``toml`` is a suite file with this detector alone.
+
+    ``needed``: what both lack, where a part of the row was an object of its author's session.
+    """
 
     command: str | None
     toml: str | None
+    needed: str = ""
 
 
 Reruns = dict[tuple[str, str], Rerun]
@@ -35,19 +40,31 @@ Reruns = dict[tuple[str, str], Rerun]
 def reruns(boards: Sequence[Board]) -> Reruns:
     """(board's id, detector's label) -> how to run it again."""
     suites: dict[Path, tuple[Suite | None, str | None]] = {}
+    rows = [row.checked for board in boards for row in board.rows]
+    absent = {(each.folder, each.entry.label) for each in rows if each.entry.detector.from_}
     by_row: Reruns = {}
     for board in boards:
         for row in board.rows:
             folder = row.checked.folder
             if folder not in suites:
                 suite = read_suite_file(folder)
-                suites[folder] = suite, None if suite is None else command(suite)
+                there = None if suite is None else _without(suite, {label for at, label in absent if at == folder})
+                suites[folder] = suite, None if there is None else command(there)
             suite, line = suites[folder]
+            lacks = needed(row.entry)
+            if lacks:
+                by_row[board.id, row.label] = Rerun(None, None, lacks)
+                continue
             own_suite = None if suite is None else alone(suite, row.label, board.protocol)
             by_row[board.id, row.label] = Rerun(
                 line, None if own_suite is None else toml(own_suite.model_dump(mode="json"))
             )
     return by_row
+
+
+def _without(suite: Suite, labels: Collection[str]) -> Suite:
+    """The suite without detectors that were objects of a session: the others can be run again without them."""
+    return suite.model_copy(update={"detectors": [part for part in suite.detectors if part.title not in labels]})
 
 
 def read_suite_file(folder: Path) -> Suite | None:

@@ -55,21 +55,18 @@ def validate_detector(
     began = time.monotonic()
     console.err.print("  train a small net on digits and attack it", highlight=False)
     ground()
-    checks = check_detector(name, debug=debug)
-    for check in checks:
+    report = check_detector(name, debug=debug)
+    for check in report:
         _print(check)
-    failed, warned = (sum(c.outcome == outcome for c in checks) for outcome in ("fails", "warning"))
-    passed = sum(c.outcome == "passes" for c in checks)
     seconds = time.monotonic() - began
-    console.out.print(
-        f"\n{name}: {passed} checks pass, {failed} fail, {warned} warnings ({seconds:.0f} s).",
-        highlight=False,
-        markup=False,
-    )
-    if failed:
+    console.out.print(f"\n{report.summary} ({seconds:.0f} s).", highlight=False, markup=False)
+    if not all(check.passed for check in report):
         raise typer.Exit(1)
 
 
 def _print(check: Check) -> None:
-    console.out.print(f"{check.outcome:<9}", style=_STYLES[check.outcome], end="")
-    console.plain(f"{check.name}{f': {check.message}' if check.message else ''}")
+    from ..plugin.report import line
+
+    outcome, rest = line(check)[:9], line(check)[9:]
+    console.out.print(outcome, style=_STYLES[check.outcome], end="")
+    console.plain(rest)

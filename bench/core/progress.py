@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
@@ -27,12 +28,17 @@ class Reporter(Protocol):
         """Say something that the user should know, once however often it is found."""
         ...
 
+    def note(self, message: str) -> None:
+        """Say something that was found to be in order."""
+        ...
+
 
 class Silent:
-    """Prints nothing, but keeps the warnings."""
+    """Prints nothing, but keeps what was said."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.notes: list[str] = []
 
     def stage(self, text: str) -> AbstractContextManager[Tick]:
         return nullcontext(lambda done, total, remark: None)
@@ -44,6 +50,22 @@ class Silent:
     def warn(self, message: str) -> None:
         if message not in self.warnings:
             self.warnings.append(message)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+class Printed(Silent):
+    """Prints warnings and notes alone, each once, as a notebook shows them."""
+
+    def warn(self, message: str) -> None:
+        if message not in self.warnings:
+            print(f"warning: {message}", file=sys.stderr)
+        super().warn(message)
+
+    def note(self, message: str) -> None:
+        print(message)
+        super().note(message)
 
 
 class Bars:
@@ -103,3 +125,6 @@ class Bars:
             return
         self.warnings.append(message)
         self.console.print(f"warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    def note(self, message: str) -> None:
+        self.console.print(message, markup=False, highlight=False, soft_wrap=True)

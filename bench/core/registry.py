@@ -7,6 +7,8 @@ import importlib
 import pkgutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -14,6 +16,14 @@ from typing import Any, Generic, TypeVar
 from .errors import UserError, reason_of
 
 T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Lent:
+    """What entries state of something that is registered for one run alone: what it is, and a hash of its content."""
+
+    origin: str
+    source: str
 
 
 class Registry(Generic[T]):
@@ -26,6 +36,7 @@ class Registry(Generic[T]):
         self.kind, self._home, self._group = kind, home, group
         self._items: dict[str, T] = {}
         self._broken: dict[str, str] = {}
+        self._lent: dict[str, Lent] = {}
         self._loaded = False
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -40,6 +51,20 @@ class Registry(Generic[T]):
             return item
 
         return decorate
+
+    @contextmanager
+    def lend(self, name: str, item: T, lent: Lent) -> Iterator[None]:
+        """The item under a name that is free, while the body runs; afterwards the name is free again."""
+        assert name not in self, name
+        self._items[name], self._lent[name] = item, lent
+        try:
+            yield
+        finally:
+            del self._items[name], self._lent[name]
+
+    def lent(self, name: str) -> Lent | None:
+        """What is stated of a name that is lent; None of one that is registered."""
+        return self._lent.get(name)
 
     def _load(self) -> None:
         if self._loaded:
@@ -102,7 +127,7 @@ class Registry(Generic[T]):
 
     def is_ours(self, name: str) -> bool:
         """Whether our own packages registered the name, not a plug-in or a script."""
-        return f"{self.get(name).__module__}.".startswith(f"{self._home}.")
+        return name not in self._lent and f"{self.get(name).__module__}.".startswith(f"{self._home}.")
 
 
 def _origin(item: Any) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib.util
 import inspect
-import linecache
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from types import FunctionType
 from typing import Any
+
+from .reach import reached
 
 #: Our own packages. Of these only a module and those that it imports from its folder count: an edit elsewhere in the
 #: house does not make every stored result anew.
@@ -20,6 +21,9 @@ HOME = "subnetbench"
 
 #: Libraries that a base class may come from and whose files do not count; entries state the versions of both.
 LIBRARIES = frozenset({"torch", "torchvision"}) | sys.stdlib_module_names
+
+#: The flag of a class that was made while Python ran.
+HEAP_TYPE = 1 << 9
 
 
 def home_of(thing: Any) -> str:
@@ -31,10 +35,12 @@ def sources_of(thing: Any) -> dict[str, bytes]:
     """Name -> source of each file that counts for a class, a function or an instance's class.
 
     Every module of the distribution that installs it; without a distribution, every module of its package, or its file
-    and those that it imports from the same folder; in a notebook, the cells that define functions and classes. Base
-    classes from elsewhere count with their own file.
+    and those that it imports from the same folder; in a notebook or a script that runs, the functions, classes and
+    values that it names (`reached`). Base classes from elsewhere count with their own file.
     """
     kind = _kind(thing)
+    if of_session(kind):
+        return reached(kind, _files)
     found = dict(_own(kind))
     for base in getattr(kind, "__mro__", (kind,))[1:]:
         path = _file(base.__module__)
@@ -42,7 +48,50 @@ def sources_of(thing: Any) -> dict[str, bytes]:
             found[base.__module__] = path
     loaded = {vars(module).get("__file__"): module for module in list(sys.modules.values())}
     sources = {name: read_once(path, loaded.get(str(path))) for name, path in sorted(found.items())}
-    return sources or _cells(kind) or {kind.__qualname__: b""}
+    return sources or {kind.__qualname__: b""}
+
+
+def of_session(thing: Any) -> bool:
+    """Whether a class, a function or an instance's class was defined in a notebook, a console or the running script."""
+    kind = _kind(thing)
+    module = str(kind.__module__)
+    if module in ("__main__", "builtins"):  # `exec` without a module's name makes the latter
+        return vars(builtins).get(kind.__name__) is not kind and _in_python(kind)
+    if home_of(kind) in {HOME, *LIBRARIES} or not _in_python(kind):
+        return False
+    return _file(module) is None and not _own(kind)
+
+
+def _in_python(kind: Any) -> bool:
+    """Whether a class or function can have been written in Python: a class that is made, not part of a library."""
+    return bool(kind.__flags__ & HEAP_TYPE) if inspect.isclass(kind) else inspect.isfunction(kind)
+
+
+def _files(thing: Any) -> dict[str, bytes] | None:
+    """The sources of what a session names (a module by its name): none of a library's, None where there is no file."""
+    if isinstance(thing, str):
+        return {} if _is_library(thing.partition(".")[0]) else _with_imports(thing)
+    if of_session(thing):
+        return None
+    return {} if _is_library(home_of(thing)) else sources_of(thing)
+
+
+def _is_library(top: str) -> bool:
+    return top in LIBRARIES or top == HOME or top in _distributions()
+
+
+def _with_imports(module: str) -> dict[str, bytes]:
+    """The file of a module, imported already or not, and those that it imports from the same folder."""
+    path = _file(module)
+    if path is None:
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            return {}
+        path = Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
+    if path is None or not path.is_file():
+        return {}
+    return {name: each.read_bytes() for name, each in _walked(path, path.parent, absolute=True).items()}
 
 
 _READ: dict[Path, tuple[object, object, bytes]] = {}
@@ -152,16 +201,3 @@ def _imports(source: bytes) -> tuple[tuple[int, tuple[str, ...]], ...]:
             module = tuple((node.module or "").split(".")) if node.module else ()
             found |= {(node.level, (*module, alias.name)) for alias in node.names}
     return tuple(sorted(found))
-
-
-def _cells(kind: Any) -> dict[str, bytes]:
-    """The cells of a notebook that define a function or a class, numbered; empty if the source is not kept."""
-    texts: set[str] = set()
-    for thing in [kind, *vars(sys.modules.get(kind.__module__, kind)).values()]:
-        if getattr(thing, "__module__", None) != kind.__module__:
-            continue
-        for member in [thing, *(vars(thing).values() if inspect.isclass(thing) else ())]:
-            function = inspect.unwrap(getattr(member, "__func__", getattr(member, "fget", member)))
-            if isinstance(function, FunctionType):
-                texts.add("".join(linecache.getlines(function.__code__.co_filename)))
-    return {str(place): text.encode() for place, text in enumerate(sorted(texts - {""}))}

@@ -25,11 +25,11 @@ def conduct(build: Callable[[], Any], like: View, train: Split, test: Split) -> 
         images = split.tensor(index)
         return View(like.classifier, images, key="conduct", labels=labels, gates=like.gates)
 
-    few, scored = _few(train.labels), np.arange(min(SCORED, len(test)))
+    first, scored = few(train.labels), np.arange(min(SCORED, len(test)))
     try:
         made = [build() for _ in range(2)]
         for detector in made:
-            detector.fit(view(train, few, train.labels[few]))
+            detector.fit(view(train, first, train.labels[first]))
         one, other = (_scores(detector, view(test, scored, None)) for detector in made)
         if _differ(one, other):
             return ["is not reproducible: two fits on the same images score differently; seed every random draw"]
@@ -41,7 +41,7 @@ def conduct(build: Callable[[], Any], like: View, train: Split, test: Split) -> 
     return []
 
 
-def _few(labels: Ints) -> Ints:
+def few(labels: Ints) -> Ints:
     """Some images of every class, in their order."""
     classes = np.unique(labels)
     each = max(2, min(EACH, FITTED // len(classes)))

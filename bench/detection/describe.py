@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ...attacks.contract import AttackInfo
+from ...attacks.presets import full_name
 from ...detectors.contract import DetectorInfo
 from ..core import registry
 from ..core.hashing import canonical
 from ..core.store import Meta
 from ..core.versions import versions
 from ..harness.entry import SCHEMA, SuiteNote
+from ..harness.objects import origin
 from ..harness.plugins import plugin_info
 from ..harness.setup import Setup
 from .attacked import Attacked
@@ -100,7 +102,8 @@ class Describer:
 
     def _detector(self, part: DetectorPart, protocol: AnyProtocol, notes: str) -> DetectorNote:
         candidates = self._scoring.candidates(part, protocol)
-        return detector_note(registry.detectors.get(part.name).info, part.title, part.name, candidates, notes)
+        info, session = registry.detectors.get(part.name).info, origin(registry.detectors, part.name)
+        return detector_note(info, part.title, part.name, candidates, notes, **session)
 
     def _subnets(self, part: DetectorPart) -> SubnetsNote | None:
         """The sets of gates that an entry rests on; None for a detector without subnets."""
@@ -118,14 +121,15 @@ class Describer:
 
 def images_note(setup: Setup, protocol: AnyProtocol) -> ImagesNote:
     """What an entry states of its images."""
-    calibrating = {"calibration_images": len(setup.calibration(protocol.calibrating))} if protocol.calibrates else {}
+    more: dict[str, Any] = origin(registry.datasets, setup.suite.dataset.name)
+    more |= {"calibration_images": len(setup.calibration(protocol.calibrating))} if protocol.calibrates else {}
     return ImagesNote(
         name=setup.suite.dataset.title,
         note=setup.dataset.note,
         sha256=setup.dataset.content_hash,
         train_images=len(setup.train_split),
         attacked_images=len(setup.test),
-        **calibrating,
+        **more,
     )
 
 
@@ -138,13 +142,14 @@ def model_note(setup: Setup) -> ModelNote:
         sha256=trained.sha256,
         accuracy=trained.accuracy,
         weights=trained.weights,
+        **origin(registry.models, part.name),
     )
 
 
 def detector_note(
-    info: DetectorInfo, label: str, name: str, candidates: list[dict[str, Any]], notes: str
+    info: DetectorInfo, label: str, name: str, candidates: list[dict[str, Any]], notes: str, **of_session: str
 ) -> DetectorNote:
-    """What an entry states of a detector."""
+    """What an entry states of a detector; ``of_session``: its `harness.objects.origin`."""
     return DetectorNote(
         label=label,
         name=name,
@@ -156,6 +161,7 @@ def detector_note(
         formula=info.formula,
         candidates=candidates,
         notes=notes,
+        **of_session,
     )
 
 
@@ -177,6 +183,7 @@ def _declared(attacked: Attacked, part: AttackPart) -> dict[str, Any]:
         "parameters": dict(attack.parameters),
         "threat": attack.info.threat,
         "norm": attack.info.norm,
+        **origin(registry.attacks, full_name(part.name, part.library)),
     }
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from ..core.errors import UserError
 from ..harness import entry as entries_of
-from ..harness.entry import Column, Count, DatasetNote, Form, Positive, Share, Shown
+from ..harness.entry import Column, Count, DatasetNote, Form, OfSession, Positive, Share, Shown
 from ..harness.scores import read_frame
 from ..stats.metrics import Ties
 from ..stats.splits import Place
@@ -26,7 +26,7 @@ class ImagesNote(DatasetNote):
     calibration_images: Count | None = None
 
 
-class ModelNote(Form):
+class ModelNote(OfSession):
     name: str
     parameters: dict[str, Any]
     sha256: str
@@ -34,7 +34,7 @@ class ModelNote(Form):
     weights: dict[str, Any] | None = None
 
 
-class DetectorNote(Form):
+class DetectorNote(OfSession):
     label: Shown
     name: Shown
     control: bool
@@ -47,7 +47,7 @@ class DetectorNote(Form):
     notes: str = ""
 
 
-class AttackNote(Form):
+class AttackNote(OfSession):
     """An attack's configuration and its verification results in float32; norms in pixels, medians over successes.
 
     ``remark``, where there is one: why there are no images, or what is wrong with them.

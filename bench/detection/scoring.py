@@ -57,6 +57,9 @@ def detectors_hash() -> str:
 
 def detector_source(part: DetectorPart) -> str:
     """Hash of a detector's code."""
+    lent = registry.detectors.lent(part.name)
+    if lent is not None:
+        return lent.source
     ours = registry.detectors.is_ours(part.name)
     return detectors_hash() if ours else source_hash(registry.detectors.get(part.name))
 

@@ -26,6 +26,7 @@ from ..detection.suite import AnyProtocol, DetectorPart, Suite
 from ..harness.audit import Audit, Line
 from ..harness.context import Context
 from ..harness.factory import make
+from ..harness.of_session import needed
 from ..harness.plugins import info_fault
 from ..harness.setup import Trained
 from ..models.weights import load_weights, locate
@@ -101,12 +102,15 @@ class AtHand:
         suite, entry = audit.suite, audit.entry
         if not isinstance(suite, Suite):
             return []
-        scoring = self.scoring(suite)
-        lines = [_detector(scoring, entry)] if isinstance(entry, Entry) else []
+        scoring, absent = self.scoring(suite), needed(entry)
+        lines = [Line("again", "not checked", absent)] if absent else []
+        lines += [_detector(scoring, entry)] if isinstance(entry, Entry) and not entry.detector.from_ else []
+        data, net = not entry.dataset.from_, not entry.dataset.from_ and not entry.model.from_
+        attacks = isinstance(entry, Entry) and not any(attack.from_ for attack in entry.attacks.values())
         try:
-            if isinstance(entry, Entry):  # one of another track of the suite states no attacks of its own
-                lines += [*_attacks(scoring, entry), _images(self, scoring, entry)]
-            lines += [_data(self, scoring, entry), _model(self, suite, entry)]
+            if isinstance(entry, Entry) and attacks:  # one of another track of the suite states no attacks of its own
+                lines += [*_attacks(scoring, entry), *([_images(self, scoring, entry)] if net else [])]
+            lines += [*([_data(self, scoring, entry)] if data else []), *([_model(self, suite, entry)] if net else [])]
         except UserError as error:
             lines.append(Line("at hand", "not checked", str(error)))
         return lines

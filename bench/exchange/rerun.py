@@ -25,6 +25,7 @@ from ..detection.describe import describe_attack
 from ..detection.entry import AttackNote, Entry
 from ..detection.suite import Pair, Suite
 from ..harness.audit import Audit, Line, Verdict
+from ..harness.of_session import needed
 from ..stats.metrics import auroc
 from .at_hand import AtHand, parts_of, same_net
 
@@ -41,6 +42,8 @@ def run_again(at_hand: AtHand, audit: Audit, pairs: Sequence[Pair]) -> list[Line
     what = f"again {', '.join(f'{fit_on} -> {test_on}' for fit_on, test_on in pairs)}"
     if not isinstance(suite, Suite):
         return [Line(what, "not checked", "its suite.json does not state how")]
+    if needed(entry):
+        return [Line(what, "not checked", needed(entry))]
     if entry.detector.name not in registry.detectors:
         return [Line(what, "not checked", f"the detector {entry.detector.name!r} is not installed here")]
     if not at_hand.has_data(suite):

@@ -59,13 +59,23 @@ class Form(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, frozen=True, populate_by_name=True)
 
 
+class OfSession(Form):
+    """What stands for something that no file of a package defines: what it was, and a hash of its code or content.
+
+    Written where it is so alone; from the entry's file nobody else can run it again.
+    """
+
+    from_: str = Field("", alias="from")
+    source: str = ""
+
+
 class SuiteNote(Form):
     name: Shown
     title: str = ""
     limit: int | None = None
 
 
-class DatasetNote(Form):
+class DatasetNote(OfSession):
     name: str
     note: str = ""
     sha256: str

@@ -34,8 +34,14 @@ def make(name: str, parameters: Mapping[str, Any], seed: int, *, debug: bool = F
             _ours(factory, name, given) if registry.models.is_ours(name) else _theirs(factory, name, given, debug)
         )
     if isinstance(net, Classifier) and not registry.models.is_ours(name):
-        net.made_by = key_of("factory", {"source": source_hash(factory), "parameters": with_files(parameters)})
+        net.made_by = key_of("factory", {"source": factory_source(name), "parameters": with_files(parameters)})
     return net
+
+
+def factory_source(name: str) -> str:
+    """Hash of a factory's code, or of the net that somebody handed over."""
+    lent = registry.models.lent(name)
+    return source_hash(registry.models.get(name)) if lent is None else lent.source
 
 
 def _ours(factory: Callable[..., Classifier], name: str, given: Mapping[str, Any]) -> Classifier:

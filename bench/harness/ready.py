@@ -47,7 +47,8 @@ def _at_hand(setup: Setup) -> Dataset | None:
     own = expanded(part.name) if is_npz(part.name) else None
     if own is not None and root is None and own.parent == Path() and not own.is_file():
         return None  # it may lie in a data root that is not given here
-    if part.name == "digits" or own is not None or (root is not None and is_npz(root)):
+    lent = registry.datasets.lent(part.name) is not None
+    if part.name == "digits" or lent or own is not None or (root is not None and is_npz(root)):
         with placed(("dataset",), part.model_dump()):
             return setup.dataset
     if part.name not in KNOWN:

@@ -9,7 +9,7 @@ import torch
 
 from ..core import registry
 from ..core.errors import UserError
-from ..core.hashing import digest, hash_arrays, key_of, source_hash
+from ..core.hashing import digest, hash_arrays, key_of
 from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset, Split, stratified
 from ..data.load import load
@@ -18,7 +18,7 @@ from ..models.dry import refuse_unfit
 from ..models.torchvision import SMALLEST
 from ..models.weights import load_weights, locate, refuse_unusable
 from .context import Context
-from .factory import brings_weights, make, refuse_untrained, with_files
+from .factory import brings_weights, factory_source, make, refuse_untrained, with_files
 from .parameters import check_data, check_model
 from .sanity import look
 from .suite import NetSuite
@@ -111,7 +111,7 @@ class Setup:
         inputs: Meta = {
             "model": part.name,
             "parameters": with_files(part.parameters),
-            "source": source_hash(registry.models.get(part.name)),
+            "source": factory_source(part.name),
             "given": None if registry.models.is_ours(part.name) else self._given.content_hash(),
             "classes": self.dataset.classes,
             "shape": self.dataset.shape,
@@ -160,7 +160,10 @@ class Setup:
         elif part.trains:
             meta = self._train(net)
         else:
-            meta = {"weights": part.parameters.get("weights") or f"as the factory of {part.name} gives them"}
+            given = (
+                f"as the factory of {part.name} gives them" if registry.models.lent(part.name) is None else "as given"
+            )
+            meta = {"weights": part.parameters.get("weights") or given}
         refuse_unusable(net.state_dict(), f"The net {part.name!r}, {part.origin},")
         return {n: t.detach().cpu().contiguous().numpy() for n, t in net.state_dict().items()}, meta
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..core.hashing import source_hash
-from ..core.sources import HOME, LIBRARIES, home_of
+from ..core.sources import HOME, LIBRARIES, home_of, of_session
 
 #: Modules whose printed form states all that they compute. Others of torch's keep something to themselves: the number
 #: of heads of an attention, whether a pool counts its padding.
@@ -42,7 +42,8 @@ def unstated(net: nn.Module) -> Unstated:
     for path, module in net.named_modules():
         kind = type(module)
         if kind not in sources:
-            sources[kind] = "" if home_of(kind) in {HOME, *LIBRARIES} else source_hash(kind)
+            theirs = of_session(kind) or home_of(kind) not in {HOME, *LIBRARIES}
+            sources[kind] = source_hash(kind) if theirs else ""
         told = kind in PRINTED or home_of(kind) == HOME
         plain = {} if told else {name: repr(v) for name, v in vars(module).items() if _is_plain(name, v)}
         buffers = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +14,9 @@ from .gradient import OFFERED, gradient_claims, offer
 from .material import Broken, Material, copied, fresh, raised
 
 __all__ = ["Check", "Outcome", "check_contract", "copied", "fresh", "raised"]
+
+#: Names of what is no claim: that the detector runs at all, and that time was up.
+RUNS, CUT = "it runs", "the other checks"
 
 #: ``measured`` is information and ``warning`` a hint; neither is a failure.
 Outcome = Literal["passes", "fails", "warning", "measured"]
@@ -31,7 +36,13 @@ class Check:
 
 
 def check_contract(
-    factory: Callable[..., Any], train: View, test: View, *, coupled: bool = False, tolerance: float = 1e-4
+    factory: Callable[..., Any],
+    train: View,
+    test: View,
+    *,
+    coupled: bool = False,
+    tolerance: float = 1e-4,
+    seconds: float = math.inf,
 ) -> list[Check]:
     """Check every claim of the contract; nothing is raised.
 
@@ -40,7 +51,9 @@ def check_contract(
     ``factory`` makes a detector and has ``info`` and ``candidates``; ``train`` has labels (and gates where the
     detector needs subnets); ``coupled`` skips the checks that an image's score is independent of others. Scores agree
     where they differ by at most ``tolerance`` of their column's largest, since rounding depends on the batch size.
+    After ``seconds`` no further check begins, and the last says so.
     """
+    end = time.monotonic() + seconds
     material = Material(factory, train, test, tolerance)
     material.meddles = True  # until it is known
     checks = []
@@ -51,7 +64,15 @@ def check_contract(
     checks.insert(0, _check("the views are left as they were", views, material))
     material.meddles = not checks[0].passed
     claims = {**CLAIMS, **({} if coupled else INDEPENDENCE)}
-    return checks + [_check(name, claim, material) for name, claim in claims.items()] + _gradient(material)
+    for name, claim in claims.items():
+        if time.monotonic() > end:
+            return [*checks, _cut(seconds)]
+        checks.append(_check(name, claim, material))
+    return checks + ([_cut(seconds)] if time.monotonic() > end else _gradient(material))
+
+
+def _cut(seconds: float) -> Check:
+    return Check(CUT, "measured", f"left out after {seconds:g} s")
 
 
 def _gradient(material: Material) -> list[Check]:

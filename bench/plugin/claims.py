@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from ...detectors.contract import DetectorInfo
 from ..core.errors import UserError
+from ..core.sources import of_session
 from ..detection.describe import detector_note
 from ..harness.plugins import plugin_info
 from .material import Broken, Material, agree, contents, copied, fresh, raised
@@ -73,9 +75,10 @@ def built(material: Material) -> str:
 
 
 def candidates(material: Material) -> str:
-    for candidate in material.factory.candidates:
+    offered = getattr(material.factory, "candidates", ())  # as a run takes them
+    for candidate in offered:
         material.factory(**candidate)
-    return f"{len(material.factory.candidates)} candidates"
+    return f"{len(offered)} candidates"
 
 
 def fit_returns_self(material: Material) -> str:
@@ -156,12 +159,37 @@ def pickled(material: Material) -> str:
     expected = detector.characteristics(fresh(material.test))
     buffer = io.BytesIO()
     try:
-        pickle.dump(detector, buffer)
-        copy = pickle.loads(buffer.getvalue())
+        _Pickler(buffer, type(detector)).dump(detector)
+        copy = _Unpickler(io.BytesIO(buffer.getvalue()), type(detector)).load()
     except Exception as error:
         raise Broken(f"a fitted detector cannot be handed to a worker process: {raised(error)}") from None
     difference = agree(expected, copy.characteristics(fresh(material.test)), 0, "the copy scores differently")
     return f"{difference}; {buffer.tell() / 1e6:.2f} MB"
+
+
+class _Pickler(pickle.Pickler):
+    """Of a class that no module has, such as a notebook's that was defined anew, the state is what is checked."""
+
+    def __init__(self, file: io.BytesIO, cls: type) -> None:
+        super().__init__(file)
+        self._cls = None if _importable(cls) else cls
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return "class" if obj is self._cls and obj is not None else None
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, cls: type) -> None:
+        super().__init__(file)
+        self._cls = cls
+
+    def persistent_load(self, pid: str) -> type:
+        return self._cls
+
+
+def _importable(cls: type) -> bool:
+    module = sys.modules.get(cls.__module__)
+    return not of_session(cls) or getattr(module, cls.__qualname__, None) is cls
 
 
 def batches(material: Material) -> str:

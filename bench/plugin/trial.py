@@ -20,6 +20,7 @@ from ..data.builtin import digits
 from ..data.dataset import Dataset
 from ..detection.protocol import combine
 from ..detection.scoring import metered
+from ..harness.objects import DETECTOR, Fixed, given, registered_as
 from ..harness.train import Recipe
 from ..harness.train import train as train_net
 from ..models.cifar import digits_cnn
@@ -28,8 +29,9 @@ from ..models.passes import counted
 from ..stats.inference import bootstrap_auroc, resample_counts, share_interval
 from ..stats.metrics import auroc
 from ..views import View
-from .checks import Check, check_contract, copied, fresh, raised
+from .checks import RUNS, Check, check_contract, copied, fresh, raised
 from .claims import ROOTS
+from .report import Report
 
 #: As strong as in the suite `digits`.
 ATTACKS: Mapping[str, Mapping[str, Any]] = {
@@ -123,16 +125,27 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def check_detector(detector: str | Any, *, debug: bool = False) -> list[Check]:
-    """Run every check of the contract and of the scores, for a registered detector's name or for a class.
+def check_detector(detector: str | Any, *, debug: bool = False) -> Report:
+    """Run every check of the contract and of the scores: of a class, an instance, a function or a registered name.
 
     They run on a small net that is trained on digits on the spot, once per process. Each `Check` has a ``name``, an
-    ``outcome`` and a ``message``; ``passed`` is false only where the contract is broken. A detector that does not
-    run has a single check that states where it raised; with ``debug`` the error is raised.
+    ``outcome`` and a ``message``; ``passed`` is false only where the contract is broken. The list is shown as
+    `subnetbench validate-detector` prints it. An instance is checked through others with its parameters. A detector
+    that does not run has a single check that states where it raised; with ``debug`` the error is raised. Raises
+    UserError, one sentence, for what is no detector.
     """
-    factory = registry.detectors.get(detector) if isinstance(detector, str) else detector
+    name, factory = _named(detector)
     with one_thread():
-        return _examined(factory, ground(), debug)
+        return Report(name, _examined(factory, ground(), debug))
+
+
+def _named(detector: str | Any) -> tuple[str, Any]:
+    """The name to show, and what makes instances."""
+    if isinstance(detector, str):
+        return detector, registry.detectors.get(detector)
+    thing = given(detector, DETECTOR)
+    name = registered_as(registry.detectors, thing.maker) or thing.name
+    return thing.title(name), Fixed(thing) if thing.fixed else thing.maker
 
 
 def _examined(factory: Any, place: Ground, debug: bool) -> list[Check]:
@@ -143,7 +156,7 @@ def _examined(factory: Any, place: Ground, debug: bool) -> list[Check]:
     except Exception as error:
         if debug:
             raise
-        return [Check("it runs", "fails", raised(error))]
+        return [Check(RUNS, "fails", raised(error))]
     checks = check_contract(factory, place.train, place.test)
     if all(check.passed for check in checks if check.name in ROOTS):
         try:

@@ -1,0 +1,51 @@
+"""A net that is handed over: a `Classifier`, or any module, which is wrapped in one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from ..core.errors import UserError, reason_of
+from ..data.dataset import Dataset
+from ..models.classifier import Classifier
+
+
+def classifier_of(thing: Any, data: Callable[[], Dataset]) -> Classifier:
+    """A copy of the net on the CPU in evaluation mode, as a classifier of the data. UserError for what is none."""
+    if not isinstance(thing, nn.Module):
+        hint = "; make an instance of it" if isinstance(thing, type) and issubclass(thing, nn.Module) else ""
+        raise UserError(
+            f"model is {f'the class {thing.__name__}' if isinstance(thing, type) else f'a {type(thing).__name__}'}"
+            f"{hint or '; give a registered name, a torch module or a Classifier'}."
+        )
+    try:
+        net = copy.deepcopy(thing).cpu().eval()
+    except Exception as error:  # of somebody's own module, or of tensors that are no parameters
+        raise UserError(
+            f"The net {type(thing).__name__} cannot be copied ({reason_of(error, typed=True)}); give one that "
+            "copy.deepcopy copies."
+        ) from None
+    if isinstance(net, Classifier):
+        return net
+    wrap: Any = getattr(Classifier, "wrap", None)
+    if wrap is None:
+        raise UserError(
+            f"The net {type(thing).__name__} is no Classifier; wrap it in subnetbench.bench.Classifier, which names "
+            "its taps and gate positions."
+        )
+    dataset = data()
+    wrapped: Classifier = wrap(net, classes=dataset.classes, shape=dataset.shape)
+    return wrapped
+
+
+class Given:
+    """The factory of a net that is handed over; each call gives a copy of its own."""
+
+    def __init__(self, net: Classifier) -> None:
+        self._net = net
+
+    def __call__(self, *, classes: int, shape: tuple[int, int, int]) -> Classifier:
+        return copy.deepcopy(self._net)

@@ -1,0 +1,215 @@
+"""A suite with what somebody hands over to `run`: lent to the registries for the length of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core import registry
+from ..core.errors import UserError
+from ..core.hashing import source_hash
+from ..core.registry import Lent, Registry
+from ..data.dataset import Dataset
+from ..data.load import load
+from ..detection.suite import AttackPart, DetectorPart, Suite
+from ..harness.context import Context
+from ..harness.objects import ATTACK, DETECTOR, Given, Kind, given, kebab, registered_as
+from ..harness.suite import AnySuite, DatasetPart, ModelPart
+from . import data, net
+from .fitting import fitted, named, trimmed
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What `run` is given beside a suite; ``only``: without its detectors, and its attacks if some are given."""
+
+    detectors: Sequence[Any] = ()
+    attacks: Sequence[Any] = ()
+    model: Any = None
+    dataset: Any = None
+    only: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.detectors or self.attacks or self.only) or not (self.model is None and self.dataset is None)
+
+
+@contextmanager
+def lent(suite: AnySuite, objects: Objects, context: Context) -> Iterator[AnySuite]:
+    """The suite with these objects as parts of it, for as long as the body runs.
+
+    Detectors and attacks are added, with ``only`` they replace the suite's; a net and data take the place of its own.
+    A suite with other images or another net, or with ``only``, has a name of its own, so that its results overwrite
+    nothing. Raises UserError, one sentence, for whatever cannot be a part.
+    """
+    if not objects:
+        yield suite
+        return
+    if not isinstance(suite, Suite):
+        raise UserError(
+            f"detectors, attacks, model, dataset and only go with suites of detectors; {suite.name!r} is not one."
+        )
+    with ExitStack() as stack:
+        yield _Lending(suite, objects, context, stack).suite()
+
+
+@dataclass
+class _Lending:
+    """One suite being changed; ``stack`` holds what is lent."""
+
+    base: Suite
+    objects: Objects
+    context: Context
+    stack: ExitStack
+    added: list[str] = field(default_factory=list)
+
+    def suite(self) -> Suite:
+        objects = self.objects
+        if objects.only and not objects.detectors:
+            raise UserError("only=True leaves out the suite's own detectors, and none are given; give detectors=[...].")
+        suite = self._with_dataset(self.base)
+        suite = self._with_model(suite)
+        suite = self._with_attacks(suite)
+        suite = self._with_detectors(suite)
+        return named(trimmed(suite, self.base, self.context.report), self.added)
+
+    # -- data and net -------------------------------------------------------------------------------------------------
+
+    def _with_dataset(self, suite: Suite) -> Suite:
+        thing = self.objects.dataset
+        if thing is None:
+            return suite
+        if isinstance(thing, str):
+            self.added.append(kebab(DatasetPart(name=thing).title))
+            part = DatasetPart(name=thing, train_limit=suite.dataset.train_limit)
+        else:
+            if self.context.data_root is not None:
+                raise UserError("dataset= hands over the images, and data_root= names others; give one of them.")
+            dataset = data.dataset_of(thing)
+            name = self._free(registry.datasets, kebab(dataset.name))
+            kind = "a Dataset" if isinstance(thing, Dataset) else "arrays"
+            origin = Lent(f"an object of this session: {kind}", dataset.content_hash)
+            self.stack.enter_context(registry.datasets.lend(name, data.Given(dataset), origin))
+            self.added.append(name)
+            part = DatasetPart(name=name, train_limit=suite.dataset.train_limit)
+        return suite.model_copy(update={"dataset": part, "model": suite.model.model_copy(update={"floor": 0.0})})
+
+    def _with_model(self, suite: Suite) -> Suite:
+        thing = self.objects.model
+        if thing is None:
+            return suite
+        if isinstance(thing, str):
+            registry.models.get(thing)
+            self.added.append(kebab(thing))
+            return suite.model_copy(update={"model": ModelPart(name=thing, train=suite.model.train)})
+        part = suite.dataset
+        classifier = net.classifier_of(thing, lambda: load(part.name, self.context.data_root, **part.parameters))
+        kind = type(thing).__name__
+        title = "my-net" if kind in ("Classifier", "Sequential") else kebab(kind)
+        name = self._free(registry.models, title)
+        origin = Lent(f"an object of this session: the net {kind}", classifier.content_hash())
+        self.stack.enter_context(registry.models.lend(name, net.Given(classifier), origin))
+        self.added.append(name)
+        suite = suite.model_copy(update={"model": ModelPart(name=name)})
+        return fitted(suite, classifier, self.context.report)
+
+    # -- attacks and detectors ----------------------------------------------------------------------------------------
+
+    def _with_attacks(self, suite: Suite) -> Suite:
+        own = {part.title: part for part in suite.attacks}
+        parts: list[Any] = []
+        for thing in self.objects.attacks:
+            part = self._attack(thing, own)
+            _refuse_twice(part.title, [p.title for p in parts], "attack")
+            parts.append(part)
+        if not parts:
+            return suite
+        kept = [] if self.objects.only else self._beside(suite.attacks, parts, suite.name, "attack")
+        self.added += [part.title for part in parts]
+        return suite.model_copy(update={"attacks": [*kept, *parts]})
+
+    def _attack(self, thing: Any, own: dict[str, AttackPart]) -> AttackPart:
+        if isinstance(thing, str):
+            if self.objects.only and thing in own:
+                return own[thing]
+            library, _, name = thing.rpartition("/")
+            part = AttackPart(name=name, library=library) if library else AttackPart(name=name)
+            registry.attacks.get(_full(part))
+            return part
+        made = given(thing, ATTACK)
+        known = registered_as(registry.attacks, made.maker)
+        library, _, name = (known or self._name(registry.attacks, made, ATTACK)).rpartition("/")
+        title = made.title(name)
+        label = None if title == name else title
+        preset = library if library == "lee2018" else "standard"  # whose names are those of no other preset
+        parameters = dict(made.parameters)
+        return AttackPart(name=name, label=label, library=library or "foolbox", preset=preset, parameters=parameters)
+
+    def _with_detectors(self, suite: Suite) -> Suite:
+        own = {part.title: part for part in suite.detectors}
+        parts: list[Any] = []
+        for thing in self.objects.detectors:
+            part = self._detector(thing, own)
+            _refuse_twice(part.title, [p.title for p in parts], "detector")
+            parts.append(part)
+        if self.objects.only:
+            self.added += [part.title for part in parts]
+            return suite.model_copy(update={"detectors": parts})
+        kept = self._beside(suite.detectors, parts, suite.name, "detector")
+        return suite.model_copy(update={"detectors": [*kept, *parts]})
+
+    def _detector(self, thing: Any, own: dict[str, DetectorPart]) -> DetectorPart:
+        if isinstance(thing, str):
+            if self.objects.only and thing in own:
+                return own[thing]
+            registry.detectors.get(thing)
+            return DetectorPart(name=thing)
+        made = given(thing, DETECTOR)
+        name = registered_as(registry.detectors, made.maker) or self._name(registry.detectors, made, DETECTOR)
+        title = made.title(name)
+        if not made.fixed:
+            return DetectorPart(name=name)
+        label = None if title == name else title
+        return DetectorPart(name=name, label=label, parameters=dict(made.parameters), candidates=[{}])
+
+    def _name(self, known: Registry[Any], made: Given, kind: Kind) -> str:
+        """The name under which an object's class is lent; a second object of the class has the same."""
+        source = source_hash(made.maker)
+        for name in known:
+            lent = known.lent(name)
+            if lent is not None and known.get(name) is made.maker:
+                return name
+        name = self._free(known, made.name)
+        self.stack.enter_context(known.lend(name, made.maker, Lent(made.what, source)))
+        return name
+
+    def _free(self, known: Registry[Any], name: str) -> str:
+        """The name, or with ``my-`` in front where a package has it, in which case it would mean that package's."""
+        taken = {full.rpartition("/")[2] for full in known} | set(known)
+        names = [name, f"my-{name}", *(f"my-{name}-{number}" for number in range(2, 1000))]
+        return next(each[:64] for each in names if each[:64] not in taken)
+
+    def _beside(self, theirs: Sequence[Any], parts: Sequence[Any], suite: str, word: str) -> list[Any]:
+        titles = {part.title.casefold() for part in theirs}
+        for part in parts:
+            if part.title.casefold() in titles:
+                raise UserError(
+                    f"The suite {suite!r} has {'an' if word == 'attack' else 'a'} {word} {part.title!r} already; leave "
+                    "it out, or give an object with other parameters."
+                )
+        return list(theirs)
+
+
+def _full(part: AttackPart) -> str:
+    from ...attacks.presets import full_name
+
+    return full_name(part.name, part.library)
+
+
+def _refuse_twice(title: str, titles: Sequence[str], word: str) -> None:
+    if title.casefold() in {each.casefold() for each in titles}:
+        raise UserError(
+            f"Two {word}s are called {title!r}: they have the same name and the same parameters; leave one out, or "
+            "rename its class."
+        )
