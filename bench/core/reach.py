@@ -19,6 +19,16 @@ import numpy as np
 #: Whatever cannot be looked into (a generator of random numbers, an open file) is another one in every process.
 _PROCESS = uuid.uuid4().hex
 
+#: The flags of code that say what kind of function it is; others say how it was compiled.
+_KINDS = (
+    inspect.CO_VARARGS
+    | inspect.CO_VARKEYWORDS
+    | inspect.CO_GENERATOR
+    | inspect.CO_COROUTINE
+    | inspect.CO_ITERABLE_COROUTINE
+    | inspect.CO_ASYNC_GENERATOR
+)
+
 #: The sources of a class, a function or a module (by its name) that has any; None: look inside.
 Files = Callable[[Any], Mapping[str, bytes] | None]
 
@@ -135,7 +145,7 @@ class _Walk:
 
     def _code(self, code: CodeType, doc: str | None = None) -> str:
         constants = [None if isinstance(value, str) and value == doc else value for value in code.co_consts]
-        signature = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+        signature = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & _KINDS)
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
         numbers = [code.co_code.hex(), getattr(code, "co_exceptiontable", b"").hex()]
         return f"code {numbers} {signature} {names} [{', '.join(map(self.text, constants))}]"

@@ -292,8 +292,8 @@ def _of_factory(function: Any, kind: Kind) -> Given:
     try:
         return given(made, kind)
     except UserError:
-        _refuse_unlike(type(made), type(made).__name__, kind)
-        if name == "<lambda>" or not inspect.isfunction(function) or kind is not DETECTOR:
+        able = kind is DETECTOR and all(hasattr(made, member) for member in (*kind.methods, *kind.attributes))
+        if not able or name == "<lambda>" or not inspect.isfunction(function):
             raise
     return Given(Factory(function, made), {}, fixed=False)
 

@@ -21,7 +21,7 @@ from ..harness.plugins import PluginFailed
 from ..views import View
 from . import checks, claims, gradient, material
 from .checks import Check, check_contract
-from .material import fresh, raised
+from .material import NetState, copied, fresh, raised
 
 #: Test images that are scored, half of them noisy, and the deviation of the noise.
 SCORED, NOISE = 16, 0.15
@@ -95,13 +95,14 @@ def _check(scoring: Scoring, part: DetectorPart, train: Ints, gated: bool) -> li
     fitting = View(net, split.tensor(train), key="contract", labels=split.labels[train], gates=gates)
     cls = registry.detectors.get(part.name)
     factory = Fixed(Given(cls, part.parameters, fixed=part.candidates is not None))
+    before = NetState(net)
     try:
-        factory().fit(fitting)
         detector = factory()
-        detector.fit(fitting)
+        detector.fit(copied(fitting))
         detector.characteristics(fresh(scored))
     except Exception as error:  # it may need more images than these; what is wrong with it, the run itself meets
         return [Check(checks.RUNS, "measured", f"on a few images it raised {first_line(raised(error))}")]
+    before.restore()
     coupled = cls.info.is_coupled(dict(_defaults(factory)) | dict(part.parameters))
     return check_contract(factory, fitting, scored, coupled=coupled, seconds=SECONDS)
 

@@ -69,10 +69,14 @@ class NetState:
             raise Broken(f"hooks were left on {len(hooks)} modules")
 
     def restore(self) -> None:
-        """Restore the classifier's modes and weights."""
+        """Restore the classifier's modes, weights and gradients, and remove its hooks."""
         for module, mode in zip(self._net.modules(), self._modes, strict=True):
             module.training = mode
+            module._forward_hooks.clear()
+            module._forward_pre_hooks.clear()
         self._net.load_state_dict(self.weights)
+        for parameter, gradient in zip(self._net.parameters(), self._gradients, strict=True):
+            parameter.grad = gradient
 
 
 def fresh(view: View, index: Ints | slice = slice(None), batch_size: int | None = None) -> View:

@@ -31,6 +31,7 @@ from ..stats.metrics import auroc
 from ..views import View
 from .checks import RUNS, Check, check_contract, copied, fresh, raised
 from .claims import ROOTS
+from .material import NetState
 from .report import Report
 
 #: As strong as in the suite `digits`.
@@ -135,8 +136,18 @@ def check_detector(detector: str | Any, *, debug: bool = False) -> Report:
     UserError, one sentence, for what is no detector.
     """
     name, factory = _named(detector)
-    with one_thread():
-        return Report(name, _examined(factory, ground(), debug))
+    with one_thread(), _left_as_it_was(ground()) as place:
+        return Report(name, _examined(factory, place, debug))
+
+
+@contextmanager
+def _left_as_it_was(place: Ground) -> Iterator[Ground]:
+    """The ground, whose net is afterwards as it was: what one detector does to it must not be held against the next."""
+    before = NetState(place.net)
+    try:
+        yield place
+    finally:
+        before.restore()
 
 
 def _named(detector: str | Any) -> tuple[str, Any]:
@@ -151,8 +162,9 @@ def _named(detector: str | Any) -> tuple[str, Any]:
 def _examined(factory: Any, place: Ground, debug: bool) -> list[Check]:
     try:
         detector = factory()
-        detector.fit(copied(place.train))  # what it returns is a check of its own
-        detector.characteristics(fresh(place.test))
+        with _left_as_it_was(place):
+            detector.fit(copied(place.train))  # what it returns is a check of its own
+            detector.characteristics(fresh(place.test))
     except Exception as error:
         if debug:
             raise

@@ -55,9 +55,9 @@ def _columns(thing: Any) -> dict[str, Any]:
         return dict(thing)
     if isinstance(thing, tuple | list) and len(thing) == len(COLUMNS):
         return dict(zip(COLUMNS, thing, strict=True))
-    count = f" of {len(thing)}" if isinstance(thing, tuple | list) else ""
+    count = f" and length {len(thing)}" if isinstance(thing, tuple | list) else ""
     raise UserError(
-        f"dataset is a {type(thing).__name__}{count}; give a registered name, a Dataset, or the arrays "
+        f"dataset is of type {type(thing).__name__}{count}; give a registered name, a Dataset, or the arrays "
         f"({', '.join(COLUMNS)})."
     )
 

@@ -16,10 +16,10 @@ from ..models.classifier import Classifier
 def classifier_of(thing: Any, data: Callable[[], Dataset]) -> Classifier:
     """A copy of the net on the CPU in evaluation mode, as a classifier of the data. UserError for what is none."""
     if not isinstance(thing, nn.Module):
-        hint = "; make an instance of it" if isinstance(thing, type) and issubclass(thing, nn.Module) else ""
+        if isinstance(thing, type) and issubclass(thing, nn.Module):
+            raise UserError(f"model is the class {thing.__name__}; make an instance of it.")
         raise UserError(
-            f"model is {f'the class {thing.__name__}' if isinstance(thing, type) else f'a {type(thing).__name__}'}"
-            f"{hint or '; give a registered name, a torch module or a Classifier'}."
+            f"model is of type {type(thing).__name__}; give a registered name, a torch module or a Classifier."
         )
     try:
         net = copy.deepcopy(thing).cpu().eval()
