@@ -19,6 +19,7 @@ import torch
 import typer
 from safetensors.torch import save_file
 from subnetbench.attacks.presets import PRESETS, build
+from subnetbench.bench import load_results
 from subnetbench.bench.cli.main import app
 from subnetbench.bench.core import registry
 from subnetbench.bench.core.store import Store
@@ -28,7 +29,9 @@ from subnetbench.bench.harness.setup import Setup
 from subnetbench.bench.harness.toml import builtin_suites
 from subnetbench.bench.tracks import load_suite
 
+from ...conftest import TrainedDigits
 from ..plugin.test_skeleton import laid
+from ..session.conftest import CELLS, Notebook
 from .test_commands import Said, call, written
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -80,7 +83,7 @@ def test_every_command_of_the_page_works_in_its_order(
         words = shlex.split(line)
         if words[0] == "pip":
             assert words == ["pip", "install", "--editable", "margin"]
-            (source,) = blocks("python")
+            (source,) = [block for block in blocks("python") if "class Margin" in block]
             (tmp_path / "margin" / "subnetbench_margin.py").write_text(source, encoding="utf-8")
             laid(tmp_path / "margin", tmp_path / "site")
             monkeypatch.syspath_prepend(tmp_path / "site")
@@ -127,11 +130,50 @@ def test_the_suite_and_the_python_of_run_md_work_as_they_stand(tmp_path: Path, m
     small = written(tmp_path / "suite", ('name = "small"', 'name = "digits"'), label)
     monkeypatch.setattr("subnetbench.bench.harness.toml.builtin_suites", lambda: shipped | {"digits": small})
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path))
-    (source,) = (block for block in blocks("python", PAGES["run.md"]) if "register_model" not in block)
+    (source,) = (block for block in blocks("python", PAGES["run.md"]) if "load_results" in block)
     names: dict[str, Any] = {}
     exec(compile(source, "run.md", "exec"), names)
     assert len(names["frame"]) == 4  # of each detector the attack, and the worst case
     assert len(names["differences"]) == 1
+
+
+def test_the_notebook_of_the_page_works_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`digits` is a smaller suite."""
+    monkeypatch.chdir(tmp_path)
+    small = written(tmp_path / "suite", ('name = "small"', 'name = "digits"'))
+    monkeypatch.setattr("subnetbench.bench.harness.toml.builtin_suites", lambda: {"digits": small})
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path))
+    (cell,) = [block for block in blocks("python") if "class Margin" in block]
+    (lines,) = [block for block in blocks("python") if "class Margin" not in block]
+    names: dict[str, Any] = {}
+    exec(compile(cell, "<cell 1>", "exec", dont_inherit=True), names)
+    exec(compile(lines, "<cell 2>", "exec", dont_inherit=True), names)
+    assert "margin keeps the contract" in capsys.readouterr().out
+    frame = load_results(tmp_path / "subnetbench-results")
+    assert {"margin", "energy", "max-softmax"} <= set(frame["detector"])
+    assert names["check_detector"](names["Margin"]).summary.startswith("margin: ")
+
+
+def test_the_objects_of_run_md_work_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained_digits: TrainedDigits
+) -> None:
+    """`digits` is a smaller suite."""
+    monkeypatch.chdir(tmp_path)
+    small = written(tmp_path / "suite", ('name = "small"', 'name = "digits"'))
+    monkeypatch.setattr("subnetbench.bench.harness.toml.builtin_suites", lambda: {"digits": small})
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path))
+    (source,) = (block for block in blocks("python", PAGES["run.md"]) if "MyAttack" in block)
+    names, data = Notebook().run(*CELLS), trained_digits.dataset
+    names |= {"net": trained_digits.classifier}
+    for split, part in (("train", data.train), ("test", data.test)):
+        names |= {f"{split}_images": part.images, f"{split}_labels": part.labels}
+    exec(compile(source, "run.md", "exec", dont_inherit=True), names)
+    made = {path.name for path in (tmp_path / "subnetbench-results").iterdir()}
+    assert made == {
+        *("digits", "digits-my-detector", "digits-my-attack-epsilon0.2-bim", "digits-my-net", "digits-my-data")
+    }
 
 
 def test_the_net_with_weights_of_run_md_is_taken_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
