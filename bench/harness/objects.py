@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import UserError, reason_of
 from ..core.hashing import canonical, key_of, source_hash
 from ..core.registry import Registry
@@ -141,7 +143,7 @@ def kebab(name: str) -> str:
 def titled(name: str, parameters: Mapping[str, Any]) -> str:
     """A name with the parameters that are not defaults, as in ``my-detector-k5``; a hash where that is too long."""
     words = [name, *(_word(key, value) for key, value in parameters.items())]
-    title = re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join(words))
+    title = re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join(words)).rstrip(".")
     return title if len(title) <= LONGEST else f"{name[:50]}-{key_of('label', dict(parameters))[:8]}"
 
 
@@ -188,7 +190,16 @@ def parameters_of(thing: Any, word: str) -> dict[str, Any]:
             f"{again.get(wrong[0])!r}; keep the constructor's arguments unchanged as attributes, or give a property "
             "`parameters`."
         )
-    return values
+    return {key: _python(value) for key, value in values.items()}
+
+
+def _python(value: Any) -> Any:
+    """A value without numpy's numbers, which no annotation and no file of a suite has."""
+    if isinstance(value, Mapping):
+        return {key: _python(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_python(item) for item in value]) if type(value) in (list, tuple) else value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _read(thing: Any, name: str, word: str) -> dict[str, Any]:
@@ -275,7 +286,7 @@ def _stated(parameters: dict[str, Any], name: str, kind: Kind) -> dict[str, Any]
             f"The {kind.word} {name} has a parameter {odd[0]!r} that no entry can state "
             f"({type(parameters[odd[0]]).__name__}); give a function that makes the {kind.word}."
         )
-    return parameters
+    return {key: _python(value) for key, value in parameters.items()}
 
 
 def _of_factory(function: Any, kind: Kind) -> Given:

@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..core import registry
 from ..core.errors import UserError
 from ..core.hashing import source_hash
@@ -16,7 +18,8 @@ from ..data.load import load
 from ..detection.suite import AttackPart, DetectorPart, Suite
 from ..harness.context import Context
 from ..harness.objects import ATTACK, DETECTOR, Given, Kind, given, kebab, registered_as
-from ..harness.suite import AnySuite, DatasetPart, ModelPart
+from ..harness.suite import DEVICE, AnySuite, DatasetPart, ModelPart
+from ..harness.toml import explain
 from . import data, net
 from .fitting import fitted, named, trimmed
 
@@ -51,7 +54,11 @@ def lent(suite: AnySuite, objects: Objects, context: Context) -> Iterator[AnySui
             f"detectors, attacks, model, dataset and only go with suites of detectors; {suite.name!r} is not one."
         )
     with ExitStack() as stack:
-        yield _Lending(suite, objects, context, stack).suite()
+        try:
+            ready = _Lending(suite, objects, context, stack).suite()
+        except ValidationError as error:  # a registered name that no suite can hold
+            raise UserError(explain(error, lambda _: "run")) from None
+        yield ready
 
 
 @dataclass
@@ -188,7 +195,7 @@ class _Lending:
         """The name, or with ``my-`` in front where a package has it, in which case it would mean that package's."""
         taken = {full.rpartition("/")[2] for full in known} | set(known)
         names = [name, f"my-{name}", *(f"my-{name}-{number}" for number in range(2, 1000))]
-        return next(each[:64] for each in names if each[:64] not in taken)
+        return next(each[:64] for each in names if each[:64] not in taken and not DEVICE.fullmatch(each))
 
     def _beside(self, theirs: Sequence[Any], parts: Sequence[Any], suite: str, word: str) -> list[Any]:
         titles = {part.title.casefold() for part in theirs}

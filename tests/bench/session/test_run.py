@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from subnetbench.attacks.foolbox import BIM
+from subnetbench.bench import Classifier
+from subnetbench.bench.core import registry
 from subnetbench.bench.data.dataset import Dataset, Split
 from subnetbench.bench.detection import scoring
 from subnetbench.detectors.controls import Energy
+from torch import nn
 
 from ...conftest import TrainedDigits
 from .conftest import ATTACK, CELLS, DETECTOR, HELPER, Notebook, Place
@@ -139,6 +142,48 @@ def test_an_attack_called_as_one_of_foolbox_is_not_taken_for_it(place: Place) ->
     names = Notebook().run(HELPER, ATTACK.replace("MyAttack", "FGSM"))
     frame = place.run(attacks=[names["FGSM"](epsilon=0.25)], detectors=["energy"], only=True)
     assert set(frame["test_on"]) == {"my-fgsm-epsilon0.25", "worst case"}
+
+
+def test_numbers_of_numpy_are_parameters_and_odd_names_are_names(place: Place) -> None:
+    cell = DETECTOR.replace("MyDetector", "AUX").replace("k=1", "k: int = 1, word='', sizes=(1, 2)")
+    cell = cell.replace("self.k = k", "self.k, self.word, self.sizes = k, word, sizes")
+    names = Notebook().run(HELPER, cell)
+    frame = place.run(detectors=[names["AUX"], names["AUX"](np.int64(3), "a/b.", (np.float32(0.5), 4))], only=True)
+    assert set(frame["detector"]) == {"my-aux", "my-aux-k3-word-a_b.-sizes-_0.5_4_"}
+    assert (frame["remark"] == "").all()
+
+
+def test_a_class_that_a_cell_registers_is_of_the_session_too(place: Place) -> None:
+    cell = DETECTOR.replace("class MyDetector", "@register_detector('by-hand')\nclass MyDetector")
+    notebook = Notebook()
+    list(registry.detectors)
+    try:
+        for turned in (cell, cell.replace("return -(gap", "return (gap")):
+            names = notebook.run("from subnetbench.bench import register_detector", HELPER, turned)
+            place.run(detectors=[names["MyDetector"]], only=True)
+    finally:
+        registry.detectors._items.pop("by-hand", None)
+    entry = stated(place, "small-by-hand", "by-hand")["detector"]
+    assert entry["from"].startswith("an object of this session: the class MyDetector")
+
+
+def test_any_module_is_wrapped_for_the_data(
+    place: Place, trained_digits: TrainedDigits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def wrap(module: nn.Module, **given: Any) -> Classifier:
+        asked.update(given)
+        assert isinstance(module, nn.Sequential)
+        more = {"mean": (0.0,), "std": (1.0,), "taps": (), "gate_positions": {}}
+        return Classifier(module, **more, **given)
+
+    monkeypatch.setattr(Classifier, "wrap", wrap, raising=False)
+    module = copy.deepcopy(trained_digits.classifier.net).train()
+    frame = place.run(model=module, detectors=["energy"], only=True)
+    assert asked == {"classes": 10, "shape": (1, 8, 8)}
+    assert set(frame["model"]) == {"my-net"}
+    assert module.training
 
 
 def test_a_net_and_arrays_take_the_place_of_the_suites(
