@@ -19,6 +19,10 @@ class UserError(Exception):
     def __init__(self, message: object) -> None:
         super().__init__(shown(str(message)))
 
+    def _render_traceback_(self, *_: object) -> list[str]:
+        """What a notebook shows in place of the traceback."""
+        return [f"UserError: {self}"]
+
 
 def reason_of(error: BaseException, *, typed: bool = False) -> str:
     """The first line of what an error says, without control characters, at most `MOST` long; ``typed``: its type first.

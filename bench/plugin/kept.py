@@ -31,8 +31,15 @@ SECONDS = 5.0
 
 
 def announce(scoring: Scoring) -> None:
-    """Say of each third-party detector of a suite whether it keeps the contract, one line each; nothing is raised."""
+    """Say of each third-party detector of a suite whether it keeps the contract, one line each.
+
+    Raises UserError for a mistake in data or net alone, which the run would meet next.
+    """
     report = scoring.context.report
+    try:
+        _ = scoring.setup.trained
+    except NotStored:
+        return
     for part in scoring.suite.detectors:
         if registry.detectors.is_ours(part.name):
             continue
@@ -40,7 +47,7 @@ def announce(scoring: Scoring) -> None:
             _say(part.title, _checked(scoring, part), report)
         except NotStored:  # the run computes nothing
             return
-        except (UserError, PluginFailed):  # of the net or the detector, which the run itself meets and states
+        except (UserError, PluginFailed):  # the run itself meets and states it
             continue
 
 
