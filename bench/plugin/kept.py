@@ -61,7 +61,7 @@ def _say(title: str, found: list[Check], report: Reporter) -> None:
     elif found and found[0].name == checks.RUNS:
         report.note(f"{title}: the contract was not checked, since {found[0].message}")
     else:
-        report.note(f"{title} keeps the contract ({kept} checks{rest})")
+        report.note(f"{title} keeps the contract ({kept} check{'' if kept == 1 else 's'}{rest})")
 
 
 def _checked(scoring: Scoring, part: DetectorPart) -> list[Check]:
