@@ -19,10 +19,15 @@ LONGEST = 64
 
 def fitted(suite: Suite, net: Classifier, report: Reporter) -> Suite:
     """The suite with gates where this net has some; if it has none, without subnets and what needs them."""
+    if suite.sensitivity is not None and not set(suite.sensitivity.position) <= net.gate_positions.keys():
+        report.warn(
+            f"The sensitivity of {suite.name} to choices of gates is left out: the net has other gate positions."
+        )
+        suite = suite.model_copy(update={"sensitivity": None})
     if suite.subnets is None or suite.subnets.get("position") in net.gate_positions:
         return suite
     if net.gate_positions:
-        position = sorted(net.gate_positions)[0]
+        position = next(iter(net.gate_positions))
         report.warn(
             f"The net has no gate position {suite.subnets.get('position')!r}, at which {suite.name} learns subnets; "
             f"they are learned at {position!r}."

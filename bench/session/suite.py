@@ -79,6 +79,8 @@ class _Lending:
         suite = self._with_model(suite)
         suite = self._with_attacks(suite)
         suite = self._with_detectors(suite)
+        if not suite.detectors:
+            raise UserError(f"No detector of {suite.name!r} can be run on this net; give some with detectors=[...].")
         return named(trimmed(suite, self.base, self.context.report), self.added)
 
     # -- data and net -------------------------------------------------------------------------------------------------

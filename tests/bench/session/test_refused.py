@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -225,14 +226,32 @@ def test_a_module_with_other_logits_is_refused(place: Place) -> None:
         place.run(model=nn.Sequential(nn.Flatten(), nn.Linear(64, 7)))
 
 
-def test_a_net_without_gates_runs_without_the_detectors_that_need_subnets(
-    place: Place, trained_digits: TrainedDigits, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = place.suite.read_text() + '\n[subnets]\nposition = "units"\n\n[[detectors]]\nname = "subnet-mahalanobis"\n'
+@pytest.fixture
+def gated(place: Place) -> Path:
+    """The suite with subnets and one detector that needs them."""
+    subnets = '\n[subnets]\nposition = "units"\nbatch_size = 16\n\n[[detectors]]\nname = "subnet-mahalanobis"\n'
     file = place.folder / "gated.toml"
-    file.write_text(text.replace('name = "small"', 'name = "gated"', 1))
+    file.write_text(place.suite.read_text().replace('name = "small"', 'name = "gated"', 1) + subnets)
+    return file
+
+
+def test_a_net_without_gates_runs_without_the_detectors_that_need_subnets(
+    place: Place, gated: Path, trained_digits: TrainedDigits, capsys: pytest.CaptureFixture[str]
+) -> None:
     net = copy.deepcopy(trained_digits.classifier)
     net.gate_positions = {}
-    frame = run(file, model=net, store=place.folder / "store", output=place.output)
+    frame = run(gated, model=net, store=place.folder / "store", output=place.output)
     assert set(frame["detector"]) == {"mahalanobis", "max-softmax"}
     assert "subnet-mahalanobis need subnets and are left out" in capsys.readouterr().err
+
+
+def test_subnets_are_learned_where_the_net_has_gates(
+    place: Place, gated: Path, trained_digits: TrainedDigits, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = copy.deepcopy(trained_digits.classifier)
+    net.gate_positions = {"elsewhere": net.gate_positions["units"]}
+    frame = run(gated, model=net, store=place.folder / "store", output=place.output)
+    assert frame.query("detector == 'subnet-mahalanobis'")["auroc"].notna().all()
+    assert "The net has no gate position 'units', at which gated learns subnets; they are learned at 'elsewhere'" in (
+        capsys.readouterr().err
+    )
