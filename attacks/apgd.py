@@ -161,4 +161,5 @@ class JSMA(ArtAttack, Problem):
     ) -> npt.NDArray[np.float32]:
         """The likeliest class that is not the label; of an image that is misclassified the predicted one."""
         logits = estimator.predict(images.cpu().numpy(), batch_size=len(images))
-        return np.eye(labels.shape[1], dtype=np.float32)[np.where(labels > 0, -np.inf, logits).argmax(1)]
+        likeliest = np.where(labels > 0, -np.inf, logits).argmax(1)
+        return np.asarray(np.eye(labels.shape[1], dtype=np.float32)[likeliest])

@@ -50,8 +50,11 @@ class AutoAttack(Problem):
     @property
     def members(self) -> tuple[APGDCE | APGDDLR | Square, ...]:
         """The attacks in the order in which they are tried."""
-        steps = {"epsilon": self.epsilon, "steps": self.steps, "restarts": self.restarts}
-        return APGDCE(**steps), APGDDLR(**steps), Square(epsilon=self.epsilon, queries=self.queries)
+        return (
+            APGDCE(epsilon=self.epsilon, steps=self.steps, restarts=self.restarts),
+            APGDDLR(epsilon=self.epsilon, steps=self.steps, restarts=self.restarts),
+            Square(epsilon=self.epsilon, queries=self.queries),
+        )
 
     def passes(self, classes: int) -> float:
         """Those of the first two, and a tenth of Square's: few images are left for it."""

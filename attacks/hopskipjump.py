@@ -64,7 +64,7 @@ class HopSkipJump(FoolboxAttack, Problem):
         with torch.no_grad():
             starts, able = starting_points(classifier, images, labels)
             adversarial = images.clone()
-            for block in able.split(BLOCK) if len(able) else ():
+            for block in torch.split(able, BLOCK) if len(able) else ():
                 adversarial[block] = self._block(classifier, images[block], labels[block], starts[block])
         return adversarial
 
@@ -77,7 +77,7 @@ class HopSkipJump(FoolboxAttack, Problem):
         except (AssertionError, ValueError):  # rounding took an image back across the boundary
             if len(images) == 1:
                 return images
-        parts = zip(images.split(1), labels.split(1), starts.split(1), strict=True)
+        parts = zip(*(torch.split(of, 1) for of in (images, labels, starts)), strict=True)
         return torch.cat([self._block(classifier, *part) for part in parts])
 
 

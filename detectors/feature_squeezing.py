@@ -63,7 +63,7 @@ class FeatureSqueezing:
         fitted("feature-squeezing", self._fitted)
         plain = torch.from_numpy(x.logits).double().softmax(1).numpy()
         distances = [np.abs(plain - self._probabilities(x, name)).sum(1) for name in self.squeezers]
-        return np.stack(distances).max(0)[:, None]
+        return np.asarray(np.stack(distances).max(0)[:, None])
 
     def differentiable(self, classifier: Classifier) -> Differentiable | None:
         """`characteristics` in torch, exact; None where a squeezer rounds."""
@@ -90,7 +90,6 @@ class FeatureSqueezing:
                 for part in x.batches():
                     images = squeezed(name, x.images[part].to(x.device))
                     rows.append(x.classifier(images).double().softmax(1).cpu().numpy())
-                    x.meter.forward += len(images)
             return np.concatenate(rows)
 
         return x.memo(("squeezed", name), compute)

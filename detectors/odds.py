@@ -117,7 +117,7 @@ class Odds:
         y = x.predicted
         scores = (self._moves(x).mean - normal.mean[y]) / normal.deviation[y]
         np.put_along_axis(scores, y[:, None], -np.inf, axis=1)
-        return scores.max(1, keepdims=True)
+        return np.asarray(scores.max(1, keepdims=True))
 
     def differentiable(self, classifier: Classifier) -> Differentiable:
         """`characteristics` in torch, exact, with the same draws; which classes are compared has no gradient."""
@@ -153,7 +153,6 @@ class Odds:
                 for part in x.batches():
                     images = x.images[part].to(x.device)
                     plain = x.classifier(images).double()
-                    x.meter.forward += len(images) * (1 + len(patterns))
                     y = plain.argmax(1, keepdim=True)
                     total, square = torch.zeros_like(plain), torch.zeros_like(plain)
                     for pattern in patterns:

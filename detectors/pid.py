@@ -13,6 +13,7 @@ from ..bench.core.arrays import Floats
 from ..bench.core.parameters import seed_of, whole
 from ..bench.core.registry import register_detector
 from ..bench.models.classifier import Classifier, evaluating
+from ..bench.models.passes import told
 from ..bench.views import View
 from .checks import fitted
 from .contract import DetectorInfo
@@ -80,7 +81,7 @@ class Pid:
                 images = x.images[part].to(x.device)
                 predicted = torch.from_numpy(x.predicted[part]).to(x.device)
                 rows.append(disbelief(net(images).double(), predicted).cpu().numpy())
-                x.meter.forward += len(images)
+                told(x.classifier, len(images))
         return np.concatenate(rows)
 
     def differentiable(self, classifier: Classifier) -> Differentiable:

@@ -113,8 +113,8 @@ class Second:
 
     def _made(self, view: View, seed: int) -> Classifier:
         shape = view.images.shape[1:]
-        offered = {"classes": view.classifier.classes, "shape": tuple(shape)}
-        return factory.make(self.model, self.parameters, seed, **offered)
+        classes = view.classifier.classes
+        return factory.make(self.model, self.parameters, seed, classes=classes, shape=tuple(shape))
 
     def _train(self, net: Classifier, view: View) -> str:
         """By the harness's own recipe: one-cycle SGD with shifts of a pixel, no flips."""

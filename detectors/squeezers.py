@@ -60,7 +60,8 @@ def rounds(name: str) -> bool:
 def fewer_levels(images: torch.Tensor, bits: int) -> torch.Tensor:
     """The nearest of 2^bits levels, of which the ends are 0 and 1."""
     most = 2**bits - 1
-    return (images * most).round() / most
+    levels: torch.Tensor = (images * most).round() / most
+    return levels
 
 
 def median(images: torch.Tensor, size: int) -> torch.Tensor:

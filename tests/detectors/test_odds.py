@@ -9,6 +9,7 @@ import pytest
 import torch
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.models.classifier import Classifier
+from subnetbench.bench.models.passes import counted
 from subnetbench.bench.views import View
 from subnetbench.detectors.odds import NOISES, Odds
 
@@ -77,9 +78,9 @@ def test_a_class_that_the_net_never_predicts_gets_the_figures_of_all(train_view:
 def test_every_draw_costs_a_pass(test_view: View, train_view: View) -> None:
     detector = Odds(draws=3).fit(train_view)
     test_view.logits  # noqa: B018
-    before = test_view.meter.forward
-    detector.characteristics(test_view)
-    assert test_view.meter.forward - before == 4 * len(test_view)
+    with counted(test_view.classifier) as passes:
+        detector.characteristics(test_view)
+    assert passes.forward == 4 * len(test_view)
 
 
 def test_wrong_parameters_are_one_sentence() -> None:

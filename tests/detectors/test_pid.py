@@ -12,6 +12,7 @@ from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.detection.scoring import _content
 from subnetbench.bench.models.cifar import digits_cnn
 from subnetbench.bench.models.classifier import Classifier
+from subnetbench.bench.models.passes import counted
 from subnetbench.bench.models.weights import save_weights
 from subnetbench.bench.views import View
 from subnetbench.detectors.pid import Pid, disbelief
@@ -43,9 +44,9 @@ def test_the_score_is_what_the_second_net_takes_from_the_first_s_class(
 def test_the_second_net_s_passes_are_counted(other: tuple[Classifier, Path], train_view: View, test_view: View) -> None:
     detector = Pid(weights=str(other[1]), model="digits-cnn").fit(train_view)
     test_view.logits  # noqa: B018
-    before = test_view.meter.forward
-    detector.characteristics(test_view)
-    assert test_view.meter.forward - before == len(test_view)
+    with counted(test_view.classifier) as passes:
+        detector.characteristics(test_view)
+    assert passes.forward == len(test_view)
 
 
 def test_a_net_trained_on_the_spot_knows_the_data_and_is_the_same_every_time(train_view: View, test_view: View) -> None:
