@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from ..core.hashing import code_hash, hash_arrays, key_of, source_hash
 from ..core.sources import HOME, home_of
 from ..core.store import Arrays, Meta
 from ..harness.setup import Setup
+from ..models.iterates import watched
+from ..models.passes import counted
 from .suite import AttackPart
 
 
@@ -77,24 +80,30 @@ class Attacked:
         def compute() -> tuple[Arrays, Meta]:
             images = setup.test.tensor(chunk).to(setup.context.device)
             labels = torch.from_numpy(setup.test.labels[chunk]).to(setup.context.device)
-            began = time.monotonic()
+            net, info = setup.trained.net, self.attacks[part.title].info
+            budget = info.epsilon if info.threat == "budget" else None
             broken: list[int] = []
-            adversarial = craft(
-                self.attacks[part.title],
-                setup.trained.net,
-                images,
-                labels,
-                seed=setup.suite.seed,
-                batch_size=len(images),
-                first=chunk.start,
-                name=part.title,
-                broken=broken,
-            )
-            seconds = time.monotonic() - began
-            facts = verify(setup.trained.net, images, adversarial, labels)
+            with counted(net) as passes, watched(net, images, labels, info.norm, budget) as iterates:
+                began = time.monotonic()
+                adversarial = craft(
+                    self.attacks[part.title],
+                    net,
+                    images,
+                    labels,
+                    seed=setup.suite.seed,
+                    batch_size=len(images),
+                    first=chunk.start,
+                    name=part.title,
+                    broken=broken,
+                )
+                seconds = time.monotonic() - began
+            facts = verify(net, images, adversarial, labels)
             facts["finite"][broken] = False
-            check_budget(self.attacks[part.title].info, facts, part.title)
-            return {"images": adversarial.cpu().numpy(), **facts}, {"seconds": seconds, "images": len(images)}
+            check_budget(info, facts, part.title)
+            if iterates.known:
+                facts["nearest_iterate"] = iterates.nearest
+            cost = {"forward": passes.forward, "backward": passes.backward}
+            return {"images": adversarial.cpu().numpy(), **facts}, {"seconds": seconds, "images": len(images), **cost}
 
         return setup.context.store.get("adversarial", inputs, compute)
 
@@ -112,19 +121,29 @@ class Attacked:
             facts: list[Arrays] = []
             digest = hashlib.sha256()
             seconds = 0.0
+            passes: dict[str, list[Any]] = {"forward": [], "backward": []}
             with self.setup.context.report.stage(f"attack {part.title}") as tick:
                 for done, (chunk, inputs) in enumerate(chunks):
                     tick(done, len(chunks), "")
                     crafted, meta = self._batch(part, chunk, inputs)
                     seconds += float(meta["seconds"])
+                    for way, counts in passes.items():
+                        counts.append(meta.get(way))  # an import or a store of an earlier version has none
                     digest.update(np.ascontiguousarray(crafted["images"], "<f4").tobytes())
                     facts.append({name: values for name, values in crafted.items() if name != "images"})
                 tick(len(chunks), len(chunks), "")
-            joined = {name: np.concatenate([chunk[name] for chunk in facts]) for name in facts[0]}
-            meta = {"images_sha256": digest.hexdigest(), "seconds": seconds, "remarks": self._conduct(part)}
+            known = [name for name in facts[0] if all(name in chunk for chunk in facts)]
+            joined = {name: np.concatenate([chunk[name] for chunk in facts]) for name in known}
+            cost = {way: None if None in counts else sum(counts) for way, counts in passes.items()}
+            meta = cost | {"images_sha256": digest.hexdigest(), "seconds": seconds, "remarks": self._conduct(part)}
             return joined, meta
 
         return self.setup.context.store.get("strength", {"attack": self.key(part)}, compute)
+
+    def passes(self, part: AttackPart) -> Meta:
+        """Images forward and backward through the net while it was attacked; None where nobody counted."""
+        meta = self._joined(part)[1]
+        return {way: meta.get(way) for way in ("forward", "backward")}
 
     def remarks(self, part: AttackPart) -> list[str]:
         """What a reader should know of an attack's images; a store of an earlier version knows less."""

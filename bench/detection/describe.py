@@ -20,11 +20,13 @@ from ..harness.plugins import plugin_info
 from ..harness.setup import Setup
 from .attacked import Attacked
 from .cell import Cell
+from .effort import effort
 from .entry import (
     AllScores,
     AttackNote,
     CostNote,
     DetectorNote,
+    EffortNote,
     Entry,
     GatesNote,
     ImagesNote,
@@ -95,10 +97,18 @@ class Describer:
             if part.title in self.failed:
                 note = AttackNote(**_declared(attacked, part), **NOTHING_MEASURED)
             else:
-                note = describe_attack(attacked, part)
+                note = describe_attack(attacked, part).model_copy(update={"effort": self._effort(attacked, part)})
             remark = said.get(part.title)
             notes[part.title] = note if remark is None else note.model_copy(update={"remark": remark})
         return notes
+
+    def _effort(self, attacked: Attacked, part: AttackPart) -> EffortNote:
+        """What the attack spent, and how near its images come to those of all attacks that gave some."""
+        able = [each for each in self._scoring.suite.attacks if each.title not in self.failed]
+        facts = {each.title: attacked.strength(each) for each in able}
+        norms = {each.title: attacked.attacks[each.title].info.norm for each in able}
+        level = self._scoring.suite.statistics.level
+        return effort(part.title, facts, norms, attacked.passes(part), part.floor, level)
 
     def _detector(self, part: DetectorPart, protocol: AnyProtocol, notes: str) -> DetectorNote:
         candidates = self._scoring.candidates(part, protocol)

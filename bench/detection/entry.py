@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
@@ -47,6 +47,45 @@ class DetectorNote(OfSession):
     notes: str = ""
 
 
+class NormNote(Form):
+    """Median and 90th percentile over an attack's successes, in pixels."""
+
+    median: Positive
+    p90: Positive
+
+
+class BestNote(Form):
+    """What an attack's best iterate would have done: images fooled, and the returned norm as a multiple of its own."""
+
+    successes: Count
+    ratio: Positive | None = None
+
+
+class EnvelopeNote(Form):
+    """Distance from the least norm of all ``attacks`` of one norm, on the ``images`` that any of them fools."""
+
+    attacks: Count
+    images: Count
+    ratio: Positive | None = None
+    ratio_low: Positive | None = None
+    ratio_high: Positive | None = None
+    best: Share
+    best_low: Share
+    best_high: Share
+
+
+class EffortNote(Form):
+    """Passes an image, counted by the net while it was attacked, and how good the images are for them."""
+
+    forward_per_image: Positive | None = None
+    backward_per_image: Positive | None = None
+    norms: dict[Literal["L0", "L1", "L2", "Linf"], NormNote] = Field(default_factory=dict)
+    best_iterate: BestNote | None = None
+    best_unknown: str = ""
+    envelope: EnvelopeNote | None = None
+    floor: Share | None = None
+
+
 class AttackNote(OfSession):
     """An attack's configuration and its verification results in float32; norms in pixels, medians over successes.
 
@@ -70,6 +109,7 @@ class AttackNote(OfSession):
     margin_median: float | None
     survives_8bit: Share | None
     remark: str = ""
+    effort: EffortNote | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> AttackNote:

@@ -23,8 +23,23 @@ def remarks(attacked: Attacked, parts: Sequence[AttackPart]) -> dict[str, str]:
     infos = {part.title: attacked.attacks[part.title].info for part in parts}
     norms = {title: info.norm for title, info in infos.items() if info.threat == "minimum-norm"}
     further = weaker({title: facts[title] for title in norms}, norms)
-    found = {part.title: [*attacked.remarks(part), *further.get(part.title, [])] for part in parts}
+    found = {
+        part.title: [*attacked.remarks(part), *below_floor(facts[part.title], part.floor), *further.get(part.title, [])]
+        for part in parts
+    }
     return {title: "; ".join(texts) for title, texts in found.items() if texts}
+
+
+def below_floor(facts: Arrays, floor: float | None) -> list[str]:
+    """A remark where the attack fools a smaller share of the correctly classified images than its suite asks for."""
+    correct = facts["clean_correct"].astype(bool)
+    good = facts["success"].astype(bool) & correct
+    if floor is None or not correct.any() or good.sum() >= floor * correct.sum():
+        return []
+    return [
+        f"it is too weak: it fools {100 * good.sum() / correct.sum():.1f}% of the images, and its floor is "
+        f"{100 * floor:.1f}%"
+    ]
 
 
 def weaker(facts: Mapping[str, Arrays], norms: Mapping[str, str]) -> dict[str, list[str]]:

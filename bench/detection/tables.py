@@ -19,6 +19,7 @@ from .departures import departures
 from .entry import Entry, read_entries, tidy
 from .fixed import OPERATING_NOTE, WORST_NOTE, operating, points_remarks, worst
 from .gate_table import SUBNETS_NOTE, about_subnets, subnets
+from .optimality import OPTIMALITY_NOTE, footnotes, optimality
 from .published import PUBLISHED_NOTE, against_published, published_cells
 from .rows import bracket, difference, head_of, sorted_frame
 from .sensitivity import SENSITIVITY_NOTE, own_rank, sensitivity
@@ -63,6 +64,13 @@ def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -
         ),
         Section("noise", "Control: Gaussian noise of the attack's norm", lambda: noise(entries), _NOISE_NOTE),
         Section("strength", "The attacks, verified in float32", lambda: strength(entries), STRENGTH_NOTE),
+        Section(
+            "optimality",
+            "The attacks, what they cost and how near they come to the best",
+            lambda: optimality(entries),
+            OPTIMALITY_NOTE,
+            after=lambda _: footnotes(entries),
+        ),
     ]
 
 

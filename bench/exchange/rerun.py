@@ -127,7 +127,7 @@ def draw(audits: Sequence[Audit], count: int, seed: int) -> dict[int, list[Pair]
 
 def _facts(title: str, stated: AttackNote, again: AttackNote) -> Line:
     """Compare attack statistics, which must agree; the bits of the images may differ between machines."""
-    loose = ("seconds_per_image", "images_sha256", "remark")
+    loose = ("seconds_per_image", "images_sha256", "remark", "effort")
     for name, value in again:
         if name not in loose and not _close(getattr(stated, name), value):
             return Line(f"attack {title} again", "mismatch", f"{name} was {getattr(stated, name)}, is {value}")

@@ -1,0 +1,78 @@
+"""What an attack passed through the classifier on its way: the nearest image that fooled it, beside what it returned.
+
+An attack's loop is its own; what it looks at goes through the classifier, where a hook sees it (Cina et al. 2024,
+"AttackBench", count and keep the best image the same way). Known only where the attack passes its images as the whole
+batch, in their order: a library that works on parts of it leaves no place to look up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from .classifier import Classifier
+
+Norm = Literal["L0", "L1", "L2", "Linf"]
+
+#: A pixel's distance outside [0, 1], and a share of the budget, that rounding may cause.
+_SLACK = 1e-6
+_OVER = 1e-4
+
+
+class Iterates:
+    """``nearest`` ``(N,)``: least norm of a legal image, within the budget, that fooled the net; infinity: none."""
+
+    def __init__(self, clean: torch.Tensor, labels: torch.Tensor, norm: str, epsilon: float | None) -> None:
+        self._clean, self._labels, self._norm, self._epsilon = clean, labels, norm, epsilon
+        self._nearest = torch.full((len(clean),), torch.inf, device=clean.device)
+        self._whole, self._parts = 0, 0
+
+    @property
+    def known(self) -> bool:
+        return self._whole > 0 and not self._parts
+
+    @property
+    def nearest(self) -> npt.NDArray[np.float32]:
+        return self._nearest.cpu().numpy().astype(np.float32)
+
+    def __call__(self, _module: nn.Module, inputs: Any, output: Any) -> None:
+        images = inputs[0] if inputs else None
+        if not isinstance(images, torch.Tensor) or images.shape != self._clean.shape:
+            self._parts += 1
+            return
+        self._whole += 1
+        with torch.no_grad():
+            x = images.detach().to(self._clean)
+            length = norms_of(x - self._clean, self._norm)
+            legal = (x >= -_SLACK).flatten(1).all(1) & (x <= 1 + _SLACK).flatten(1).all(1)
+            if self._epsilon is not None:
+                legal &= length <= self._epsilon * (1 + _OVER) + _SLACK
+            fooled = legal & (output.detach().argmax(1) != self._labels)
+            self._nearest = torch.where(fooled, torch.minimum(self._nearest, length), self._nearest)
+
+
+@contextmanager
+def watched(
+    classifier: Classifier, clean: torch.Tensor, labels: torch.Tensor, norm: str, epsilon: float | None = None
+) -> Iterator[Iterates]:
+    """See every pass of images ``(N, C, H, W)`` through the classifier in the body; ``epsilon``: only those within."""
+    iterates = Iterates(clean, labels, norm, epsilon)
+    hook = classifier.register_forward_hook(iterates)
+    try:
+        yield iterates
+    finally:
+        hook.remove()
+
+
+def norms_of(change: torch.Tensor, norm: str) -> torch.Tensor:
+    """``(N,)`` norms of changes in pixel units; L0 counts the values that changed."""
+    flat = change.flatten(1)
+    if norm == "L0":
+        return (flat != 0).sum(1).to(flat.dtype)
+    return flat.abs().amax(1) if norm == "Linf" else flat.norm(p=1 if norm == "L1" else 2, dim=1)
