@@ -29,8 +29,8 @@ def good_of(facts: Arrays) -> npt.NDArray[np.bool_]:
 
 
 def effort(
-    title: str, facts: Mapping[str, Arrays], norms: Mapping[str, str], meta: Meta, floor: Any, level: float
-) -> Any:
+    title: str, facts: Mapping[str, Arrays], norms: Mapping[str, str], meta: Meta, floor: float | None, level: float
+) -> EffortNote:
     """The note of one attack; ``facts`` and ``norms`` are of all attacks of the suite, by label."""
     own = facts[title]
     good = good_of(own)
@@ -75,7 +75,7 @@ def envelope(title: str, facts: Mapping[str, Arrays], norms: Mapping[str, str], 
     which it is the least. Percentile intervals over images. None where the suite has no other attack of the norm.
     """
     rivals = [name for name in facts if norms[name] == norms[title]]
-    if len(rivals) < 2 or norms[title].lower() not in facts[title]:
+    if len(rivals) < 2 or any(norms[title].lower() not in facts[name] for name in rivals):
         return None
     lengths = {name: np.where(good_of(facts[name]), facts[name][norms[name].lower()], np.inf) for name in rivals}
     least, own = np.min(list(lengths.values()), axis=0), lengths[title]

@@ -49,9 +49,8 @@ def footnotes(entries: Sequence[Entry]) -> list[str]:
         if effort.best_iterate is None:
             lines.setdefault(effort.best_unknown or "it was not measured", []).append(f"no best iterate of {label}")
         if effort.envelope is None:
-            lines.setdefault(f"no other attack of the suite is one of {note.norm}", []).append(
-                f"no envelope for {label}"
-            )
+            why = f"no other attack of the suite is one of {note.norm}"
+            lines.setdefault(why, []).append(f"no envelope for {label}")
     return [f"- {', '.join(dict.fromkeys(labels))}: {why}" for why, labels in lines.items()]
 
 
