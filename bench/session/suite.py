@@ -134,18 +134,22 @@ class _Lending:
             parts.append(part)
         if not parts:
             return suite
-        kept = [] if self.objects.only else self._beside(suite.attacks, parts, suite.name, "attack")
-        self.added += [part.title for part in parts]
-        return suite.model_copy(update={"attacks": [*kept, *parts]})
+        kept = [] if self.objects.only else suite.attacks
+        more = _beside(kept, parts, suite.name, "attack")
+        self.added += [part.title for part in more]
+        return suite.model_copy(update={"attacks": [*kept, *more]})
 
     def _attack(self, thing: Any, own: dict[str, AttackPart]) -> AttackPart:
         if isinstance(thing, str):
-            if self.objects.only and thing in own:
+            if thing in own:
                 return own[thing]
             library, _, name = thing.rpartition("/")
             part = AttackPart(name=name, library=library) if library else AttackPart(name=name)
             registry.attacks.get(_full(part))
-            return part
+            if name not in own:
+                return part
+            theirs = (own[name].name, own[name].library) == (name, part.library)
+            return own[name] if theirs else part.model_copy(update={"label": f"{part.library}-{name}"})
         made = given(thing, ATTACK)
         known = registered_as(registry.attacks, made.maker)
         library, _, name = (known or self._name(registry.attacks, made, ATTACK)).rpartition("/")
@@ -165,12 +169,12 @@ class _Lending:
         if self.objects.only:
             self.added += [part.title for part in parts]
             return suite.model_copy(update={"detectors": parts})
-        kept = self._beside(suite.detectors, parts, suite.name, "detector")
-        return suite.model_copy(update={"detectors": [*kept, *parts]})
+        more = _beside(suite.detectors, parts, suite.name, "detector")
+        return suite.model_copy(update={"detectors": [*suite.detectors, *more]})
 
     def _detector(self, thing: Any, own: dict[str, DetectorPart]) -> DetectorPart:
         if isinstance(thing, str):
-            if self.objects.only and thing in own:
+            if thing in own:
                 return own[thing]
             registry.detectors.get(thing)
             return DetectorPart(name=thing)
@@ -199,15 +203,18 @@ class _Lending:
         names = [name, f"my-{name}", *(f"my-{name}-{number}" for number in range(2, 1000))]
         return next(each[:64] for each in names if each[:64] not in taken and not DEVICE.fullmatch(each))
 
-    def _beside(self, theirs: Sequence[Any], parts: Sequence[Any], suite: str, word: str) -> list[Any]:
-        titles = {part.title.casefold() for part in theirs}
-        for part in parts:
-            if part.title.casefold() in titles:
-                raise UserError(
-                    f"The suite {suite!r} has {'an' if word == 'attack' else 'a'} {word} {part.title!r} already; leave "
-                    "it out, or give an object with other parameters."
-                )
-        return list(theirs)
+
+def _beside(theirs: Sequence[Any], parts: Sequence[Any], suite: str, word: str) -> list[Any]:
+    """The parts that a suite lacks. UserError for one of the same name that is another."""
+    more = [part for part in parts if part not in theirs]
+    titles = {part.title.casefold() for part in theirs}
+    for part in more:
+        if part.title.casefold() in titles:
+            raise UserError(
+                f"The suite {suite!r} has {'an' if word == 'attack' else 'a'} {word} {part.title!r} already, with "
+                "other settings; leave it out, name it as a text, or give an object with other parameters."
+            )
+    return more
 
 
 def _full(part: AttackPart) -> str:

@@ -152,7 +152,7 @@ def test_the_notebook_of_the_page_works_as_it_stands(
     exec(compile(lines, "<cell 2>", "exec", dont_inherit=True), names)
     assert "margin keeps the contract" in capsys.readouterr().out
     frame = load_results(tmp_path / "subnetbench-results")
-    assert {"margin", "energy", "max-softmax"} <= set(frame["detector"])
+    assert {"margin", "max-softmax"} <= set(frame["detector"])
     assert names["check_detector"](names["Margin"]).summary.startswith("margin: ")
 
 

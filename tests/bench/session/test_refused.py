@@ -13,6 +13,7 @@ import pytest
 import torch
 from subnetbench.bench import Classifier, Dataset, Split, UserError, run
 from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.detectors.mahalanobis import Mahalanobis
 from torch import nn
 
 from ...conftest import TrainedDigits
@@ -95,7 +96,7 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "function of nothing": (lambda n: n["makes_none"], "3 is no detector; give a class with fit and characteristics"),
     "number": (lambda n: 3, "3 is no detector"),
     "unknown name": (lambda n: "enrgy", "no detector named 'enrgy'. Did you mean 'energy'"),
-    "there already": (lambda n: "max-softmax", "has a detector 'max-softmax' already; leave it out"),
+    "there already": (lambda n: Mahalanobis, "has a detector 'mahalanobis' already, with other settings; leave it out"),
 }
 
 
@@ -126,7 +127,6 @@ def test_what_is_no_attack_is_refused(place: Place, names: dict[str, Any]) -> No
         (names["NoCall"], "The class NoCall has no method __call__, so it is no attack"),
         (names["MyDetector"], "The class MyDetector has no method __call__"),
         ("foolbox/fgms", "no attack named 'foolbox/fgms'. Did you mean"),
-        ("fgsm", "has an attack 'fgsm' already"),
         (7, "7 is no attack"),
     ):
         with pytest.raises(UserError, match=message):

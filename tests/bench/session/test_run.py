@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from subnetbench.bench import Classifier
 from subnetbench.bench.core import registry
 from subnetbench.bench.data.dataset import Dataset, Split
 from subnetbench.bench.detection import scoring
-from subnetbench.detectors.controls import Energy
+from subnetbench.detectors.controls import Energy, MaxSoftmax
 from torch import nn
 
 from ...conftest import TrainedDigits
@@ -43,6 +44,14 @@ def test_classes_instances_and_names_are_added_to_a_suite(place: Place, cells: d
     assert len(entry["source"]) == 16
     assert entry["candidates"] == [{"k": 3}]
     assert "from" not in stated(place, "small", "energy")["detector"]
+
+
+def test_what_a_suite_has_already_is_its_own(place: Place, cells: dict[str, Any]) -> None:
+    frame = place.run(detectors=[MaxSoftmax], attacks=["foolbox/fgsm", "art/fgsm"])
+    assert list(dict.fromkeys(frame["detector"])) == ["mahalanobis", "max-softmax"]
+    assert list(dict.fromkeys(frame["test_on"])) == ["fgsm", "art-fgsm", "worst case"]
+    assert set(frame["suite"]) == {"small-art-fgsm"}
+    assert set(place.run(detectors=["max-softmax"], attacks=["fgsm"])["suite"]) == {"small"}
 
 
 def test_one_alone_needs_no_brackets(place: Place, cells: dict[str, Any]) -> None:
@@ -212,6 +221,31 @@ def plain(split: Split) -> Split:
 
 def named(arrays: tuple[Any, ...]) -> dict[str, Any]:
     return dict(zip(("train_images", "train_labels", "test_images", "test_labels"), arrays, strict=True))
+
+
+MODULE = """
+from torch import nn
+
+
+class Body(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)
+"""
+
+
+def test_a_module_of_a_cell_is_known_by_its_code() -> None:
+    """Both print the same and have no tensors."""
+
+    def hashed(cell: str) -> str:
+        body = Notebook().run(cell)["Body"]()
+        net = nn.Sequential(OrderedDict(body=body, head=nn.Linear(4, 2)))
+        nn.init.ones_(net.head.weight)
+        nn.init.zeros_(net.head.bias)
+        more: dict[str, Any] = {"mean": (0.0,), "std": (1.0,), "taps": ("body",), "gate_positions": {}}
+        return Classifier(net, classes=2, shape=(1, 2, 2), **more).content_hash()
+
+    assert hashed(MODULE) == hashed(MODULE)
+    assert hashed(MODULE.replace("x.flatten(1)", "-x.flatten(1)")) != hashed(MODULE)
 
 
 def test_a_data_set_object_and_registered_names_do_as_well(place: Place, trained_digits: TrainedDigits) -> None:
