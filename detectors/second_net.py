@@ -112,9 +112,8 @@ class Second:
         return net
 
     def _made(self, view: View, seed: int) -> Classifier:
-        shape = view.images.shape[1:]
-        classes = view.classifier.classes
-        return factory.make(self.model, self.parameters, seed, classes=classes, shape=tuple(shape))
+        classes, shape = view.classifier.classes, tuple(view.images.shape[1:])
+        return factory.make(self.model, self.parameters, seed, classes=classes, shape=shape)
 
     def _train(self, net: Classifier, view: View) -> str:
         """By the harness's own recipe: one-cycle SGD with shifts of a pixel, no flips."""

@@ -60,8 +60,8 @@ def rounds(name: str) -> bool:
 def fewer_levels(images: torch.Tensor, bits: int) -> torch.Tensor:
     """The nearest of 2^bits levels, of which the ends are 0 and 1."""
     most = 2**bits - 1
-    levels: torch.Tensor = (images * most).round() / most
-    return levels
+    levels: torch.Tensor = (images * most).round()
+    return levels / most
 
 
 def median(images: torch.Tensor, size: int) -> torch.Tensor:
@@ -74,7 +74,8 @@ def median(images: torch.Tensor, size: int) -> torch.Tensor:
     _must_fit(f"median {size}", max(before, after), height, width)
     padded = _mirrored(images, before, after)
     parts = [padded[:, :, i : i + height, j : j + width] for i in range(size) for j in range(size)]
-    return torch.stack(parts).sort(0).values[size * size // 2]
+    middle: torch.Tensor = torch.stack(parts).sort(0).values[size * size // 2]
+    return middle
 
 
 def _mirrored(images: torch.Tensor, before: int, after: int) -> torch.Tensor:
