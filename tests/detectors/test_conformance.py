@@ -15,7 +15,7 @@ from subnetbench.detectors.lid import Lid
 from .conformance import check_contract, fresh
 
 #: Detectors that round or count: no gradient that would lead an attack anywhere. They are attacked by a surrogate.
-WITHOUT_GRADIENT = {"feature-squeezing", "nss", "spam"}
+WITHOUT_GRADIENT = {"dknn", "feature-squeezing", "jtla", "nss", "spam"}
 
 
 def report(checks: list[Any]) -> str:

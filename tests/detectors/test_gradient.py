@@ -20,9 +20,9 @@ from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.views import View
 from torch import nn
 
-#: Every registered detector as it is, and what parameters change in the numbers.
+#: Every registered detector that offers a gradient as it is, and what parameters change in the numbers.
 CASES: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in detectors if detectors.is_ours(name)),
+    *((n, {}) for n in detectors if detectors.is_ours(n) and hasattr(detectors.get(n), "differentiable")),
     ("energy", {"temperature": 3.0}),
     ("kd-pu", {"bandwidth": "0.25 median", "passes": 7, "train_per_class": 30}),
     ("lid", {"k": 10, "taps": ["conv2", "conv4"]}),
