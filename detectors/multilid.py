@@ -58,7 +58,7 @@ class MultiLid:
         venue="VISAPP 2023",
         url="https://arxiv.org/abs/2212.06776",
     )
-    candidates: ClassVar[Sequence[Mapping[str, Any]]] = ({"k": 10}, {"k": 20}, {"k": 50})
+    candidates: ClassVar[Sequence[Mapping[str, Any]]] = ({"k": 10}, {"k": 20})
 
     def __init__(self, *, k: int = 20, seed: int = 0, taps: Sequence[str] | None = None) -> None:
         whole("multilid", "k", k, 2)

@@ -73,7 +73,7 @@ class Index:
 
     def of_view(self, x: View, k: int) -> tuple[Float64, Ints]:
         """`nearest` of a view's features at this tap: one search serves every k up to `DEPTH`."""
-        depth = min(max(k, DEPTH), len(self))
+        depth = max(k, min(DEPTH, len(self)))
         known: dict[int, tuple[Float64, Ints]] = x.memo(("neighbours of", self), dict)
         enough = [size for size in known if size >= k]
         if not enough:
