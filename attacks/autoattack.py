@@ -13,9 +13,9 @@ from .apgd import APGDCE, APGDDLR, Square
 from .base import Problem, number, whole
 
 
-@register_attack("autoattack")
+@register_attack("autoattack-without-fab")
 @dataclass(frozen=True, kw_only=True)
-class AutoAttack(Problem):
+class AutoAttackWithoutFAB(Problem):
     """APGD-CE, APGD-DLR and Square of ART in the L-infinity ball, image by image the first that succeeds.
 
     Not the whole of Croce and Hein's: FAB-T is in neither library, and APGD-DLR is not targeted. An image that this

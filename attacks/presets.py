@@ -39,7 +39,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "art/apgd-dlr": {"epsilon": 8 / 255, "steps": 100, "restarts": 5},
         "art/square": {"epsilon": 8 / 255, "queries": 5000, "share": 0.8},
         "art/jsma": {"theta": 1.0, "gamma": 0.1},
-        "autoattack": {"epsilon": 8 / 255, "steps": 100, "restarts": 5, "queries": 5000},
+        "autoattack-without-fab": {"epsilon": 8 / 255, "steps": 100, "restarts": 5, "queries": 5000},
     },
     # The same threat models in a fraction of the time: 160 gradients per image for CW, not 900. On a small
     # CIFAR-10 net its median norm is 2% above that of "standard"; a larger step or smaller constant costs more.
@@ -62,7 +62,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "art/apgd-dlr": {"epsilon": 8 / 255, "steps": 20, "restarts": 1},
         "art/square": {"epsilon": 8 / 255, "queries": 500, "share": 0.8},
         "art/jsma": {"theta": 1.0, "gamma": 0.1},
-        "autoattack": {"epsilon": 8 / 255, "steps": 20, "restarts": 1, "queries": 500},
+        "autoattack-without-fab": {"epsilon": 8 / 255, "steps": 20, "restarts": 1, "queries": 500},
     },
     # The released code of Lee et al.; DeepFool's step size is that of ResNet on CIFAR-10, see `lee2018.STEP_SIZES`.
     "lee2018": {

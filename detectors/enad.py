@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -89,6 +90,11 @@ class Machines:
         return scores
 
 
+def _outside(machines: Machines, x: View, tap: str) -> Floats:
+    """The one-class scores ``(N,)`` of a tap."""
+    return machines.scores(x.features(tap), x.predicted)
+
+
 @register_detector("enad")
 class Enad:
     """LID of every tap, then the Mahalanobis distance, then minus the decision function of a one-class SVM.
@@ -155,10 +161,7 @@ class Enad:
     def characteristics(self, x: View) -> Floats:
         """``(N, 3 * taps)``."""
         machines = fitted("enad", self._machines)
-        outside = [
-            x.memo(("one-class scores", at), lambda at=at, tap=tap: at.scores(x.features(tap), x.predicted))
-            for tap, at in machines.items()
-        ]
+        outside = [x.memo(("one-class scores", at), partial(_outside, at, x, tap)) for tap, at in machines.items()]
         return np.concatenate(
             [self._lid.characteristics(x), self._mahalanobis.characteristics(x), np.stack(outside, 1)], 1
         )

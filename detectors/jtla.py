@@ -25,7 +25,7 @@ def likelihood_ratio(counts: Ints, expected: Float64) -> Float64:
     """sum_c k_c log(k_c / (k pi_c)) ``(N, H)`` of counts ``(N, C)`` against H multinomials ``(H, C)``, at least 0."""
     k = counts.sum(1, keepdims=True)
     own = xlogy(counts, counts / k).sum(1)[:, None]
-    return np.maximum(own - (counts[:, None] * np.log(expected)).sum(2), 0.0)
+    return np.asarray(np.maximum(own - (counts[:, None] * np.log(expected)).sum(2), 0.0))
 
 
 def combined(p: Float64, how: str) -> Float64:
@@ -37,9 +37,9 @@ def combined(p: Float64, how: str) -> Float64:
     if how == "fisher":
         return np.asarray(chi2.logsf(-2 * np.log(p).sum(-1), 2 * p.shape[-1]))
     if how == "harmonic":
-        return np.minimum(np.log(p.shape[-1] / (1 / p).sum(-1)), 0.0)
+        return np.asarray(np.minimum(np.log(p.shape[-1] / (1 / p).sum(-1)), 0.0))
     mean = np.tan((0.5 - p) * np.pi).mean(-1)
-    return np.log(np.arctan2(1.0, mean) / np.pi)  # 1/2 - arctan(mean) / pi, precise where it is small
+    return np.asarray(np.log(np.arctan2(1.0, mean) / np.pi))  # 1/2 - arctan(mean) / pi, precise where it is small
 
 
 @dataclass(frozen=True, eq=False)

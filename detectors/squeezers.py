@@ -59,9 +59,8 @@ def rounds(name: str) -> bool:
 
 def fewer_levels(images: torch.Tensor, bits: int) -> torch.Tensor:
     """The nearest of 2^bits levels, of which the ends are 0 and 1."""
-    most = 2**bits - 1
-    levels: torch.Tensor = (images * most).round()
-    return levels / most
+    most = float(2**bits - 1)
+    return torch.round(images * most) / most
 
 
 def median(images: torch.Tensor, size: int) -> torch.Tensor:

@@ -45,7 +45,9 @@ def effort(
     if floor is not None:
         note["floor"] = floor
     around = envelope(title, facts, norms, level)
-    return EffortNote(**note, **({} if around is None else {"envelope": around}))
+    if around is not None:
+        note["envelope"] = around
+    return EffortNote(**note)
 
 
 def _norms(facts: Arrays, good: npt.NDArray[np.bool_]) -> dict[str, NormNote]:

@@ -78,7 +78,7 @@ def _counted(entries: Sequence[Entry]) -> list[tuple[str, str, AttackNote, Effor
 
 
 def _norm(note: AttackNote, effort: EffortNote) -> str:
-    measured = effort.norms.get(note.norm)
+    measured = {str(norm): values for norm, values in effort.norms.items()}.get(note.norm)
     return "–" if measured is None else f"{measured.median:.3g} ({measured.p90:.3g})"
 
 

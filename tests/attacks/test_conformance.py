@@ -28,7 +28,7 @@ FAST: dict[str, dict[str, Any]] = {
     "art/apgd-dlr": {"epsilon": 0.2, "steps": 8, "restarts": 2},
     "art/square": {"epsilon": 0.2, "queries": 40},
     "art/jsma": {"gamma": 0.5},
-    "autoattack": {"epsilon": 0.2, "steps": 5, "queries": 20},
+    "autoattack-without-fab": {"epsilon": 0.2, "steps": 5, "queries": 20},
 }
 
 

@@ -174,7 +174,7 @@ def test_two_classes_are_too_few_for_the_difference_of_logits_ratio(digits: Digi
 def test_the_union_takes_the_first_member_that_succeeds(digits: Digits) -> None:
     images, labels = digits.images, digits.labels
     parameters = {"epsilon": 0.12, "steps": 1, "restarts": 1, "queries": 200}
-    union = attacks.get("autoattack")(**parameters)
+    union = attacks.get("autoattack-without-fab")(**parameters)
     adversarial = union(digits.classifier, images, labels, generator=torch.Generator().manual_seed(0))
     facts = verify(digits.classifier, images, adversarial, labels)
     check_budget(union.info, facts)
@@ -221,7 +221,7 @@ def test_global_generators_are_left_as_they_were(digits: Digits, name: str, stat
         ("art/apgd-ce", {"epsilon": 0}, "epsilon of APGDCE is 0"),
         ("art/square", {"share": 1}, "share of Square is 1"),
         ("art/jsma", {"gamma": 2}, "gamma of JSMA is 2"),
-        ("autoattack", {"queries": 0}, "queries of AutoAttack is 0"),
+        ("autoattack-without-fab", {"queries": 0}, "queries of AutoAttackWithoutFAB is 0"),
     ],
 )
 def test_a_mistake_is_one_sentence(name: str, parameters: dict[str, Any], sentence: str) -> None:
@@ -232,5 +232,5 @@ def test_a_mistake_is_one_sentence(name: str, parameters: dict[str, Any], senten
 
 def test_a_name_that_one_library_has_needs_no_library() -> None:
     assert build("apgd-ce", "foolbox", "quick", {}).info.library == "art"
-    assert build("autoattack", "foolbox", "quick", {}).info.norm == "Linf"
+    assert build("autoattack-without-fab", "foolbox", "quick", {}).info.norm == "Linf"
     assert build("fmn-l0", "art", "quick", {}).info.norm == "L0"
