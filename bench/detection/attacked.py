@@ -75,37 +75,8 @@ class Attacked:
         return self._batch(part, chunk, inputs)[0]
 
     def _batch(self, part: AttackPart, chunk: slice, inputs: Meta) -> tuple[Arrays, Meta]:
-        setup = self.setup
-
-        def compute() -> tuple[Arrays, Meta]:
-            images = setup.test.tensor(chunk).to(setup.context.device)
-            labels = torch.from_numpy(setup.test.labels[chunk]).to(setup.context.device)
-            net, info = setup.trained.net, self.attacks[part.title].info
-            budget = info.epsilon if info.threat == "budget" else None
-            broken: list[int] = []
-            with counted(net) as passes, watched(net, images, labels, info.norm, budget) as iterates:
-                began = time.monotonic()
-                adversarial = craft(
-                    self.attacks[part.title],
-                    net,
-                    images,
-                    labels,
-                    seed=setup.suite.seed,
-                    batch_size=len(images),
-                    first=chunk.start,
-                    name=part.title,
-                    broken=broken,
-                )
-                seconds = time.monotonic() - began
-            facts = verify(net, images, adversarial, labels)
-            facts["finite"][broken] = False
-            check_budget(info, facts, part.title)
-            if iterates.known:
-                facts["nearest_iterate"] = iterates.nearest
-            cost = {"forward": passes.forward, "backward": passes.backward}
-            return {"images": adversarial.cpu().numpy(), **facts}, {"seconds": seconds, "images": len(images), **cost}
-
-        return setup.context.store.get("adversarial", inputs, compute)
+        attack = self.attacks[part.title]
+        return self.setup.context.store.get("adversarial", inputs, lambda: _made(self.setup, attack, part.title, chunk))
 
     def strength(self, part: AttackPart) -> Arrays:
         """Verification results in float32 for every example, without the images themselves."""
@@ -176,3 +147,33 @@ class Attacked:
         """All adversarial images ``(N, C, H, W)`` in the order of the test images."""
         self.strength(part)
         return torch.from_numpy(np.concatenate([self.crafted(part, c, i)["images"] for c, i in self.chunks(part)]))
+
+
+def _made(setup: Setup, attack: Attack, title: str, chunk: slice) -> tuple[Arrays, Meta]:
+    """One batch attacked: images, facts of `verify`, the nearest iterate where it is known; seconds and passes."""
+    net, info, device = setup.trained.net, attack.info, setup.context.device
+    images = setup.test.tensor(chunk).to(device)
+    labels = torch.from_numpy(setup.test.labels[chunk]).to(device)
+    budget = info.epsilon if info.threat == "budget" else None
+    broken: list[int] = []
+    with counted(net) as passes, watched(net, images, labels, info.norm, budget) as iterates:
+        began = time.monotonic()
+        adversarial = craft(
+            attack,
+            net,
+            images,
+            labels,
+            seed=setup.suite.seed,
+            batch_size=len(images),
+            first=chunk.start,
+            name=title,
+            broken=broken,
+        )
+        seconds = time.monotonic() - began
+    facts = verify(net, images, adversarial, labels)
+    facts["finite"][broken] = False
+    check_budget(info, facts, title)
+    if iterates.known:
+        facts["nearest_iterate"] = iterates.nearest
+    cost = {"forward": passes.forward, "backward": passes.backward}
+    return {"images": adversarial.cpu().numpy(), **facts}, {"seconds": seconds, "images": len(images), **cost}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
@@ -79,7 +79,7 @@ class EffortNote(Form):
 
     forward_per_image: Positive | None = None
     backward_per_image: Positive | None = None
-    norms: dict[Literal["L0", "L1", "L2", "Linf"], NormNote] = Field(default_factory=dict)
+    norms: dict[Shown, NormNote] = Field(default_factory=dict)
     best_iterate: BestNote | None = None
     best_unknown: str = ""
     envelope: EnvelopeNote | None = None
