@@ -90,7 +90,7 @@ class Odds:
         noise: str = "normal",
         strength: float = 0.03,
         draws: int = 16,
-        train_images: int = 2000,
+        train_images: int = 1000,
         seed: int = 0,
     ) -> None:
         self.noise = one_of("odds", "noise", noise, NOISES)
