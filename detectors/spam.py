@@ -66,8 +66,9 @@ class Spam:
 
     P(d_{i+order} = u | d_i, ..., d_{i+order-1}), |d| <= T, of ``levels`` grey levels, averaged over the four directions
     along rows and columns and over the four diagonals (Pevny et al. 2010, equations 3 to 7). The paper's own are
-    ``order`` 1 with ``truncation`` T = 4, 162 columns, and order 2 with T = 3, 686. So many columns overfit a
-    combiner of few images: the candidates begin with 18, and the 686, which take a combiner minutes, are none of them. All colours are counted together.
+    ``order`` 1 with ``truncation`` T = 4, 162 columns, and order 2 with T = 3, 686. So many columns overfit a combiner
+    of few images: the candidates begin with 18, and the 686, over which a combiner takes minutes, are none of them.
+    All colours are counted together.
 
     As a control it shows how much of a detection needs no net (Bryniarski et al. 2021, section 5.4): on images of the
     same origin, it finds any perturbation that is no natural noise, adversarial or not. Counts have no gradient.
