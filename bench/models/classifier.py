@@ -55,6 +55,25 @@ class Classifier(nn.Module):
         for path in {*self.taps, *(p for paths in self.gate_positions.values() for p in paths)}:
             self.module_at(path)
 
+    @classmethod
+    def wrap(
+        cls,
+        module: nn.Module,
+        *,
+        taps: Sequence[str] | None = None,
+        gate_positions: Mapping[str, Sequence[str]] | None = None,
+        classes: int | None = None,
+        shape: tuple[int, int, int] | None = None,
+        mean: Stats | None = None,
+        std: Stats | None = None,
+    ) -> Classifier:
+        """Any net, copied in float32; without ``mean`` and ``std`` it takes images in ``[0, 1]`` as they are. Paths
+        are the module's own; taps not named are the last module at each resolution, gates the ends of convolutions."""
+        from .wrap import wrap
+
+        more: Any = {"classes": classes, "shape": shape, "mean": mean, "std": std}
+        return wrap(module, taps=taps, gate_positions=gate_positions, **more)
+
     def module_at(self, path: str) -> nn.Module:
         try:
             return self.net.get_submodule(path)
