@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 #: gradients of the classifier, dropout in the classifier, class-specific subnets.
 Need = Literal["clean", "adversarial", "gradient", "dropout", "subnets"]
 
+#: What a detector was proposed for: adversarial images, or images from outside the classes (out-of-distribution, OOD).
+Group = Literal["proposal", "OOD baseline"]
+
 
 @dataclass(frozen=True)
 class DetectorInfo:
     """A detector's origin and needs, and the facts about its workings that the harness depends on.
 
-    ``control`` marks a baseline, not a proposal. ``needs`` also decides which costs an estimate charges to it.
+    ``control`` marks a baseline, not a proposal; ``group`` tells proposals from methods that were made for images from
+    outside the classes, and `kind` is one word for both. ``needs`` also decides which costs an estimate charges to it.
     ``draws_gates``: it draws its own class gates from a parameter ``gate_seed``, which the harness increments for each
     set of gates. ``coupled_by``: parameter values that make an image's scores depend on the other images of its view;
     the detector then gets whole batches of the images that a protocol keeps, with their clean versions as ``parents``.
@@ -37,6 +41,12 @@ class DetectorInfo:
     draws_gates: bool = False
     coupled_by: Mapping[str, Any] = field(default_factory=dict)
     protocol_parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    group: Group = "proposal"
+
+    @property
+    def kind(self) -> str:
+        """``control``, or the group: the heading under which `ls detectors` lists it."""
+        return "control" if self.control else self.group
 
     def is_coupled(self, parameters: Mapping[str, Any]) -> bool:
         """Whether these parameters make an image's scores depend on the other images of its view."""

@@ -85,6 +85,7 @@ def _detectors() -> Rows:
             continue
         rows.append(
             {
+                "group": cls.info.kind,
                 "detector": name + (" (control)" if cls.info.control else ""),
                 "paper": cls.info.title,
                 "year": cls.info.year,
@@ -92,6 +93,8 @@ def _detectors() -> Rows:
                 "from": "subnetbench" if detectors.is_ours(name) else cls.__module__,
             }
         )
+    order = ("proposal", "OOD baseline", "control")
+    rows.sort(key=lambda row: order.index(row["group"]))  # stable: by name within a group
     return rows + _broken("detector", broken)
 
 
