@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 
 from ..bench.core.arrays import Floats
 from ..bench.core.registry import register_detector
