@@ -91,6 +91,7 @@ DISTANCES = (
         2018,
         "https://arxiv.org/abs/1807.03888",
         "min_c (f - mu_c)^T (N S + 1e-6 I)^-1 (f - mu_c), penultimate f",
+        double=False,
     ),
     Row(
         "rmd",
@@ -101,6 +102,7 @@ DISTANCES = (
         2021,
         "https://arxiv.org/pdf/2106.09022.pdf",
         "min_c d_c(f) - d_0(f), as ood/mahalanobis, d_0 to one Gaussian of all classes",
+        double=False,
     ),
     Row(
         "gmm",
