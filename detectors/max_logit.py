@@ -39,7 +39,7 @@ class MaxLogit:
 
     def characteristics(self, x: View) -> Floats:
         fitted("max-logit", self._fitted)
-        return -x.logits.astype(np.float64).max(1, keepdims=True)
+        return np.asarray(-x.logits.astype(np.float64).max(1, keepdims=True))
 
     def differentiable(self, classifier: Classifier) -> Differentiable:
         """`characteristics` in torch, exact."""

@@ -177,7 +177,6 @@ def fit_gram(kind: Any, train: View, labels: torch.Tensor, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]), evaluating(train.classifier), torch.inference_mode(False):
         torch.manual_seed(seed)
         made.fit([(train.images[part], labels[part]) for part in train.batches()])
-    train.meter.forward += len(train)
     made.head, made.feature_layers, made._device = None, [], torch.device("cpu")
     return made
 
@@ -186,7 +185,6 @@ def gram_scores(made: Any, x: View, part: slice) -> torch.Tensor:
     images = x.images[part].to(x.device)
     with torch.no_grad():
         logits, seen = x.classifier.observe(images, x.classifier.taps)
-    x.meter.forward += len(images)
     return torch.as_tensor(made.predict_structured(logits.cpu(), [seen[tap].cpu() for tap in x.classifier.taps]))
 
 
@@ -194,8 +192,6 @@ def odin_scores(odin: Any, x: View, part: slice) -> torch.Tensor:
     images = x.images[part].to(x.device)
     if not len(images):
         return torch.empty(0)
-    x.meter.forward += 2 * len(images)
-    x.meter.backward += len(images)
     return torch.as_tensor(odin.predict(images))
 
 

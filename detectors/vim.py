@@ -97,7 +97,8 @@ class ViM:
             logits, seen = seen_by(classifier, images, (PENULTIMATE,))
             origin = torch.from_numpy(residual.origin).to(logits.device)
             directions = torch.from_numpy(residual.directions).to(logits.device)
-            norms = ((seen[PENULTIMATE] - origin) @ directions).norm(dim=1)
-            return (residual.alpha * norms - logits.logsumexp(1))[:, None]
+            norms = torch.linalg.vector_norm((seen[PENULTIMATE] - origin) @ directions, dim=1)
+            score: torch.Tensor = residual.alpha * norms - logits.logsumexp(1)
+            return score[:, None]
 
         return column

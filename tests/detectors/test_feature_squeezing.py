@@ -11,6 +11,7 @@ from scipy import ndimage
 from subnetbench.bench.adaptive.honest import gradient_of
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.models.classifier import Classifier
+from subnetbench.bench.models.passes import counted
 from subnetbench.bench.views import View
 from subnetbench.detectors.feature_squeezing import FeatureSqueezing
 from subnetbench.detectors.squeezers import fewer_levels, median, non_local_means, squeezed
@@ -82,9 +83,9 @@ def test_the_score_is_the_largest_distance_of_softmax_vectors(net: Classifier, t
 
 def test_every_squeezer_costs_a_pass(test_view: View) -> None:
     test_view.logits  # noqa: B018
-    before = test_view.meter.forward
-    FeatureSqueezing().fit(test_view).characteristics(test_view)
-    assert test_view.meter.forward - before == 3 * len(test_view)
+    with counted(test_view.classifier) as passes:
+        FeatureSqueezing().fit(test_view).characteristics(test_view)
+    assert passes.forward == 3 * len(test_view)
 
 
 def test_without_rounding_the_gradient_is_honest_and_with_it_none_is_offered(net: Classifier, test_view: View) -> None:

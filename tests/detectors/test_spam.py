@@ -11,6 +11,7 @@ import torch
 from subnetbench.bench.core.arrays import Floats
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.registry import detectors
+from subnetbench.bench.models.passes import counted
 from subnetbench.bench.views import View
 from subnetbench.detectors.spam import DIRECTIONS, Spam, adjacency
 
@@ -62,8 +63,9 @@ def test_the_paper_s_own_sizes(test_view: View) -> None:
 
 
 def test_no_net_is_asked(test_view: View) -> None:
-    Spam().fit(test_view).characteristics(test_view)
-    assert test_view.meter.forward == 0
+    with counted(test_view.classifier) as passes:
+        Spam().fit(test_view).characteristics(test_view)
+    assert passes.forward == 0
     assert detectors.get("spam").info.control
 
 
