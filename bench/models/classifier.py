@@ -22,7 +22,30 @@ Stats = Sequence[float]
 PENULTIMATE = "penultimate"
 
 
-class Classifier(nn.Module):
+class _Wraps(nn.Module):
+    """The way in for a net that is no sequence of stages."""
+
+    @classmethod
+    def wrap(
+        _cls,
+        module: nn.Module,
+        *,
+        taps: Sequence[str] | None = None,
+        gate_positions: Mapping[str, Sequence[str]] | None = None,
+        classes: int | None = None,
+        shape: tuple[int, int, int] | None = None,
+        mean: Stats | None = None,
+        std: Stats | None = None,
+    ) -> Classifier:
+        """Any net, copied in float32; without ``mean`` and ``std`` it takes images in ``[0, 1]`` as they are. Paths
+        are the module's own; taps not named are the last module at each resolution, gates the ends of convolutions."""
+        from .wrap import wrap
+
+        more: Any = {"classes": classes, "shape": shape, "mean": mean, "std": std}
+        return wrap(module, taps=taps, gate_positions=gate_positions, **more)
+
+
+class Classifier(_Wraps):
     """Logits of images in ``[0, 1]``, with access to what happens inside.
 
     ``net`` is a sequence of named stages, so that a computation may start in the middle. ``taps`` are module paths in
@@ -54,25 +77,6 @@ class Classifier(nn.Module):
         self.made_by = ""
         for path in {*self.taps, *(p for paths in self.gate_positions.values() for p in paths)}:
             self.module_at(path)
-
-    @classmethod
-    def wrap(
-        cls,
-        module: nn.Module,
-        *,
-        taps: Sequence[str] | None = None,
-        gate_positions: Mapping[str, Sequence[str]] | None = None,
-        classes: int | None = None,
-        shape: tuple[int, int, int] | None = None,
-        mean: Stats | None = None,
-        std: Stats | None = None,
-    ) -> Classifier:
-        """Any net, copied in float32; without ``mean`` and ``std`` it takes images in ``[0, 1]`` as they are. Paths
-        are the module's own; taps not named are the last module at each resolution, gates the ends of convolutions."""
-        from .wrap import wrap
-
-        more: Any = {"classes": classes, "shape": shape, "mean": mean, "std": std}
-        return wrap(module, taps=taps, gate_positions=gate_positions, **more)
 
     def module_at(self, path: str) -> nn.Module:
         try:
