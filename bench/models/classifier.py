@@ -27,7 +27,7 @@ class _Wraps(nn.Module):
 
     @classmethod
     def wrap(
-        _cls,
+        cls,
         module: nn.Module,
         *,
         taps: Sequence[str] | None = None,
