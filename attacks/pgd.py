@@ -84,9 +84,9 @@ class PGDL2(_PGD):
 @register_attack("foolbox/mi-fgsm")
 @dataclass(frozen=True, kw_only=True)
 class MIFGSM(FoolboxAttack, BIMProblem):
-    """BIM along the sign of the sum of all gradients so far, earlier ones ``momentum`` times as heavy with every step.
+    """BIM along the sign of a sum over all steps so far, earlier ones ``momentum`` times as heavy with every step.
 
-    Foolbox sums gradients as they are, where Dong et al. (2018, equation 6) divide each by its L1 norm.
+    Foolbox sums the signs of the gradients, where Dong et al. (2018, equation 6) sum gradients of L1 norm 1.
     """
 
     title = "Boosting Adversarial Attacks with Momentum"

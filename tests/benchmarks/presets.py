@@ -1,6 +1,6 @@
 """What each preset of each attack costs and achieves, as a table.
 
-    python tests/benchmarks/presets.py --data-root FOLDER [--images 100] [ATTACK ...]
+    python tests/benchmarks/presets.py --data-root FOLDER [--images 100] [--presets quick standard] [ATTACK ...]
 
 Images of CIFAR-10's test split that a net that ships classifies correctly. Passes are counted at the net; time is in
 that of one bare gradient of an image, in the same run.
@@ -50,14 +50,14 @@ def gradient_seconds(net: Classifier, images: torch.Tensor, labels: torch.Tensor
     return best / len(images)
 
 
-def rows(names: list[str], root: Path, count: int) -> Iterator[list[str]]:
+def rows(names: list[str], presets: list[str], root: Path, count: int) -> Iterator[list[str]]:
     net, images, labels = net_with_images(root, count)
     for parameter in net.parameters():
         parameter.requires_grad_(False)
     bare = gradient_seconds(net, images, labels)
     for name in names:
         library, _, plain = name.rpartition("/")
-        for preset in ("quick", "standard"):
+        for preset in presets:
             if not {name, plain} & PRESETS[preset].keys() or (library and library not in LIBRARIES):
                 continue
             attack = build(plain or name, library or "foolbox", preset, {})
@@ -81,11 +81,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What each preset of each attack costs and achieves.")
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--presets", nargs="+", default=["quick", "standard"])
     parser.add_argument("names", nargs="*")
     given = parser.parse_args()
     print("| attack | preset | norm | success % | median norm | passes counted | as estimated | time in gradients |")
     print("|---|---|---|---|---|---|---|---|")
-    for row in rows(given.names or list(attacks), given.data_root, given.images):
+    for row in rows(given.names or list(attacks), given.presets, given.data_root, given.images):
         print(f"| {' | '.join(row)} |", flush=True)
 
 
