@@ -29,15 +29,15 @@ def library() -> Any:
     module = optional("pytorch_ood.detector", "pytorch-ood", INSTALL)
     there = version("pytorch-ood")
     if not there.startswith("0.4."):
-        raise UserError(f"pytorch-ood {there} is installed, and the detectors ood/... need 0.4; {INSTALL}.")
+        raise UserError(f"pytorch-ood {there} is installed, and the detectors ood-... need 0.4; {INSTALL}.")
     return module
 
 
 class OodDetector:
     """One detector of pytorch-ood as one column, higher = more adversarial (there: farther outside the classes).
 
-    It is fitted and asked with tensors on the CPU, in blocks of the view's batches. ``ood/ash``, ``ood/react`` and
-    ``ood/scale`` shape the penultimate features, behind the pooling, so that they need no pass of their own.
+    It is fitted and asked with tensors on the CPU, in blocks of the view's batches. ``ood-ash``, ``ood-react`` and
+    ``ood-scale`` shape the penultimate features, behind the pooling, so that they need no pass of their own.
     """
 
     row: ClassVar[Row]
@@ -53,7 +53,7 @@ class OodDetector:
 
     @property
     def name(self) -> str:
-        return f"ood/{self.row.name}"
+        return f"ood-{self.row.name}"
 
     def fit(self, train: View) -> Self:
         labels = torch.from_numpy(labels_of(self.name, train).astype(np.int64))
@@ -224,4 +224,4 @@ def detector_of(row: Row) -> type[OodDetector]:
 for _row in ROWS:
     _class = detector_of(_row)
     globals()[_class.__name__] = _class  # a pickled copy finds its class by this name
-    register_detector(f"ood/{_row.name}")(_class)
+    register_detector(f"ood-{_row.name}")(_class)

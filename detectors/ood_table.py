@@ -66,18 +66,13 @@ LOGITS = (
         {"gamma": 0.1},
         _each("gamma", 0.01, 0.1, 0.5, 1.0),
     ),
-    Row("kl-matching", "KLMatching", "logits", *SCALING, SCALING_URL, "KL(softmax(z) || mean softmax of class t)"),
     Row(
-        "openmax",
-        "OpenMax",
+        "kl-matching",
+        "KLMatching",
         "logits",
-        "Towards Open Set Deep Networks",
-        "CVPR",
-        2016,
-        "https://arxiv.org/abs/1511.06233",
-        "the unknown class's softmax after Weibull fits of distances to mean logits have lowered the others",
-        {"tailsize": 25, "alpha": 10, "euclid_weight": 1.0},
-        _each("tailsize", 10, 20, 50),
+        *SCALING,
+        SCALING_URL,
+        "KL divergence of softmax(z) from class t's mean softmax",
     ),
 )
 
@@ -101,7 +96,7 @@ DISTANCES = (
         "arXiv",
         2021,
         "https://arxiv.org/pdf/2106.09022.pdf",
-        "min_c d_c(f) - d_0(f), as ood/mahalanobis, d_0 to one Gaussian of all classes",
+        "min_c d_c(f) - d_0(f), as ood-mahalanobis, d_0 to one Gaussian of all classes",
         double=False,
     ),
     Row(
@@ -123,7 +118,7 @@ DISTANCES = (
         "ICML",
         2022,
         "https://proceedings.mlr.press/v162/sun22d.html",
-        "distance of f / |f| to the k-th nearest training image",
+        "distance of f / norm(f) to the k-th nearest training image",
         {"k": 50},
         _each("k", 50, 100, 200),
     ),
@@ -148,7 +143,7 @@ DISTANCES = (
         "NeurIPS",
         2021,
         "https://arxiv.org/abs/2110.09246",
-        "log sum_c p_c / (p_c + (1 - p_c) p_c^kappa) / log C, of f / |f|",
+        "log sum_c p_c / (p_c + (1 - p_c) p_c^kappa) / log C, of f / norm(f)",
         linear="head",
         double=False,
     ),
@@ -175,7 +170,7 @@ HEADS = (
         "CVPR",
         2022,
         "https://arxiv.org/abs/2203.10807",
-        "alpha |f's part outside the d principal directions| - log sum_c exp(z_c)",
+        "alpha norm(f's part outside the d principal directions) - log sum_c exp(z_c)",
         {"d": 0},
         linear="wb",
         double=False,
@@ -188,7 +183,7 @@ HEADS = (
         "ICML",
         2024,
         "https://arxiv.org/abs/2312.11536",
-        "-mean_c (z_t - z_c) / |w_t - w_c| / |f - mean f|",
+        "-mean_c (z_t - z_c) / norm(w_t - w_c) / norm(f - mean f)",
         linear="head",
         double=False,
     ),
@@ -200,7 +195,7 @@ HEADS = (
         "CVPR",
         2025,
         "https://arxiv.org/pdf/2311.01479",
-        "-w_t^T (f - mean f) / |f - mean f| - alpha |f|_1",
+        "-w_t^T (f - mean f) / norm(f - mean f) - alpha norm_1(f)",
         {"alpha": 0.0},
         _each("alpha", 0.0, 0.001, 0.01),
         linear="head",
@@ -270,7 +265,7 @@ HEADS = (
         "NeurIPS",
         2021,
         "https://arxiv.org/abs/2110.00218",
-        "-|d KL(uniform || softmax(z / T)) / dW|_1, W the last layer's weight",
+        "-norm_1(d KL(uniform, softmax(z / T)) / dW), W the last layer's weight",
         {"temperature": 1.0},
         linear="head",
         double=False,
@@ -303,4 +298,6 @@ PASSES = (
     ),
 )
 
+#: OpenMax is left out: the package computes distances only to classes that some image of the batch is predicted as, and
+#: takes 0 for the others, so that an image's score depends on the other images.
 ROWS: tuple[Row, ...] = (*LOGITS, *DISTANCES, *HEADS, *PASSES)

@@ -47,7 +47,7 @@ class ViM:
 
     info: ClassVar[DetectorInfo] = DetectorInfo(
         title="ViM: Out-Of-Distribution with Virtual-logit Matching",
-        formula="alpha |R^T (f - o)| - log sum_c exp(z_c), R outside the d principal directions of f - o",
+        formula="alpha norm(R^T (f - o)) - log sum_c exp(z_c), R outside the d principal directions of f - o",
         year=2022,
         venue="CVPR",
         url="https://arxiv.org/abs/2203.10807",

@@ -24,13 +24,13 @@ def report(checks: list[Any]) -> str:
 
 @pytest.mark.parametrize("name", list(detectors))
 def test_detector_keeps_the_contract(name: str, train_view: View, test_view: View) -> None:
-    if name.startswith("ood/"):
+    if name.startswith("ood-"):
         pytest.importorskip("pytorch_ood", reason="pytorch-ood is not installed (extra ood)")
     checks = check_contract(detectors.get(name), train_view, test_view)
     assert report(checks) == ""
     offers = hasattr(detectors.get(name), "differentiable") and name not in WITHOUT_GRADIENT
     assert [check.outcome for check in checks if check.name in CHECKS] == ["passes"] * (3 if offers else 0)
-    assert offers or name in WITHOUT_GRADIENT or not detectors.is_ours(name) or name.startswith("ood/")
+    assert offers or name in WITHOUT_GRADIENT or not detectors.is_ours(name) or name.startswith("ood-")
 
 
 @pytest.mark.parametrize("name", [n for n in detectors if {"magnitude": 0.002} in detectors.get(n).candidates])

@@ -29,7 +29,7 @@ def test_rmd_is_the_papers_difference_of_distances(train_view: View, test_view: 
 
 def test_vim_is_pytorch_oods(train_view: View, test_view: View) -> None:
     pytest.importorskip("pytorch_ood", reason="pytorch-ood is not installed (extra ood)")
-    theirs = detectors.get("ood/vim")(d=10).fit(train_view).characteristics(test_view)
+    theirs = detectors.get("ood-vim")(d=10).fit(train_view).characteristics(test_view)
     np.testing.assert_allclose(ViM(d=10).fit(train_view).characteristics(test_view), theirs, rtol=1e-3, atol=1e-3)
 
 
