@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -55,6 +55,14 @@ class OodDetector:
     def name(self) -> str:
         return f"ood-{self.row.name}"
 
+    @staticmethod
+    def depends_on(**parameters: Any) -> Mapping[str, Any]:
+        """The version of the library, whose code makes the scores."""
+        try:
+            return {"pytorch-ood": version("pytorch-ood")}
+        except PackageNotFoundError:
+            return {}
+
     def fit(self, train: View) -> Self:
         labels = torch.from_numpy(labels_of(self.name, train).astype(np.int64))
         kind = getattr(library(), self.row.kind)
@@ -62,6 +70,7 @@ class OodDetector:
             self._fitted = self._fit(kind, train, labels)
         except (AssertionError, IndexError, RuntimeError, ValueError) as error:
             raise UserError(f"{self.name} cannot be fitted by pytorch-ood: {reason_of(error)}.") from error
+        self.notes = f"pytorch-ood {version('pytorch-ood')}"
         return self
 
     def _fit(self, kind: Any, train: View, labels: torch.Tensor) -> Any:
