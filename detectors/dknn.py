@@ -46,7 +46,7 @@ class Dknn:
 
     info: ClassVar[DetectorInfo] = DetectorInfo(
         title="Deep k-Nearest Neighbors: Towards Confident, Interpretable and Robust Deep Learning",
-        formula="1 - max_c p(sum_taps |{i in kNN: y_i != c}|), p by calibration",
+        formula="1 - max_c p(sum_taps #{i in kNN: y_i != c}), p by calibration",
         year=2018,
         needs=("clean",),
         venue="arXiv",

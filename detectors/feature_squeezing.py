@@ -33,7 +33,7 @@ class FeatureSqueezing:
 
     info: ClassVar[DetectorInfo] = DetectorInfo(
         title="Feature Squeezing: Detecting Adversarial Examples in Deep Neural Networks",
-        formula="max_s |softmax(z(x)) - softmax(z(s(x)))|_1, s: bit depth, median, non-local means",
+        formula="max_s norm1(softmax(z(x)) - softmax(z(s(x)))), s: bit depth, median, non-local means",
         year=2018,
         venue="NDSS",
         url="https://arxiv.org/abs/1704.01155",

@@ -76,7 +76,7 @@ class Spam:
 
     info: ClassVar[DetectorInfo] = DetectorInfo(
         title="Steganalysis by Subtractive Pixel Adjacency Matrix",
-        formula="P(d_(i+order) = u | d_i, ..), d: differences of neighbouring pixels, |d| <= T",
+        formula="P(d_(i+order) = u given d_i, ..), d: differences of neighbouring pixels up to T",
         year=2010,
         venue="IEEE TIFS",
         url="https://doi.org/10.1109/TIFS.2010.2045842",

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from ..detection.entry import DetectorNote, ImagesNote, ModelNote, StatisticsNote, exact_type
 from ..harness import entry as entries_of
 from ..harness.entry import Column, Count, Form, Positive, Share, Shown
+from ..harness.scores import packed
 
 #: Rows of the scores that no arm made: clean images, those of the calibration, and the suite's own attacks.
 CLEAN, CALIBRATION, STATIC = "clean", "calibration", "static"
@@ -232,8 +233,7 @@ class Entry(entries_of.Entry):
     def packed(cls, scores: pd.DataFrame) -> bytes:
         types: dict[str, Any] = {"arm": "category", "image": "int32", "wrong": "int8", "epsilon": "float64"}
         types |= exact_type(scores)
-        blob: bytes = scores.astype(types).to_parquet(None, index=False, compression="zstd")
-        return blob
+        return packed(scores.astype(types))
 
     @classmethod
     def unpacked(cls, scores: pd.DataFrame) -> pd.DataFrame:

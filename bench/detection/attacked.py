@@ -24,6 +24,9 @@ from ..models.iterates import watched
 from ..models.passes import counted
 from .suite import AttackPart
 
+#: What a batch costs: seconds, and images forward and backward through the net.
+COSTS = ("seconds", "forward", "backward")
+
 
 class Attacked:
     """The adversarial images of each attack in a suite, with their verification results."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 from ..core.errors import UserError
 from ..harness import entry as entries_of
 from ..harness.entry import Column, Count, DatasetNote, Form, OfSession, Positive, Share, Shown
-from ..harness.scores import read_frame
+from ..harness.scores import packed, read_frame
 from ..stats.metrics import Ties
 from ..stats.splits import Place
 from .cell import BY_SPLIT, Cell
@@ -268,11 +268,7 @@ class Entry(entries_of.Entry):
     def packed(cls, scores: pd.DataFrame) -> bytes:
         """The scores as parquet, values unchanged."""
         types: dict[str, Any] = {"fit_on": "category", "test_on": "category", "kind": "category"} | exact_type(scores)
-        plain = [name for name in scores.columns if name != "score"]
-        blob: bytes = scores.astype(types).to_parquet(
-            None, index=False, compression="zstd", use_dictionary=plain, column_encoding={"score": "BYTE_STREAM_SPLIT"}
-        )
-        return blob
+        return packed(scores.astype(types))
 
     @classmethod
     def unpacked(cls, scores: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,9 @@ from ..harness.entry import Share
 #: Most values of a list: splits times sets of gates, far above what any suite has.
 MOST = 100_000
 
+#: Decimals that entries of earlier versions kept.
+_MOST_DECIMALS = 8
+
 _TEXT = re.compile(r"1e-([1-9]):((?: (?:-|-?\d{1,9}))*)")
 
 
@@ -32,14 +35,16 @@ def unpacked(value: Any) -> Any:
 
 
 def packed(decimals: int) -> Any:
-    """How a list is written: in units of so many decimals, to which its values are rounded already."""
+    """How a list is written: in units of so many decimals, to which its values are rounded; of more in earlier entries,
+    and as it is where no unit holds its values to the last bit."""
 
     def text(values: Sequence[float | None]) -> str | list[float | None]:
-        unit = 10**decimals
-        if any(value is not None and abs(value * unit - round(value * unit)) > 1e-6 for value in values):
-            return list(values)  # of an earlier version, with more decimals
-        numbers = ("-" if value is None else str(round(value * unit)) for value in values)
-        return " ".join([f"1e-{decimals}:", *numbers])
+        for digits in range(decimals, _MOST_DECIMALS + 1):
+            unit = 10**digits
+            if all(value is None or round(value * unit) / unit == value for value in values):
+                numbers = ("-" if value is None else str(round(value * unit)) for value in values)
+                return " ".join([f"1e-{digits}:", *numbers])
+        return list(values)
 
     return PlainSerializer(text, when_used="json")
 

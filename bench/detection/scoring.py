@@ -133,13 +133,12 @@ class Scoring:
 
     def detector_inputs(self, part: DetectorPart, protocol: AnyProtocol, gate: int = 0) -> Meta:
         """Store inputs that a fitted detector depends on."""
-        setup = self.setup
         return {
             "detector": part.name,
             "source": detector_source(part),
             "candidates": self.candidates(part, protocol),
-            "train": setup.split_key(setup.train_split),
-            "model": setup.trained.sha256,
+            "train": self.setup.split_key(self.setup.train_split),
+            "model": self.setup.trained.sha256,
             "gates": self.gates.inputs(self.gates.by_seed[gate]) if self.needs_gates(part) else {},
             "gate": gate,
             **_content(part.name, self.candidates(part, protocol)),
@@ -194,7 +193,7 @@ class Scoring:
     def _fit(self, detector: Any, gate: int) -> Any:
         """Fit once; the training view memoises what several detectors need of it."""
         if not any(detector is fitted for fitted in self._fitted):  # nothing is written to a third-party object
-            with counted(self.setup.trained.net):  # copies of the net that it makes here are counted when they score
+            with counted(self.setup.trained.net):  # copies of the net that it makes are counted when they score
                 detector.fit(self.images.gated(self.images.training, gate))
             self._fitted.append(detector)
         return detector

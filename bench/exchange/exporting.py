@@ -21,7 +21,7 @@ from ..core.errors import UserError
 from ..core.files import partial_file, target_of
 from ..core.hashing import hash_arrays, key_of
 from ..core.versions import versions
-from ..detection.attacked import Attacked
+from ..detection.attacked import COSTS, Attacked
 from ..detection.suite import AttackPart
 from .manifest import MANIFEST, AttackedImages, Chunk, Images, Made, Manifest
 
@@ -78,7 +78,7 @@ def _packed(
             bytes=len(blob),
             first=chunk.start,
             count=chunk.stop - chunk.start,
-            seconds=float(artifact[1]["seconds"]),
+            **{name: float(artifact[1][name]) for name in COSTS if name in artifact[1]},
         )
 
 

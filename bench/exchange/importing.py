@@ -138,7 +138,7 @@ def _checked(
                 f"The store {attacked.setup.context.store.root} has its own images of {stated.label}, and those of "
                 f"{archive.path} differ; import them into another one with --store."
             )
-        yield inputs, {"images": images, **facts}, {"seconds": chunk.seconds, "images": chunk.count}
+        yield inputs, {"images": images, **facts}, chunk.cost | {"images": chunk.count}
 
 
 def _images(archive: Archive, chunk: Chunk, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:

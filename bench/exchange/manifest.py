@@ -17,6 +17,7 @@ MOST_MANIFEST = 8 << 20
 
 #: No batch takes longer than a year.
 MOST_SECONDS = 366 * 86_400
+MOST_PASSES = 1e12
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -34,6 +35,15 @@ class Chunk(_Form):
     first: int = Field(ge=0)
     count: int = Field(ge=1)
     seconds: float = Field(ge=0, le=MOST_SECONDS)
+    #: Images through the net while they were made; not known of every batch.
+    forward: float | None = Field(None, ge=0, le=MOST_PASSES)
+    backward: float | None = Field(None, ge=0, le=MOST_PASSES)
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What the batch cost, as the store keeps it."""
+        known = {"seconds": self.seconds, "forward": self.forward, "backward": self.backward}
+        return {name: value for name, value in known.items() if value is not None}
 
 
 class AttackedImages(_Form):

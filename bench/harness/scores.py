@@ -53,6 +53,25 @@ def open_scores(folder: Path, entry: Entry, names: Sequence[str] = ()) -> pq.Par
     return pq.ParquetFile(BytesIO(blob), read_dictionary=list(names)) if names else file
 
 
+def packed(frame: pd.DataFrame) -> bytes:
+    """A frame as parquet, values unchanged: of many columns, statistics and schemas would be most of a file."""
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    kinds = zip(table.column_names, table.schema.types, strict=True)
+    numbers = [name for name, kind in kinds if pa.types.is_floating(kind)]
+    blob = BytesIO()
+    pq.write_table(
+        table,
+        blob,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=[name for name in table.column_names if name not in numbers],
+        column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
+        write_statistics=False,
+        store_schema=False,
+    )
+    return blob.getvalue()
+
+
 def read_columns(file: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
     """These columns. Raises UserError if the file turns out to be damaged inside, or lacks a value."""
     try:

@@ -12,6 +12,7 @@ from ..core.files import read_json
 from ..harness import entry as entries_of
 from ..harness.entry import Column, Count, DatasetNote, Form, Positive, Share, Shown, read_form
 from ..harness.reports import GateReport
+from ..harness.scores import packed
 
 FOLDER = "localisation"
 
@@ -163,8 +164,7 @@ class Entry(entries_of.Entry):
 
     @classmethod
     def packed(cls, scores: pd.DataFrame) -> bytes:
-        blob: bytes = scores.to_parquet(None, index=False, compression="zstd")
-        return blob
+        return packed(scores)
 
 
 def read_entries(folder: Path) -> list[Entry]:

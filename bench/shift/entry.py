@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from ..detection.entry import DetectorNote, ImagesNote, ModelNote, StatisticsNote, exact_type
 from ..harness import entry as entries_of
 from ..harness.entry import Column, Count, Form, Share, Shown
+from ..harness.scores import packed
 
 #: Rows of the scores that no corruption made.
 CLEAN, CALIBRATION = "clean", "calibration"
@@ -157,8 +158,7 @@ class Entry(entries_of.Entry):
     def packed(cls, scores: pd.DataFrame) -> bytes:
         types: dict[str, Any] = {"kind": "category", "image": "int32", "severity": "int8", "correct": "int8"}
         types |= exact_type(scores)
-        blob: bytes = scores.astype(types).to_parquet(None, index=False, compression="zstd")
-        return blob
+        return packed(scores.astype(types))
 
     @classmethod
     def unpacked(cls, scores: pd.DataFrame) -> pd.DataFrame:

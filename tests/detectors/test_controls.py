@@ -94,6 +94,8 @@ def test_controls_are_marked_and_proposals_are_not() -> None:
         "mahalanobis-predicted",
         "max-softmax",
         "max-softmax-both",
+        "nss",
+        "spam",
         "subnet-mahalanobis-identity",
         "subnet-mahalanobis-random",
     }

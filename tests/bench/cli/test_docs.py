@@ -208,6 +208,8 @@ def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
         ("attacks.md", "toml"),
         ("adaptive.md", "python"),  # tests/bench/plugin/test_gradient.py
         ("adaptive.md", "toml"),
+        ("shift.md", "toml"),
+        ("detectors.md", "toml"),
         ("cite.md", "bibtex"),
         *(("register-a-detector.md", language) for language in ("python", "toml", "json")),
     }
@@ -221,6 +223,19 @@ def test_the_part_of_a_suite_that_asks_for_attackers_who_know_the_detector_is_re
     wanted = load_suite(tmp_path / "mine.toml").adaptive
     assert wanted.epsilons[-1] == 8 / 255
     assert wanted.arms[1].parameters == {"restarts": 3}
+
+
+def test_the_part_of_a_suite_that_asks_for_benign_shift_is_read(tmp_path: Path) -> None:
+    (part,) = blocks("toml", PAGES["shift.md"])
+    (tmp_path / "mine.toml").write_text(f'extends = "digits"\nname = "mine"\n\n{part}')
+    said = call("validate", tmp_path / "mine.toml")
+    assert said.code == 0, said.err
+    assert load_suite(tmp_path / "mine.toml").shift.severities == [1, 3, 5]
+
+
+def test_a_detector_of_the_page_can_be_made_as_it_stands() -> None:
+    (part,) = tomllib.loads(blocks("toml", PAGES["detectors.md"])[0])["detectors"]
+    registry.detectors.get(part["name"])(**part["parameters"])
 
 
 def test_the_other_blocks_are_what_they_are_called() -> None:
@@ -283,8 +298,10 @@ def test_every_detector_of_ours_has_its_formula_on_the_page() -> None:
 
 def test_the_attacks_of_the_page_are_those_that_presets_know() -> None:
     page = PAGES["attacks.md"]
-    assert set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == set(PRESETS["standard"])
+    known = {name.rpartition("/")[2] for name in PRESETS["standard"]}
+    rows = re.findall(r"^\| (`.+?`) \|", page.split("## Your own")[0], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`([\w-]+)`", row)} == known
     assert all(f"`{preset}`" in page for preset in PRESETS)
-    (suite,) = blocks("toml", page)
+    suite, _ = blocks("toml", page)
     part = AttackPart(**tomllib.loads(suite)["attacks"][0])
     assert build(part.name, part.library, part.preset, part.parameters).info.library == "art"

@@ -88,7 +88,7 @@ def test_a_base_class_from_elsewhere_counts(hashed: Callable[..., str]) -> None:
 
 
 def test_of_ours_only_the_module_and_what_it_imports_from_its_folder_counts() -> None:
-    assert set(sources_of(digits_cnn)) == {"cifar.py", "classifier.py", "unstated.py"}
+    assert set(sources_of(digits_cnn)) == {"cifar.py", "classifier.py", "unstated.py", "wrap.py"}
 
 
 def test_in_a_notebook_the_cells_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,10 +33,11 @@ def test_the_text_is_in_units_of_the_last_decimal() -> None:
     assert (DECIMALS, RATE_DECIMALS) == (5, 4)
 
 
-def test_lists_of_earlier_entries_stay_as_they_are() -> None:
+def test_lists_of_earlier_entries_keep_their_decimals() -> None:
     figures = Figures.model_validate_json('{"shares": [0.99783185, null]}')
     assert figures.shares == [0.99783185, None]
-    assert figures.model_dump(mode="json")["shares"] == [0.99783185, None]
+    assert figures.model_dump(mode="json")["shares"] == "1e-8: 99783185 -"
+    assert Figures(shares=[1 / 3]).model_dump(mode="json")["shares"] == [1 / 3]
 
 
 @pytest.mark.parametrize("text", ["", "1e-5", "1e-5: 1.5", "1e-5:1", "1e-0: 1", "1e-5: 1\n", "1e-5: 9999999999", "nan"])

@@ -60,9 +60,9 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_an_installed_plug_in_is_listed_with_its_module(
     install: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "│ margin" not in listed(monkeypatch)
+    assert "│ margin " not in listed(monkeypatch)
     install(SOURCE.read_text())
-    line = next(line for line in listed(monkeypatch).splitlines() if line.startswith("│ margin"))
+    line = next(line for line in listed(monkeypatch).splitlines() if "│ margin " in line)
     assert "Margin of logits" in line
     assert "subnetbench_margin" in line
     assert not registry.detectors.is_ours("margin")

@@ -138,7 +138,7 @@ def test_detectors_without_a_difference_are_not_told_apart_and_clear_ones_are():
 
 
 def simulation() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "intervals.py"
     spec = importlib.util.spec_from_file_location("coverage_simulation", path)
     assert spec is not None
     assert spec.loader is not None
