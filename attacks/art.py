@@ -96,6 +96,11 @@ class DeepFool(ArtAttack, DeepFoolProblem):
             verbose=False,
         )
 
+    def passes(self, classes: int) -> float:
+        """A batch goes its full length, with gradients of the classes that any of its images has as a candidate."""
+        forward = 2 if self.candidates >= classes else classes + 1
+        return float((self.steps + 1) * (2 * classes + forward))
+
     def _run(self, classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         adversarial = super()._run(classifier, images, labels)
         with torch.no_grad():  # ART walks away from the predicted class, whatever the label is
@@ -119,3 +124,7 @@ class CW(ArtAttack, CWProblem):
             batch_size=batch_size,
             verbose=False,
         )
+
+    def passes(self, classes: int) -> float:
+        """In each step two gradients for each class that is in the batch, and about six passes of the line search."""
+        return float(self.steps * self.binary_search_steps * (4 * classes + 6))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Literal
@@ -96,8 +96,8 @@ class Problem(ABC):
         return adversarial.detach().to(images.device, torch.float32).clamp(0, 1)
 
     def _seeded(self, generator: torch.Generator, device: torch.device) -> AbstractContextManager[None]:
-        if not self.draws:
-            return nullcontext()
+        if not self.draws:  # a library may advance torch's global generator all the same, which is the caller's
+            return torch.random.fork_rng(devices=[])
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device=generator.device))
         return seeded(seed, device)
 

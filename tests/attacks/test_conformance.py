@@ -112,7 +112,9 @@ def test_it_works_under_inference_mode_and_on_no_images(name: str, digits: Digit
 @pytest.mark.parametrize("name", NAMES)
 def test_it_changes_neither_classifier_nor_images(name: str, digits: Digits) -> None:
     images, hashed = digits.images.clone(), digits.classifier.content_hash()
+    drawn = torch.get_rng_state()
     run(name, digits, slice(0, 2))
+    assert torch.equal(torch.get_rng_state(), drawn)
     assert digits.classifier.content_hash() == hashed
     assert all(parameter.requires_grad and parameter.grad is None for parameter in digits.classifier.parameters())
     assert not digits.classifier.training

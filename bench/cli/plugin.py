@@ -1,0 +1,91 @@
+"""Commands for plug-ins: write a package to start from, check the contract."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import console
+from .options import with_paths
+
+if TYPE_CHECKING:
+    from ..plugin.checks import Check
+    from ..plugin.report import Report
+
+_STYLES = {"passes": "green", "fails": "bold red", "warning": "yellow", "measured": "dim"}
+
+new = typer.Typer(help="Write a package to start from.", no_args_is_help=True)
+
+
+@new.callback()
+def begin() -> None:
+    """Write a package to start from."""
+
+
+@new.command()
+@with_paths
+def detector(
+    name: Annotated[str, typer.Argument(help="Name of the detector, such as my-score.")],
+    into: Annotated[Path, typer.Option("--into", help="The package becomes the folder INTO/NAME.")] = Path("."),
+) -> None:
+    """Write the package of a detector, which works as it is and has two methods to edit."""
+    from ..plugin.skeleton import write_detector
+
+    folder = write_detector(name, into, datetime.date.today().year)
+    console.plain("\n".join(f"{path.relative_to(into)}" for path in sorted(folder.rglob("*")) if path.is_file()))
+    console.plain(
+        f"\npip install --editable {folder}\n"
+        f"subnetbench validate-detector {name}\n"
+        f"subnetbench run digits --detector {name}"
+    )
+
+
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a plug-in that raises.")]
+
+
+def validate_detector(
+    name: Annotated[str, typer.Argument(help="A registered detector.")], debug: DebugOption = False
+) -> None:
+    """Run the contract on a detector and measure its scores on digits; exit code 1 where something fails."""
+    from ..core.registry import detectors
+    from ..plugin.trial import check_detector, ground
+
+    detectors.get(name)  # before a net is trained
+    began = time.monotonic()
+    console.err.print("  train a small net on digits and attack it", highlight=False)
+    ground()
+    _show(check_detector(name, debug=debug), began)
+
+
+def validate_attack(
+    name: Annotated[str, typer.Argument(help="A registered attack, such as foolbox/bim.")], debug: DebugOption = False
+) -> None:
+    """Run the contract on an attack and measure its images on digits; exit code 1 where something fails."""
+    from ..core.registry import attacks
+    from ..plugin.attack_trial import check_attack
+
+    attacks.get(name)  # before a net is trained
+    began = time.monotonic()
+    console.err.print("  train a small net on digits and attack it", highlight=False)
+    _show(check_attack(name, debug=debug), began)
+
+
+def _show(report: Report, began: float) -> None:
+    for check in report:
+        _print(check)
+    seconds = time.monotonic() - began
+    console.out.print(f"\n{report.summary} ({seconds:.0f} s).", highlight=False, markup=False)
+    if not all(check.passed for check in report):
+        raise typer.Exit(1)
+
+
+def _print(check: Check) -> None:
+    from ..plugin.report import line
+
+    outcome, rest = line(check)[:9], line(check)[9:]
+    console.out.print(outcome, style=_STYLES[check.outcome], end="")
+    console.plain(rest)
