@@ -18,6 +18,9 @@ FEW = 8
 #: A pixel that differs by more than this is another image, not another order of sums.
 SAME = 1e-3
 
+UNSTEADY = "it is not reproducible: the same images and generator gave other adversarial images"
+COUPLED = "its images depend on their neighbours in the batch, and it does not declare batch_coupled"
+
 
 def conduct(attack: Attack, classifier: Classifier, images: torch.Tensor, labels: Ints, *, seed: int) -> list[str]:
     """Remarks on an attack that is not reproducible, or whose images depend on their neighbours unannounced.
@@ -38,14 +41,15 @@ def conduct(attack: Attack, classifier: Classifier, images: torch.Tensor, labels
         warnings.simplefilter("ignore")  # on NaN, which the run itself counts
         try:
             one, again = made(first), made(first)
-            if _differ(one, again):
-                return ["it is not reproducible: the same images and generator gave other adversarial images"]
-            if not attack.info.batch_coupled and _differ(one[:half], made(others)[:half]):
-                return ["its images depend on their neighbours in the batch, and it does not declare batch_coupled"]
+            if differ(one, again):
+                return [UNSTEADY]
+            if not attack.info.batch_coupled and differ(one[:half], made(others)[:half]):
+                return [COUPLED]
         except AttackFailed:
             pass
     return []
 
 
-def _differ(one: torch.Tensor, other: torch.Tensor) -> bool:
+def differ(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two results are other images, by more than rounding."""
     return bool(((one - other).abs() > SAME).any())

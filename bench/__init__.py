@@ -1,4 +1,4 @@
-"""The public interface of SubnetBench: run suites, read and compare results, register plug-ins, check a detector.
+"""The public interface of SubnetBench: run suites, read and compare results, register plug-ins, check them.
 
 Nothing heavy is imported before it is used.
 """
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .detection.compare import paired as compare
     from .localisation.contract import SaliencyInfo
     from .models.classifier import Classifier
+    from .plugin.attack_trial import check_attack
     from .plugin.trial import check_detector
     from .runner import run
     from .tracks import load_results
@@ -63,6 +64,7 @@ _HOMES = {
     "Split": ".data.dataset",
     "UserError": ".core.errors",
     "check_detector": ".plugin.trial",
+    "check_attack": ".plugin.attack_trial",
 }
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "UserError",
     "View",
     "__version__",
+    "check_attack",
     "check_detector",
     "compare",
     "load_results",

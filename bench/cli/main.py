@@ -11,7 +11,7 @@ import typer
 
 from ..core.errors import UserError
 from ..core.memory import keep_freed_memory
-from . import console, detector, exchange, ls, results, run, train
+from . import console, exchange, ls, plugin, results, run, train
 from .options import with_paths
 from .stopping import STOPPED, Stopping, end
 
@@ -52,14 +52,15 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": results.compare,
     "clean": ls.clean,
     "leaderboard": results.leaderboard,
-    "validate-detector": detector.validate_detector,
+    "validate-detector": plugin.validate_detector,
+    "validate-attack": plugin.validate_attack,
     "verify": exchange.verify,
     "export": exchange.export,
     "import": exchange.import_,
 }
 for verb, command in COMMANDS.items():
     app.command(name=verb)(with_paths(command))
-app.add_typer(detector.new, name="new")
+app.add_typer(plugin.new, name="new")
 
 
 def main() -> None:

@@ -45,21 +45,23 @@ class Material:
 
 
 class NetState:
-    """A classifier's weights, gradients and modes as they are now."""
+    """A classifier's weights, gradients, modes and what takes gradients, as they are now."""
 
     def __init__(self, net: Classifier) -> None:
         self._net = net
         self.weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
         self._gradients = [None if p.grad is None else p.grad.clone() for p in net.parameters()]
         self._modes = [module.training for module in net.modules()]
+        self._wanted = [p.requires_grad for p in net.parameters()]
 
     def refuse_changes(self) -> None:
         """Raise `Broken` where the classifier has changed or has hooks."""
         weights = self._net.state_dict()
         if not all(torch.equal(tensor, weights[name]) for name, tensor in self.weights.items()):
             raise Broken("the classifier's weights changed")
-        if self._modes != [module.training for module in self._net.modules()]:
-            raise Broken("training or evaluation mode changed")
+        self.refuse_modes()
+        if self._wanted != [p.requires_grad for p in self._net.parameters()]:
+            raise Broken("requires_grad of the classifier's weights changed")
         for old, parameter in zip(self._gradients, self._net.parameters(), strict=True):
             new = parameter.grad
             if not (new is None if old is None else new is not None and old.equal(new)):
@@ -68,6 +70,11 @@ class NetState:
         if hooks:
             raise Broken(f"hooks were left on {len(hooks)} modules")
 
+    def refuse_modes(self) -> None:
+        """Raise `Broken` where a module is in another mode."""
+        if self._modes != [module.training for module in self._net.modules()]:
+            raise Broken("training or evaluation mode changed")
+
     def restore(self) -> None:
         """Restore the classifier's modes, weights and gradients, and remove its hooks."""
         for module, mode in zip(self._net.modules(), self._modes, strict=True):
@@ -75,8 +82,9 @@ class NetState:
             module._forward_hooks.clear()
             module._forward_pre_hooks.clear()
         self._net.load_state_dict(self.weights)
-        for parameter, gradient in zip(self._net.parameters(), self._gradients, strict=True):
+        for parameter, gradient, wanted in zip(self._net.parameters(), self._gradients, self._wanted, strict=True):
             parameter.grad = gradient
+            parameter.requires_grad_(wanted)
 
 
 def fresh(view: View, index: Ints | slice = slice(None), batch_size: int | None = None) -> View:

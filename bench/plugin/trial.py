@@ -107,12 +107,16 @@ class Ground:
 
 
 @cache
+def bare_ground() -> Ground:
+    """The process's one `Ground`, of which nothing is made before it is asked for."""
+    return Ground()
+
+
 def ground() -> Ground:
     """The process's one `Ground`, with its net trained and attacked."""
-    place = Ground()
     with one_thread():
-        _ = place.sides
-    return place
+        _ = bare_ground().sides
+    return bare_ground()
 
 
 @contextmanager
