@@ -104,7 +104,7 @@ def detector(*needs: Need) -> type:
         ("fgsm", "foolbox", "standard", 3),
         ("bim", "art", "standard", 10 * 3),
         ("deepfool", "foolbox", "standard", 4 * 6 * 3),  # 10 candidates of 6 classes
-        ("deepfool", "art", "quick", 4 * 4 * 3),
+        ("deepfool", "art", "quick", 11 * (2 * 6 + 7)),  # ten steps and a last look; gradients of a batch's classes
         ("cw", "foolbox", "quick", 40 * 4 * 3),
         ("bim", "lee2018", "lee2018", 6 * 3),
         ("deepfool", "lee2018", "lee2018", 4 * 6 * 3),
