@@ -7,17 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..core import registry
-from ..core.versions import versions
 from ..detection.adaptive import Adaptive
-from ..detection.describe import detector_note, images_note, model_note
-from ..detection.entry import StatisticsNote
+from ..detection.describe import head
 from ..detection.one_fit import GATE, SPLIT
 from ..detection.scoring import Scoring
 from ..detection.strict import Strict
 from ..detection.suite import DetectorPart
-from ..harness.entry import SCHEMA, SuiteNote
-from ..harness.objects import origin
 from .entry import ArmNote, Cell, Entry, FitNote, GradientNote, ProofNote, Static, Threshold, Tried
 from .figures import all_figures
 from .target import Target
@@ -31,7 +26,7 @@ class Describer:
 
     def without(self, part: DetectorPart, reason: str) -> Entry:
         """The entry of a detector that could not be attacked."""
-        return Entry(**self._head(part), reason=reason)
+        return Entry(**head(self._scoring, part, self._protocol), reason=reason)
 
     def entry(
         self,
@@ -42,8 +37,8 @@ class Describer:
         arms: dict[str, ArmNote],
         proofs: Mapping[float, Sequence[ProofNote]],
     ) -> Entry:
-        head, wanted = self._head(part), self._wanted
-        accuracy, level = head["model"].accuracy, head["statistics"].level
+        known, wanted = head(self._scoring, part, self._protocol), self._wanted
+        accuracy, level = known["model"].accuracy, known["statistics"].level
         figures = all_figures(rows, wanted.epsilons, wanted.rate, accuracy, level, self._scoring.suite.seed)
         cells = [
             Cell(
@@ -55,7 +50,7 @@ class Describer:
             for number, epsilon in enumerate(wanted.epsilons)
         ]
         return Entry(
-            **head,
+            **known,
             fit=FitNote(
                 protocol=self._protocol.name,
                 split=SPLIT,
@@ -72,20 +67,3 @@ class Describer:
             cells=cells,
             static=Static(**figures["static"]),
         )
-
-    def _head(self, part: DetectorPart) -> dict[str, Any]:
-        scoring, suite = self._scoring, self._scoring.suite
-        info = registry.detectors.get(part.name).info
-        candidates = scoring.candidates(part, self._protocol)
-        return {
-            "schema_": SCHEMA,
-            "suite": SuiteNote(name=suite.name, title=suite.title, limit=suite.limit),
-            "dataset": images_note(scoring.setup, self._protocol),
-            "model": model_note(scoring.setup),
-            "detector": detector_note(
-                info, part.title, part.name, candidates, "", **origin(registry.detectors, part.name)
-            ),
-            "seed": suite.seed,
-            "statistics": StatisticsNote(level=suite.statistics.level),
-            "versions": dict(versions()),
-        }

@@ -54,7 +54,7 @@ class Describer:
         for detector in self._scoring.suite.detectors:
             for protocol in self._scoring.suite.protocols:
                 with plugin_info(f"detectors.{detector.title}", registry.detectors.get(detector.name), DetectorInfo):
-                    self._detector(detector, protocol, "")
+                    _detector(self._scoring, detector, protocol, "")
         for attack in self._scoring.suite.attacks:
             with plugin_info(f"attacks.{attack.title}", self._scoring.attacked.attacks[attack.title], AttackInfo):
                 declared = _declared(self._scoring.attacked, attack)
@@ -69,23 +69,15 @@ class Describer:
         cost: Meta,
         outcome: Outcome,
     ) -> Entry:
-        scoring, suite = self._scoring, self._scoring.suite
         if not self._attacks:
             self._attacks = self._describe_attacks()
         return Entry(
-            schema_=SCHEMA,
-            suite=SuiteNote(name=suite.name, title=suite.title, limit=suite.limit),
-            dataset=images_note(scoring.setup, protocol),
-            model=model_note(scoring.setup),
+            **head(self._scoring, part, protocol, str(cost.get("notes", ""))),
             protocol=protocol.model_dump(),
-            detector=self._detector(part, protocol, str(cost.get("notes", ""))),
             attacks=self._attacks,
             subnets=self._subnets(part),
-            seed=suite.seed,
-            statistics=StatisticsNote(level=suite.statistics.level),
             cells=[Cell(**cell) for cell in cells],
             cost=CostNote(**{name: value for name, value in cost.items() if name not in ("notes", "remarks")}),
-            versions=dict(versions()),
             all_scores=AllScores(rows=len(outcome.scores), sha256=outcome.digest()),
         )
 
@@ -110,11 +102,6 @@ class Describer:
         level = self._scoring.suite.statistics.level
         return effort(part.title, facts, norms, attacked.passes(part), part.floor, level)
 
-    def _detector(self, part: DetectorPart, protocol: AnyProtocol, notes: str) -> DetectorNote:
-        candidates = self._scoring.candidates(part, protocol)
-        info, session = registry.detectors.get(part.name).info, origin(registry.detectors, part.name)
-        return detector_note(info, part.title, part.name, candidates, notes, **session)
-
     def _subnets(self, part: DetectorPart) -> SubnetsNote | None:
         """The sets of gates that an entry rests on; None for a detector without subnets."""
         scoring = self._scoring
@@ -127,6 +114,27 @@ class Describer:
             for s in sets
         ]
         return SubnetsNote(options=options.model_dump() if options else {}, sets=notes)
+
+
+def head(scoring: Scoring, part: DetectorPart, protocol: AnyProtocol, notes: str = "") -> dict[str, Any]:
+    """What an entry of any part of a detection suite states of its images, its net and its detector."""
+    suite = scoring.suite
+    return {
+        "schema_": SCHEMA,
+        "suite": SuiteNote(name=suite.name, title=suite.title, limit=suite.limit),
+        "dataset": images_note(scoring.setup, protocol),
+        "model": model_note(scoring.setup),
+        "detector": _detector(scoring, part, protocol, notes),
+        "seed": suite.seed,
+        "statistics": StatisticsNote(level=suite.statistics.level),
+        "versions": dict(versions()),
+    }
+
+
+def _detector(scoring: Scoring, part: DetectorPart, protocol: AnyProtocol, notes: str) -> DetectorNote:
+    candidates = scoring.candidates(part, protocol)
+    info, session = registry.detectors.get(part.name).info, origin(registry.detectors, part.name)
+    return detector_note(info, part.title, part.name, candidates, notes, **session)
 
 
 def images_note(setup: Setup, protocol: AnyProtocol) -> ImagesNote:

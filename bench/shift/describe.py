@@ -6,16 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..core import registry
-from ..core.versions import versions
-from ..detection.describe import detector_note, images_note, model_note
-from ..detection.entry import StatisticsNote
+from ..detection.describe import head
 from ..detection.one_fit import GATE, SPLIT, OneFit
 from ..detection.scoring import Scoring
 from ..detection.shift import Shift
 from ..detection.strict import Strict
 from ..detection.suite import DetectorPart
-from ..harness.entry import SCHEMA, SuiteNote
 from .entry import CALIBRATION, Cell, Entry, FitNote, Mean, Rate
 from .figures import all_figures
 
@@ -28,11 +24,11 @@ class Describer:
 
     def without(self, part: DetectorPart, reason: str) -> Entry:
         """The entry of a detector that could not be tried."""
-        return Entry(**self._head(part), reason=reason)
+        return Entry(**head(self._scoring, part, self._protocol), reason=reason)
 
     def entry(self, part: DetectorPart, fit: OneFit, fit_on: str, rows: pd.DataFrame) -> Entry:
-        head, wanted = self._head(part), self._wanted
-        figures = all_figures(rows, wanted.rate, head["statistics"].level, self._scoring.suite.seed)
+        known, wanted = head(self._scoring, part, self._protocol), self._wanted
+        figures = all_figures(rows, wanted.rate, known["statistics"].level, self._scoring.suite.seed)
         note = FitNote(
             split=SPLIT,
             gate=GATE,
@@ -49,22 +45,7 @@ class Describer:
             for place, alarms, wrong in map(_parts, figures["cells"])
         ]
         means = [Mean(**mean) for mean in figures["means"]]
-        return Entry(**head, fit=note, clean=Rate(**figures["clean"]), means=means, cells=cells)
-
-    def _head(self, part: DetectorPart) -> dict[str, Any]:
-        scoring, suite = self._scoring, self._scoring.suite
-        info = registry.detectors.get(part.name).info
-        candidates = scoring.candidates(part, self._protocol)
-        return {
-            "schema_": SCHEMA,
-            "suite": SuiteNote(name=suite.name, title=suite.title, limit=suite.limit),
-            "dataset": images_note(scoring.setup, self._protocol),
-            "model": model_note(scoring.setup),
-            "detector": detector_note(info, part.title, part.name, candidates, ""),
-            "seed": suite.seed,
-            "statistics": StatisticsNote(level=suite.statistics.level),
-            "versions": dict(versions()),
-        }
+        return Entry(**known, fit=note, clean=Rate(**figures["clean"]), means=means, cells=cells)
 
 
 def _parts(cell: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

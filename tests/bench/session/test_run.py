@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from subnetbench.attacks.foolbox import BIM
-from subnetbench.bench import Classifier
+from subnetbench.bench import Classifier, run
 from subnetbench.bench.core import registry
 from subnetbench.bench.data.dataset import Dataset, Split
 from subnetbench.bench.detection import scoring
@@ -44,6 +44,20 @@ def test_classes_instances_and_names_are_added_to_a_suite(place: Place, cells: d
     assert len(entry["source"]) == 16
     assert entry["candidates"] == [{"k": 3}]
     assert "from" not in stated(place, "small", "energy")["detector"]
+
+
+def test_entries_of_benign_shift_state_where_a_detector_comes_from(place: Place, cells: dict[str, Any]) -> None:
+    file = place.folder / "shifted.toml"
+    shift = '\n[shift]\nimages = 10\nkinds = ["contrast"]\nseverities = [3]\nrate = 0.1\n'
+    file.write_text(place.suite.read_text().replace('name = "small"', 'name = "shifted"', 1) + shift)
+    run(file, detectors=[cells["MyDetector"]], store=place.folder / "store", output=place.output)
+    folder = place.output / "shifted" / "shift" / "strict"
+    mine, own = (
+        json.loads((folder / f"{name}.json").read_text())["detector"] for name in ("my-detector", "max-softmax")
+    )
+    assert mine["from"] == "an object of this session: the class MyDetector of a console"
+    assert len(mine["source"]) == 16
+    assert "from" not in own
 
 
 def test_what_a_suite_has_already_is_its_own(place: Place, cells: dict[str, Any]) -> None:
