@@ -52,6 +52,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": results.compare,
     "clean": ls.clean,
     "leaderboard": results.leaderboard,
+    "new": plugin.new,
     "validate-detector": plugin.validate_detector,
     "validate-attack": plugin.validate_attack,
     "verify": exchange.verify,
@@ -60,7 +61,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for verb, command in COMMANDS.items():
     app.command(name=verb)(with_paths(command))
-app.add_typer(plugin.new, name="new")
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
-from .options import with_paths
 
 if TYPE_CHECKING:
     from ..plugin.checks import Check
@@ -18,30 +17,18 @@ if TYPE_CHECKING:
 
 _STYLES = {"passes": "green", "fails": "bold red", "warning": "yellow", "measured": "dim"}
 
-new = typer.Typer(help="Write a package to start from.", no_args_is_help=True)
 
-
-@new.callback()
-def begin() -> None:
-    """Write a package to start from."""
-
-
-@new.command()
-@with_paths
-def detector(
-    name: Annotated[str, typer.Argument(help="Name of the detector, such as my-score.")],
+def new(
+    kind: Annotated[str, typer.Argument(help="detector, attack, model, dataset or saliency.")],
+    name: Annotated[str, typer.Argument(help="Its name, such as my-score.")],
     into: Annotated[Path, typer.Option("--into", help="The package becomes the folder INTO/NAME.")] = Path("."),
 ) -> None:
-    """Write the package of a detector, which works as it is and has two methods to edit."""
-    from ..plugin.skeleton import write_detector
+    """Write a package to start from: a detector, attack, model, dataset or saliency method, which works as it is."""
+    from ..plugin.skeleton import next_commands, write
 
-    folder = write_detector(name, into, datetime.date.today().year)
+    folder = write(kind, name, into, datetime.date.today().year)
     console.plain("\n".join(f"{path.relative_to(into)}" for path in sorted(folder.rglob("*")) if path.is_file()))
-    console.plain(
-        f"\npip install --editable {folder}\n"
-        f"subnetbench validate-detector {name}\n"
-        f"subnetbench run digits --detector {name}"
-    )
+    console.plain("\n" + "\n".join(next_commands(kind, name, folder)))
 
 
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a plug-in that raises.")]

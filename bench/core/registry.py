@@ -33,7 +33,7 @@ class Registry(Generic[T]):
     """
 
     def __init__(self, kind: str, home: str, group: str) -> None:
-        self.kind, self._home, self._group = kind, home, group
+        self.kind, self.group, self._home = kind, group, home
         self._items: dict[str, T] = {}
         self._broken: dict[str, str] = {}
         self._lent: dict[str, Lent] = {}
@@ -73,7 +73,7 @@ class Registry(Generic[T]):
         for module in modules_of(self._home):
             importlib.import_module(module)
         self._broken.clear()
-        for point in entry_points(group=self._group):
+        for point in entry_points(group=self.group):
             self._plug_in(point)
 
     def _plug_in(self, point: EntryPoint) -> None:

@@ -1,154 +1,160 @@
-"""A starter package for a third-party detector, which works before it is edited."""
+"""Starter packages for third-party detectors, attacks, nets, data sets and saliency methods: they work unedited."""
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import keyword
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
+from string import Template
+from typing import Any
 
 from ..core import registry
 from ..core.errors import UserError
+from ..core.registry import Registry
 from ..harness.suite import NAME
 
-_MODULE = '''\
-"""{title}: a detector of adversarial images for SubnetBench. Edit the two methods; the rest is set up."""
+#: File of a package -> its template among `templates/<kind>`; a kind may lack one.
+_FILES = {
+    "pyproject.toml": "../pyproject.txt",
+    "{module}.py": "module.txt",
+    "README.md": "readme.txt",
+    "tests/test_{stem}.py": "test.txt",
+    "suite.toml": "suite.txt",
+}
 
-from __future__ import annotations
-
-import numpy as np
-from subnetbench.bench import DetectorInfo, UserError
-
-
-class {cls}:
-    """1 - sum_c p_c^2 of the softmax p: an image that the net is unsure of scores high."""
-
-    # Where the method comes from; the leaderboard shows it. Beside "clean" a detector may need "adversarial",
-    # "gradient", "dropout" or "subnets".
-    info = DetectorInfo(title="{title}", formula="1 - sum_c softmax_c(z)^2", year={year}, needs=("clean",))
-
-    # Values of the constructor's parameters among which a protocol may choose on its fitting images, such as
-    # ({{"k": 10}}, {{"k": 20}}); empty: nothing to choose.
-    candidates = ()
-
-    def __init__(self):
-        self.fitted = False
-
-    def fit(self, train):
-        """Learn from clean training images. ``train`` has .images, .labels, .logits, .predicted, .features(tap)."""
-        self.fitted = True
-        return self
-
-    def characteristics(self, x):
-        """(N, K): K numbers an image, higher = more adversarial. ``x`` has no labels, and no image sees another."""
-        if not self.fitted:
-            raise UserError("{name} was asked for characteristics before it was fitted; call fit(train) first.")
-        logits = x.logits.astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = odds / odds.sum(axis=1, keepdims=True)
-        return 1 - np.square(probabilities).sum(axis=1, keepdims=True)
-
-    # For attackers who know the detector: the same numbers in torch, with a gradient to the images. Without this
-    # method they attack a surrogate of it, which says less about it (docs/adaptive.md).
-    #
-    # def differentiable(self, classifier):
-    #     """A function of images (N, C, H, W) in [0, 1] to the (N, K) characteristics; row i is image i."""
-    #     return lambda images: 1 - classifier(images).double().softmax(1).square().sum(1, keepdim=True)
-'''
-
-_TEST = '''\
-"""The detector keeps the contract: what `subnetbench validate-detector {name}` checks."""
-
-from __future__ import annotations
-
-from subnetbench.bench import check_detector
-from {module} import {cls}
+#: What the templates import or define: a class or function of that name would hide it.
+_RESERVED = {
+    *("AttackInfo", "Classifier", "Dataset", "DetectorInfo", "F", "Net", "SaliencyInfo", "Split", "UserError"),
+    *("annotations", "nn", "np", "torch"),
+}
 
 
-def test_it_keeps_the_contract():
-    assert [check for check in check_detector({cls}) if not check.passed] == []
-'''
+@dataclass(frozen=True)
+class Kind:
+    """Something that can be brought: its word in sentences and in names, and what a package of it is called by.
 
-_PROJECT = """\
-[build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
-
-[project]
-name = "{distribution}"
-version = "0.1.0"
-description = "{title}: a detector of adversarial images for SubnetBench"
-readme = "README.md"
-requires-python = ">=3.11"
-dependencies = ["subnetbench"]
-
-[project.entry-points."subnetbench.detectors"]
-{key} = "{module}:{cls}"
-
-[tool.setuptools]
-py-modules = ["{module}"]
-
-[tool.pytest.ini_options]
-testpaths = ["tests"]
-"""
-
-_README = """\
-# {title}
-
-A detector of adversarial images for SubnetBench, registered as `{name}`.
-
-```
-pip install --editable .
-subnetbench ls detectors
-```
-
-Edit `fit` and `characteristics` in `{module}.py`, then
-
-```
-subnetbench validate-detector {name}
-subnetbench run digits --detector {name}
-subnetbench leaderboard subnetbench-results
-```
-
-`pytest` runs the same checks as `validate-detector`.
-"""
-
-
-def write_detector(name: str, into: Path, year: int) -> Path:
-    """Write the package of a detector called ``name`` to ``into/name``; returns that folder.
-
-    Raises UserError where the name is invalid or taken, or the folder exists or cannot be written.
+    ``next``: commands after the installation, in which ``{name}`` and ``{folder}`` are filled in.
     """
-    module = _checked(name)
+
+    word: str
+    what: str
+    registry: Registry[Any]
+    named: Callable[[list[str]], str]
+    next: tuple[str, ...]
+
+    @property
+    def article(self) -> str:
+        return self.what.split()[0]
+
+
+def _class(words: list[str]) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in words)
+
+
+def _function(words: list[str]) -> str:
+    return "_".join(words).lower()
+
+
+_SUITE = ("subnetbench validate {folder}/suite.toml", "subnetbench run {folder}/suite.toml")
+
+#: By the word that `subnetbench new` takes.
+KINDS: Mapping[str, Kind] = {
+    "detector": Kind(
+        "detector",
+        "a detector of adversarial images",
+        registry.detectors,
+        _class,
+        ("subnetbench validate-detector {name}", "subnetbench run digits --detector {name}"),
+    ),
+    "attack": Kind(
+        "attack",
+        "an attack",
+        registry.attacks,
+        _class,
+        ("subnetbench validate-attack {name}", "subnetbench run {folder}/suite.toml"),
+    ),
+    "model": Kind("net", "a net", registry.models, _function, _SUITE),
+    "dataset": Kind("data set", "a data set", registry.datasets, _function, _SUITE),
+    "saliency": Kind(
+        "saliency method",
+        "a saliency method",
+        registry.saliency,
+        _class,
+        ("subnetbench ls saliencymethods", "subnetbench run {folder}/suite.toml --data-root FOLDER"),
+    ),
+}
+
+
+def kind_of(word: str) -> Kind:
+    """The kind that a user names. UserError with the nearest where there is none."""
+    if word in KINDS:
+        return KINDS[word]
+    near = difflib.get_close_matches(word, KINDS, n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UserError(f"There is no package to start from for {word!r}.{hint} Give one of {', '.join(KINDS)}.")
+
+
+def write(word: str, name: str, into: Path, year: int) -> Path:
+    """Write the package of a ``word`` called ``name`` to ``into/name``; returns that folder.
+
+    Raises UserError where there is no such kind, the name is invalid or taken, or the folder exists or cannot be
+    written.
+    """
+    kind = kind_of(word)
+    values = _values(word, kind, name) | {"year": str(year)}
     folder = into / name
     if folder.exists() or folder.is_symlink():
         raise UserError(f"{folder} exists already; give another name, or another folder with --into.")
-    words = [word for word in re.split(r"[-._]+", name) if word]
-    cls = "".join(word[:1].upper() + word[1:] for word in words)
-    if not cls.isidentifier() or keyword.iskeyword(cls):
-        cls = f"Detector{cls}"
-    values = {
-        "name": name,
-        "key": name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"',  # a dotted TOML key would be two
-        "distribution": f"subnetbench-{_canonical(name)}",
-        "module": module,
-        "cls": cls,
-        "title": " ".join(words).capitalize(),
-        "year": year,
-    }
-    files = {
-        "pyproject.toml": _PROJECT,
-        f"{module}.py": _MODULE,
-        "README.md": _README,
-        f"tests/test_{module.removeprefix('subnetbench_')}.py": _TEST,
-    }
     try:
-        for file, text in files.items():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_text(text.format(**values), encoding="utf-8")
+        for file, text in _texts(word).items():
+            path = folder / file.format(**values)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(Template(text).substitute(values), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror or error}); give another --into.") from None
     return folder
+
+
+def next_commands(word: str, name: str, folder: Path) -> list[str]:
+    """What to type after a package was written."""
+    lines = ("pip install --editable {folder}", *KINDS[word].next)
+    return [line.format(name=name, folder=folder) for line in lines]
+
+
+def _texts(word: str) -> dict[str, str]:
+    """The templates of a kind, by the files that they become."""
+    home = files(__package__).joinpath("templates")
+    places: dict[str, Traversable] = {
+        file: home.joinpath(template[3:]) if template.startswith("../") else home.joinpath(word, template)
+        for file, template in _FILES.items()
+    }
+    return {file: place.read_text(encoding="utf-8") for file, place in places.items() if place.is_file()}
+
+
+def _values(word: str, kind: Kind, name: str) -> dict[str, str]:
+    """What the templates fill in. UserError where the name cannot be one."""
+    module = _checked(kind, name)
+    words = [part for part in re.split(r"[-._]+", name) if part]
+    made = kind.named(words)
+    if not made.isidentifier() or keyword.iskeyword(made) or made in _RESERVED or made.lower().startswith("test"):
+        made = kind.named([word, *words])
+    return {
+        "name": name,
+        "key": name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{name}"',  # a dotted TOML key would be two
+        "distribution": f"subnetbench-{_canonical(name)}",
+        "group": kind.registry.group,
+        "module": module,
+        "stem": module.removeprefix("subnetbench_"),
+        "made": made,
+        "title": " ".join(words).capitalize(),
+        "what": kind.what,
+    }
 
 
 def _canonical(name: str) -> str:
@@ -156,20 +162,22 @@ def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _checked(name: str) -> str:
-    """The module that a detector of this name lives in; UserError where the name cannot be one."""
+def _checked(kind: Kind, name: str) -> str:
+    """The module that something of this name lives in; UserError where the name cannot be one."""
     if (
         not re.fullmatch(NAME, name)
         or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name)
         or len(name) > 64
     ):
         raise UserError(
-            f"{name!r} is not a name for a detector; use up to 64 letters, digits, hyphens and underscores that begin "
-            "and end with a letter or digit, such as my-score."
+            f"{name!r} is not a name for {kind.article} {kind.word}; use up to 64 letters, digits, hyphens and "
+            "underscores that begin and end with a letter or digit, such as my-score."
         )
-    taken = {_canonical(label): label for label in registry.detectors}.get(_canonical(name))
+    known = [*kind.registry, *kind.registry.broken]
+    # A suite that names `bim` means the attack of the library that it names.
+    taken = next((label for label in known if _canonical(label.rpartition("/")[2]) == _canonical(name)), None)
     if taken is not None:
-        raise UserError(f"There is a detector named {taken!r} already; give yours another name.")
+        raise UserError(f"There is {kind.article} {kind.word} named {taken!r} already; give yours another name.")
     module = f"subnetbench_{re.sub('[-.]+', '_', name.lower())}"
     if importlib.util.find_spec(module) is not None:
         raise UserError(f"There is a Python module {module} already, which {name!r} would hide; give another name.")

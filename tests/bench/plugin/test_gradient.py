@@ -15,7 +15,7 @@ from subnetbench.bench.adaptive.honest import CHECKS
 from subnetbench.bench.core import registry
 from subnetbench.bench.plugin.checks import Check, check_contract
 from subnetbench.bench.plugin.gradient import OFFERED
-from subnetbench.bench.plugin.skeleton import write_detector
+from subnetbench.bench.plugin.skeleton import write
 from subnetbench.bench.views import View
 
 from ..cli.test_commands import call
@@ -114,7 +114,7 @@ def test_a_fault_of_the_gradient_is_one_finding(
 
 
 def test_the_hook_of_a_new_detector_is_a_gradient_once_it_is_no_comment(checked: Any, tmp_path: Path) -> None:
-    folder = write_detector("my-score", tmp_path, 2026)
+    folder = write("detector", "my-score", tmp_path, 2026)
     source = (folder / "subnetbench_my_score.py").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     exec(compile(source, "my_score", "exec"), names)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.plugin.skeleton import write_detector
+from subnetbench.bench.plugin.skeleton import write
 
 from ..cli.test_commands import call, written
 
@@ -34,7 +34,7 @@ def laid(package: Path, site: Path) -> None:
 
 def test_the_package_is_listed_passes_its_own_test_and_runs(tmp_path: Path) -> None:
     """As a third party has it: another process, which finds the package by its metadata alone."""
-    package = write_detector("my-score", tmp_path, 2026)
+    package = write("detector", "my-score", tmp_path, 2026)
     laid(package, tmp_path / "site")
     script = f"""
 import sys
@@ -72,7 +72,7 @@ def test_the_command_writes_it_and_names_the_next_ones(tmp_path: Path) -> None:
 def test_any_good_name_gives_a_module_that_compiles_and_one_entry_point(
     tmp_path: Path, name: str, module: str, cls: str
 ) -> None:
-    folder = write_detector(name, tmp_path, 2026)
+    folder = write("detector", name, tmp_path, 2026)
     source = (folder / f"{module}.py").read_text(encoding="utf-8")
     names: dict[str, object] = {}
     exec(compile(source, module, "exec"), names)
@@ -87,14 +87,14 @@ def test_any_good_name_gives_a_module_that_compiles_and_one_entry_point(
 @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x-", "x/y", "ä", "x" * 65, "a\n", ".hidden", "<img>"])
 def test_what_is_no_name_is_refused_and_nothing_is_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="is not a name for a detector"):
-        write_detector(name, tmp_path, 2026)
+        write("detector", name, tmp_path, 2026)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["lid", "LID", "max_softmax", "kd.pu"])
 def test_a_taken_name_is_refused_however_it_is_spelt(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="already; give yours another name"):
-        write_detector(name, tmp_path, 2026)
+        write("detector", name, tmp_path, 2026)
     assert list(tmp_path.iterdir()) == []
 
 
