@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from ..core.errors import UserError, first_line
+from ..core.errors import UserError
 from ..core.store import Store, default_store
 from . import console
 from .options import StoreOption
@@ -31,17 +31,17 @@ class Kind(StrEnum):
 
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     """List what is registered, third-party plug-ins included."""
-    from ..core import registry
+    from . import registered
 
     described: dict[Kind, Callable[[], Rows]] = {
         Kind.suites: _suites,
         Kind.weights: _weights,
-        Kind.detectors: _detectors,
-        Kind.attacks: _attacks,
-        Kind.arms: _arms,
-        Kind.datasets: lambda: _plainly("dataset", registry.datasets),
-        Kind.models: lambda: _plainly("model", registry.models),
-        Kind.saliencymethods: _saliency,
+        Kind.detectors: registered.detectors,
+        Kind.attacks: registered.attacks,
+        Kind.arms: registered.arms,
+        Kind.datasets: registered.datasets,
+        Kind.models: registered.models,
+        Kind.saliencymethods: registered.saliency_methods,
     }
     console.print_table(kind.value, described[kind]())
 
@@ -68,85 +68,6 @@ def _weights() -> Rows:
         }
         for name, card in cards().items()
     ]
-
-
-def _detectors() -> Rows:
-    from ...detectors.contract import DetectorInfo
-    from ..core.registry import detectors
-    from ..harness.plugins import info_fault
-
-    broken = dict(detectors.broken)
-    rows = []
-    for name in detectors:
-        cls = detectors.get(name)
-        fault = info_fault(cls, DetectorInfo)
-        if fault is not None:
-            broken.setdefault(name, f"{cls.__module__}: {fault}")
-            continue
-        rows.append(
-            {
-                "group": cls.info.kind,
-                "detector": name + (" (control)" if cls.info.control else ""),
-                "paper": cls.info.title,
-                "year": cls.info.year,
-                "needs": ", ".join(cls.info.needs),
-                "from": "subnetbench" if detectors.is_ours(name) else cls.__module__,
-            }
-        )
-    order = ("proposal", "OOD baseline", "control")
-    rows.sort(key=lambda row: order.index(row["group"]))  # stable: by name within a group
-    return rows + _broken("detector", broken)
-
-
-def _attacks() -> Rows:
-    from ..core.registry import attacks
-
-    rows = []
-    for name in attacks:
-        cls = attacks.get(name)  # a third-party attack may have these on its instances alone
-        title, year, threat, norm = (_text(getattr(cls, key, "")) for key in ("title", "year", "threat", "norm"))
-        rows.append({"attack": name, "paper": title or _first_line(cls), "year": year, "threat": threat, "norm": norm})
-    return rows + _broken("attack", attacks.broken)
-
-
-def _arms() -> Rows:
-    from ..core.registry import arms
-
-    rows = []
-    for name in arms:
-        cls = arms.get(name)
-        title, year = (_text(getattr(cls, key, "")) for key in ("title", "year"))
-        needs = "the detector's gradient" if getattr(cls, "needs_gradient", False) else "no gradient of it"
-        rows.append({"arm": name, "paper": title or _first_line(cls), "year": year, "needs": needs})
-    return rows + _broken("arm", arms.broken)
-
-
-def _saliency() -> Rows:
-    from ..core.registry import saliency
-    from ..harness.plugins import info_fault
-    from ..localisation.contract import SaliencyInfo
-
-    faults = {name: info_fault(saliency.get(name), SaliencyInfo) for name in saliency}
-    return _plainly("saliencymethod", saliency, {name: fault for name, fault in faults.items() if fault is not None})
-
-
-def _plainly(title: str, items: Any, faults: Mapping[str, str] | None = None) -> Rows:
-    broken = {**(faults or {}), **items.broken}
-    rows = [{title: name, "what": _first_line(items.get(name))} for name in items if name not in (faults or {})]
-    return rows + _broken(title, broken, "what")
-
-
-def _broken(title: str, reasons: Mapping[str, str], column: str = "paper") -> Rows:
-    """Rows of plug-ins that are registered and cannot be used, the reason in a column of text."""
-    return [{title: f"{name} (broken)", column: reason} for name, reason in reasons.items()]
-
-
-def _text(value: Any) -> str:
-    return str(value) if isinstance(value, str | int) else ""  # a property of a class is neither
-
-
-def _first_line(item: Any) -> str:
-    return first_line(item.__doc__) if isinstance(item.__doc__, str) else ""
 
 
 def clean(

@@ -70,8 +70,12 @@ class Registry(Generic[T]):
         if self._loaded:
             return
         self._loaded = True  # first, so that a plugin may look things up while it is being imported
-        for module in modules_of(self._home):
-            importlib.import_module(module)
+        try:
+            for module in modules_of(self._home):
+                importlib.import_module(module)
+        except BaseException:  # also Ctrl-C: the next look must not find half of ours
+            self._loaded = False
+            raise
         self._broken.clear()
         for point in entry_points(group=self.group):
             self._plug_in(point)
@@ -79,20 +83,27 @@ class Registry(Generic[T]):
     def _plug_in(self, point: EntryPoint) -> None:
         """Register what an entry point names; a broken third-party package must not take the suite down."""
         try:
-            loaded = point.load()
-        except (Exception, SystemExit) as error:
-            self._broken[point.name] = f"{point.value}: {reason_of(error, typed=True)}"
-            return
+            fault = self._faulty(point)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an exit, or what a library derives from neither Exception nor SystemExit
+            fault = reason_of(error, typed=True)
+        if fault is not None:
+            self._broken[point.name] = f"{point.value}{fault}" if fault.startswith(" ") else f"{point.value}: {fault}"
+
+    def _faulty(self, point: EntryPoint) -> str | None:
+        """Register it, or say why not; whatever the package raises is raised."""
+        loaded = point.load()
         if isinstance(loaded, ModuleType):
-            return  # it registers with its own decorators
+            return None  # it registers with its own decorators
         if not callable(loaded):
-            self._broken[point.name] = f"{point.value} is a {type(loaded).__name__}, neither class, function nor module"
-            return
+            return f" is a {type(loaded).__name__}, neither class, function nor module"
         try:
             self.register(point.name)(loaded)
         except UserError as error:  # the name is another's, which a run goes on with: that must not go unsaid
-            self._broken[point.name] = f"{point.value}: {error}"
             warnings.warn(f"The {self.kind} plug-in {point.name!r} is left out: {error}", stacklevel=2)
+            return str(error)
+        return None
 
     def get(self, name: str) -> T:
         self._load()
@@ -127,12 +138,20 @@ class Registry(Generic[T]):
 
     def is_ours(self, name: str) -> bool:
         """Whether our own packages registered the name, not a plug-in or a script."""
-        return name not in self._lent and f"{self.get(name).__module__}.".startswith(f"{self._home}.")
+        return name not in self._lent and f"{module_of(self.get(name))}.".startswith(f"{self._home}.")
+
+
+def module_of(item: Any) -> str:
+    """The module of a factory; of one that does not tell, its type's."""
+    try:
+        return str(item.__module__)
+    except (Exception, SystemExit):  # a plug-in's own property
+        return type(item).__module__
 
 
 def _origin(item: Any) -> str:
     """Module and name of a factory; a partial function, say, has only its type's."""
-    return f"{item.__module__}.{getattr(item, '__qualname__', type(item).__qualname__)}"
+    return f"{module_of(item)}.{getattr(item, '__qualname__', type(item).__qualname__)}"
 
 
 def modules_of(home: str) -> list[str]:

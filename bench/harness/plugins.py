@@ -47,7 +47,7 @@ def info_fault(plugin: Any, form: type) -> str | None:
     """What is wrong with the ``info`` of a plug-in, which is a ``form`` (a dataclass) with values of its types."""
     try:
         info = getattr(plugin, "info", None)
-    except Exception as error:  # a property
+    except (Exception, SystemExit) as error:  # a property
         return f"its info raised {reason_of(error, typed=True)}"
     if not isinstance(info, form):
         return f"its info is not of the class {form.__name__}; declare it by subnetbench.bench's"

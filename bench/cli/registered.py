@@ -1,0 +1,158 @@
+"""Rows of what is registered, for `subnetbench ls`: whatever a plug-in raises is its own row's reason."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..core import registry
+from ..core.errors import first_line, reason_of
+from ..core.registry import Registry, module_of
+from ..harness.plugins import info_fault
+
+Row = dict[str, Any]
+
+#: Headings of detectors, in their order.
+_GROUPS = ("proposal", "OOD baseline", "control")
+
+
+class _Fault(Exception):  # noqa: N818 (a reason for a reader)
+    """What is wrong with a plug-in that could be loaded."""
+
+
+def detectors() -> list[Row]:
+    rows = _listed("detector", registry.detectors, _detector)
+    return sorted(rows, key=lambda row: _GROUPS.index(row["group"]) if "group" in row else len(_GROUPS))
+
+
+def attacks() -> list[Row]:
+    return _listed("attack", registry.attacks, _attack)
+
+
+def arms() -> list[Row]:
+    return _listed("arm", registry.arms, _arm)
+
+
+def saliency_methods() -> list[Row]:
+    return _listed("saliencymethod", registry.saliency, _saliency, "what")
+
+
+def datasets() -> list[Row]:
+    return _listed("dataset", registry.datasets, partial(_factory, "dataset", root=None), "what")
+
+
+def models() -> list[Row]:
+    return _listed("model", registry.models, partial(_factory, "model", classes=10, shape=(3, 32, 32)), "what")
+
+
+def _listed(title: str, items: Registry[Any], row: Callable[[str, Any], Row], text: str = "paper") -> list[Row]:
+    """A row of each, in order, and then of each that cannot be used, with the reason in the column ``text``."""
+    rows, broken = [], dict(items.broken)
+    for name in items:
+        item = items.get(name)
+        try:
+            rows.append(row(name, item))
+        except _Fault as fault:
+            broken.setdefault(name, f"{module_of(item)}: {fault}")
+        except (Exception, SystemExit) as error:
+            broken.setdefault(name, f"{module_of(item)}: what it says of itself raised {reason_of(error, typed=True)}")
+    return rows + [{title: f"{name} (broken)", text: reason} for name, reason in sorted(broken.items())]
+
+
+def _detector(name: str, item: Any) -> Row:
+    from ...detectors.contract import DetectorInfo
+
+    _refuse(info_fault(item, DetectorInfo))
+    info = item.info
+    return {
+        "group": info.kind,
+        "detector": name + (" (control)" if info.control else ""),
+        "paper": info.title,
+        "year": info.year,
+        "needs": ", ".join(info.needs),
+        "from": "subnetbench" if registry.detectors.is_ours(name) else module_of(item),
+    }
+
+
+def _attack(name: str, item: Any) -> Row:
+    from ...attacks.contract import AttackInfo
+
+    info = _told(item, AttackInfo)
+    if info is None:
+        return {"attack": name, "paper": _first_line(item), "year": "", "threat": "", "norm": ""}
+    return {"attack": name, "paper": info.title, "year": info.year, "threat": info.threat, "norm": info.norm}
+
+
+def _told(item: Any, form: type) -> Any:
+    """The info of a class, or of an instance that is made without arguments; None where there can be none to look at.
+
+    An attack may know its budget, and so its info, only when it is made.
+    """
+    if isinstance(getattr(item, "info", None), form):
+        _refuse(info_fault(item, form))
+        return item.info
+    if _wants_arguments(item):
+        known = {member for base in getattr(item, "__mro__", ()) for member in (*vars(base), *_annotated(base))}
+        if inspect.isclass(item) and "info" not in known:
+            raise _Fault(f"it has no info; declare it by subnetbench.bench's {form.__name__}")
+        return None
+    try:
+        made = item()
+    except (Exception, SystemExit) as error:
+        raise _Fault(f"its constructor raised {reason_of(error, typed=True)}") from None
+    if not hasattr(made, "info"):
+        raise _Fault(f"it has no info; declare it by subnetbench.bench's {form.__name__}")
+    _refuse(info_fault(made, form))
+    return made.info
+
+
+def _annotated(cls: type) -> list[str]:
+    return list(vars(cls).get("__annotations__", {}))
+
+
+def _wants_arguments(item: Any) -> bool:
+    try:
+        inspect.signature(item).bind()
+    except TypeError:
+        return True
+    except ValueError:  # a builtin without a signature
+        return False
+    return False
+
+
+def _arm(name: str, item: Any) -> Row:
+    title, year = getattr(item, "title", None), getattr(item, "year", None)
+    if not isinstance(title, str) or not isinstance(year, int):
+        raise _Fault("it has no title and year; declare them in the class, as subnetbench.bench's Arm has them")
+    needs = "the detector's gradient" if getattr(item, "needs_gradient", False) else "no gradient of it"
+    return {"arm": name, "paper": str(title), "year": int(year), "needs": needs}
+
+
+def _saliency(name: str, item: Any) -> Row:
+    from ..localisation.contract import SaliencyInfo
+
+    _refuse(info_fault(item, SaliencyInfo))
+    return {"saliencymethod": name, "what": _first_line(item)}
+
+
+def _factory(title: str, name: str, item: Any, **offered: Any) -> Row:
+    """A factory that is called with arguments by these names."""
+    try:
+        inspect.signature(item).bind_partial(**offered)
+    except TypeError as error:
+        raise _Fault(f"it has to take {', '.join(offered)} by name ({reason_of(error)})") from None
+    except ValueError:  # a builtin without a signature
+        pass
+    return {title: name, "what": _first_line(item)}
+
+
+def _refuse(fault: str | None) -> None:
+    if fault is not None:
+        raise _Fault(fault)
+
+
+def _first_line(item: Any) -> str:
+    text = item.__doc__
+    return first_line(text) if isinstance(text, str) else ""
