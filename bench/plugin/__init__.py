@@ -1,1 +1,1 @@
-"""Support for third-party detectors: a package to start from, the contract's checks, a trial on digits."""
+"""Support for plug-ins: packages to start from, the checks of detectors' and attacks' contracts, trials on digits."""

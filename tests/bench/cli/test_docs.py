@@ -37,6 +37,8 @@ from .test_commands import Said, call, written
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]}
 PAGE = PAGES["register-a-detector.md"]
+#: Pages of other things to bring, each with commands and one module.
+BROUGHT = tuple(f"register-{thing}.md" for thing in ("an-attack", "a-model", "a-data-set", "a-saliency-method"))
 
 
 def blocks(language: str, page: str = PAGE) -> list[str]:
@@ -212,6 +214,7 @@ def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
         ("detectors.md", "toml"),
         ("cite.md", "bibtex"),
         *(("register-a-detector.md", language) for language in ("python", "toml", "json")),
+        *((page, "python") for page in BROUGHT),  # tests/bench/cli/test_brought.py
     }
 
 
