@@ -226,6 +226,8 @@ def test_what_lacks_what_its_kind_needs_is_listed_as_broken(kind: str, item: Any
     assert words in row
 
 
-def test_nothing_of_ours_is_broken() -> None:
-    for kind in KINDS:
-        assert "(broken)" not in call("ls", kind).out
+def test_nothing_of_ours_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, kind in KINDS.items():
+        list(kind)
+        monkeypatch.setattr(kind, "_broken", {})  # what other tests plugged in
+        assert "(broken)" not in call("ls", name).out
