@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from subnetbench.bench.data.builtin import digits
 from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.harness.train import Recipe, train
@@ -14,6 +15,10 @@ from subnetbench.bench.models.classifier import Classifier
 
 # Tests are many small computations: threads cost more than they give, and sums over threads may differ by a bit.
 torch.set_num_threads(1)
+
+# A busy machine is no fault of what is tested: no test is a stopwatch.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -55,7 +55,6 @@ def explore(request: pytest.FixtureRequest) -> Explore:
             max_examples=wanted or count,
             derandomize=not wanted,
             database=None,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         )
         quiet(given(changes)(lambda change: check(change)))()

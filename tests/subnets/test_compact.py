@@ -207,7 +207,7 @@ def test_gates_below_zero_are_not_cut() -> None:
     check(net, gates, ["conv2b", "conv3b"], GatedSubnets)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     widths=st.lists(st.integers(1, 5), min_size=1, max_size=3),
     downsample=st.lists(st.booleans(), min_size=3, max_size=3),

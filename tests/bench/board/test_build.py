@@ -371,7 +371,7 @@ def test_nothing_that_can_be_shown_is_a_mistake_that_names_the_first(results, tm
 
 
 @any_(st.binary(max_size=300), st.sampled_from(["strict/x.json", "more/x.json"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_file_of_any_bytes_is_more_than_left_out(tmp_path_factory, blob, place):
     folder = tmp_path_factory.mktemp("any")
     path = folder / "entries" / place

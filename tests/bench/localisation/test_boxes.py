@@ -49,7 +49,7 @@ def naive_box(heat: np.ndarray, alpha: float) -> list[int]:
     return [min(columns), min(rows), max(columns) + 1, max(rows) + 1]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9), st.floats(0.3, 4),
     st.sampled_from([np.float16, np.float32, np.float64]),

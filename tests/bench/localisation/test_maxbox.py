@@ -53,7 +53,7 @@ def noise(seed: int, shape: tuple[int, ...], blur: float) -> np.ndarray:
     return gaussian_filter(drawn, (0, blur, blur)) if blur else drawn
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 14), st.integers(1, 14), st.floats(0.2, 0.9))
 def test_contours_are_opencvs_on_every_small_mask(seed, count, height, width, share):
     # Without blur such masks are full of diagonal links, nested holes and equal areas.
@@ -66,7 +66,7 @@ def test_contours_are_opencvs_on_every_small_mask(seed, count, height, width, sh
         assert sorted(found.boxes[found.owner == plane].tolist()) == sorted(box for _, box in expected)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.integers(0, 2**32 - 1), st.integers(8, 40), st.integers(8, 40), st.sampled_from([0, 0.6, 1, 2.5]),
     st.sampled_from([0.05, 0.11, 0.02]),

@@ -337,7 +337,7 @@ def test_boxes_follow_an_image_through_resizing_and_the_centre_cut(tmp_path):
     assert found.left_out == ("val/b/x.png: its box lies outside of the part that the net sees",)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.integers(224, 900), st.integers(224, 900))
 def test_boxes_are_moved_as_torchvision_moves_the_image(height, width):
     """Against torchvision's own resizing and cutting, of a picture of each pixel's place."""

@@ -26,7 +26,7 @@ def test_chunks_do_not_change_the_draws(monkeypatch):
     assert (stats.resample_counts(30, 100, np.random.default_rng(3)) == whole).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["half", "pessimistic"]), st.booleans())
 def test_bootstrap_is_the_auroc_of_the_repeated_scores(seed, ties, rounded):
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from subnetbench.bench import UserError
@@ -21,7 +21,6 @@ def joined(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.n
     return np.r_[np.ones(len(positive)), np.zeros(len(negative))], np.r_[positive, negative]
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_auroc_and_aupr_are_scikit_learns(positive, negative):
     truth, scores = joined(positive, negative)
@@ -29,7 +28,6 @@ def test_auroc_and_aupr_are_scikit_learns(positive, negative):
     assert metrics.aupr(positive, negative) == pytest.approx(average_precision_score(truth, scores), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_fpr95_and_accuracy_are_read_off_the_roc_curve(positive, negative):
     fpr, tpr, _ = roc_curve(*joined(positive, negative), drop_intermediate=False)
@@ -87,13 +85,11 @@ def naive_lee(adversarial: np.ndarray, clean: np.ndarray) -> dict[str, float]:
     }
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_lee_metrics_follow_the_description(positive, negative):
     assert metrics.lee_metrics(positive, negative) == pytest.approx(naive_lee(positive, negative), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_lee_auroc_is_the_pessimistic_one(positive, negative):
     pessimistic = metrics.auroc(positive, negative, ties="pessimistic")
@@ -109,7 +105,6 @@ def test_lee_reads_tnr_at_the_point_nearest_to_95_percent():
     assert metrics.lee_metrics(np.array([9.0, 1.5]), np.arange(3.0))["tnr95"] == 0.0
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_no_metric_depends_on_the_scale_of_scores_and_order_of_images(positive, negative):
     rounded = [np.round(side, 3) for side in (positive, negative)]  # so that the map below keeps distinct distinct
