@@ -24,8 +24,9 @@ from ..models.iterates import watched
 from ..models.passes import counted
 from .suite import AttackPart
 
-#: What a batch costs: seconds, and images forward and backward through the net.
-COSTS = ("seconds", "forward", "backward")
+#: Images forward and backward through the net, and what a batch costs besides.
+PASSES = ("forward", "backward")
+COSTS = ("seconds", *PASSES)
 
 
 class Attacked:
@@ -95,7 +96,7 @@ class Attacked:
             facts: list[Arrays] = []
             digest = hashlib.sha256()
             seconds = 0.0
-            passes: dict[str, list[Any]] = {"forward": [], "backward": []}
+            passes: dict[str, list[Any]] = {way: [] for way in PASSES}
             with self.setup.context.report.stage(f"attack {part.title}") as tick:
                 for done, (chunk, inputs) in enumerate(chunks):
                     tick(done, len(chunks), "")
@@ -117,7 +118,7 @@ class Attacked:
     def passes(self, part: AttackPart) -> Meta:
         """Images forward and backward through the net while it was attacked; None where nobody counted."""
         meta = self._joined(part)[1]
-        return {way: meta.get(way) for way in ("forward", "backward")}
+        return {way: meta.get(way) for way in PASSES}
 
     def remarks(self, part: AttackPart) -> list[str]:
         """What a reader should know of an attack's images; a store of an earlier version knows less."""

@@ -20,13 +20,12 @@ from ..harness.plugins import plugin_info
 from ..harness.setup import Setup
 from .attacked import Attacked
 from .cell import Cell
-from .effort import effort
+from .effort import effort, good_of
 from .entry import (
     AllScores,
     AttackNote,
     CostNote,
     DetectorNote,
-    EffortNote,
     Entry,
     GatesNote,
     ImagesNote,
@@ -83,24 +82,21 @@ class Describer:
 
     def _describe_attacks(self) -> dict[str, AttackNote]:
         attacked, parts = self._scoring.attacked, self._scoring.suite.attacks
-        said = remarks(attacked, [part for part in parts if part.title not in self.failed]) | self.failed
+        able = [part for part in parts if part.title not in self.failed]
+        said = remarks(attacked, able) | self.failed
+        facts = {part.title: attacked.strength(part) for part in able}
+        norms = {part.title: attacked.attacks[part.title].info.norm for part in able}
+        level = self._scoring.suite.statistics.level
         notes = {}
         for part in parts:
             if part.title in self.failed:
                 note = AttackNote(**_declared(attacked, part), **NOTHING_MEASURED)
             else:
-                note = describe_attack(attacked, part).model_copy(update={"effort": self._effort(attacked, part)})
+                spent = effort(part.title, facts, norms, attacked.passes(part), part.floor, level)
+                note = describe_attack(attacked, part).model_copy(update={"effort": spent})
             remark = said.get(part.title)
             notes[part.title] = note if remark is None else note.model_copy(update={"remark": remark})
         return notes
-
-    def _effort(self, attacked: Attacked, part: AttackPart) -> EffortNote:
-        """What the attack spent, and how near its images come to those of all attacks that gave some."""
-        able = [each for each in self._scoring.suite.attacks if each.title not in self.failed]
-        facts = {each.title: attacked.strength(each) for each in able}
-        norms = {each.title: attacked.attacks[each.title].info.norm for each in able}
-        level = self._scoring.suite.statistics.level
-        return effort(part.title, facts, norms, attacked.passes(part), part.floor, level)
 
     def _subnets(self, part: DetectorPart) -> SubnetsNote | None:
         """The sets of gates that an entry rests on; None for a detector without subnets."""
@@ -208,8 +204,7 @@ def _declared(attacked: Attacked, part: AttackPart) -> dict[str, Any]:
 def describe_attack(attacked: Attacked, part: AttackPart) -> AttackNote:
     """The attack's configuration and its verification results in float32."""
     facts = attacked.strength(part)
-    correct = facts["clean_correct"].astype(bool)
-    good = facts["success"].astype(bool) & correct
+    correct, good = facts["clean_correct"].astype(bool), good_of(facts)
 
     def median(name: str) -> float | None:
         return float(np.median(facts[name][good])) if good.any() else None

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer
 
 from ..harness.entry import Share
+from .points import DECIMALS, RATE_DECIMALS
 
 #: Most values of a list: splits times sets of gates, far above what any suite has.
 MOST = 100_000
@@ -51,8 +52,8 @@ def packed(decimals: int) -> Any:
 
 _READ = BeforeValidator(unpacked)
 
-#: Shares, and what may be below 0; of AUROCs, with `points.DECIMALS`, and of rates, with `points.RATE_DECIMALS`.
-Shares = Annotated[list[Share | None], _READ, packed(5)]
-Numbers = Annotated[list[float | None], _READ, packed(5)]
-RateShares = Annotated[list[Share | None], _READ, packed(4)]
-RateNumbers = Annotated[list[float | None], _READ, packed(4)]
+#: Shares, and what may be below 0; of AUROCs and of rates.
+Shares = Annotated[list[Share | None], _READ, packed(DECIMALS)]
+Numbers = Annotated[list[float | None], _READ, packed(DECIMALS)]
+RateShares = Annotated[list[Share | None], _READ, packed(RATE_DECIMALS)]
+RateNumbers = Annotated[list[float | None], _READ, packed(RATE_DECIMALS)]

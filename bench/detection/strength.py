@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.store import Arrays
 from .attacked import Attacked
+from .effort import good_of
 from .suite import AttackPart
 
 #: A median norm this much above another attack's is remarked on; below it, two attacks are as good as each other.
@@ -32,8 +33,7 @@ def remarks(attacked: Attacked, parts: Sequence[AttackPart]) -> dict[str, str]:
 
 def below_floor(facts: Arrays, floor: float | None) -> list[str]:
     """A remark where the attack fools a smaller share of the correctly classified images than its suite asks for."""
-    correct = facts["clean_correct"].astype(bool)
-    good = facts["success"].astype(bool) & correct
+    correct, good = facts["clean_correct"].astype(bool), good_of(facts)
     if floor is None or not correct.any() or good.sum() >= floor * correct.sum():
         return []
     return [
@@ -47,7 +47,7 @@ def weaker(facts: Mapping[str, Arrays], norms: Mapping[str, str]) -> dict[str, l
 
     ``facts`` are of `verify`. Medians are over the images that both fool: each attack's own would compare other images.
     """
-    good = {title: f["success"].astype(bool) & f["clean_correct"].astype(bool) for title, f in facts.items()}
+    good = {title: good_of(of_attack) for title, of_attack in facts.items()}
     found: dict[str, list[str]] = {}
     for title, norm in norms.items():
         worst, text = MARGIN, ""
