@@ -12,7 +12,10 @@ from ..bench.core.registry import attacks
 from .contract import Attack
 
 #: Libraries that take the same parameters under the same names: a suite changes ``library`` and nothing else.
-LIBRARIES = ("foolbox", "art")
+LIBRARIES = ("foolbox", "art", "subnetbench")
+
+#: Foolbox's algorithms, faster; a suite gets them where it names this library, and by no name alone.
+OURS = "subnetbench"
 
 #: The same in every preset of EAD.
 _EAD: dict[str, Any] = {"step_size": 0.01, "regularization": 0.01}
@@ -26,7 +29,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "deepfool": {"steps": 50, "overshoot": 0.02, "candidates": 10},
         "cw": {"steps": 100, "step_size": 0.01, "binary_search_steps": 9, "initial_const": 0.001, "confidence": 0.0},
         "foolbox/pgd-linf": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 40, "restarts": 5},
+        "subnetbench/pgd-linf": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 40, "restarts": 5},
         "foolbox/pgd-l2": {"epsilon": 0.5, "step_size": 0.05, "steps": 40, "restarts": 5},
+        "subnetbench/pgd-l2": {"epsilon": 0.5, "step_size": 0.05, "steps": 40, "restarts": 5},
         "foolbox/mi-fgsm": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10, "momentum": 1.0},
         "foolbox/ddn": {"steps": 100, "initial": 1.0, "gamma": 0.05},
         "foolbox/fmn-l0": {"steps": 100, "step_size": 1.0, "gamma": 0.05},
@@ -49,7 +54,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "deepfool": {"steps": 10, "overshoot": 0.02, "candidates": 4},
         "cw": {"steps": 40, "step_size": 0.02, "binary_search_steps": 4, "initial_const": 0.1, "confidence": 0.0},
         "foolbox/pgd-linf": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10, "restarts": 1},
+        "subnetbench/pgd-linf": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10, "restarts": 1},
         "foolbox/pgd-l2": {"epsilon": 0.5, "step_size": 0.1, "steps": 10, "restarts": 1},
+        "subnetbench/pgd-l2": {"epsilon": 0.5, "step_size": 0.1, "steps": 10, "restarts": 1},
         "foolbox/mi-fgsm": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10, "momentum": 1.0},
         "foolbox/ddn": {"steps": 40, "initial": 0.3, "gamma": 0.1},
         "foolbox/fmn-l0": {"steps": 40, "step_size": 1.0, "gamma": 0.05},
@@ -110,7 +117,8 @@ def full_name(name: str, library: str) -> str:
     if full in attacks:
         return full
     # A name that only one library has needs no library in a suite.
-    others = [other for other in attacks if other.rpartition("/")[2] == name]
+    # Ours never stand in for it: what a suite means must not change with what we follow.
+    others = [other for other in attacks if other.rpartition("/")[2] == name and other.partition("/")[0] != OURS]
     return others[0] if len(others) == 1 and library in LIBRARIES else full
 
 

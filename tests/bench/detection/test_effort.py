@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from subnetbench.attacks.presets import build
-from subnetbench.attacks.verify import craft
+from subnetbench.attacks.verify import craft, verify
 from subnetbench.bench.detection.effort import best_iterate, effort, envelope, good_of
 from subnetbench.bench.detection.entry import Entry
 from subnetbench.bench.detection.optimality import footnotes, optimality
@@ -24,6 +24,8 @@ from .test_departures import attacks, changed
         ("foolbox", "fgsm", {}, (1, 1)),
         ("foolbox", "bim", {"steps": 7}, (7, 7)),
         ("foolbox", "cw", {"steps": 4, "binary_search_steps": 2}, (8, 8)),
+        ("subnetbench", "fgsm", {}, (1, 1)),
+        ("subnetbench", "bim", {"steps": 7}, (7, 7)),
     ],
 )
 def test_passes_are_those_of_the_attacks_definition(
@@ -61,8 +63,19 @@ def test_the_nearest_image_that_fooled_the_net_is_kept() -> None:
 
 
 def test_norms_are_those_of_numpy() -> None:
-    change = torch.tensor([[[[0.0, -3.0], [4.0, 0.0]]]])
-    assert [float(norms_of(change, norm)) for norm in ("L0", "L1", "L2", "Linf")] == [2, 7, 5, 4]
+    change = torch.tensor([[[[0.0, -3.0], [4.0, 1e-7]]]])  # the last value is rounding, which L0 does not count
+    assert [float(norms_of(change, norm)) for norm in ("L0", "L1", "L2", "Linf")] == pytest.approx([2, 7, 5, 4])
+
+
+@pytest.mark.parametrize("norm", ["L0", "L1", "L2", "Linf"])
+def test_norms_on_the_way_are_those_that_verification_states(norm: str) -> None:
+    torch.manual_seed(0)
+    net, clean = digits_cnn(width=8).eval(), torch.rand(5, 1, 8, 8)
+    other = clean.clone()
+    other[:, 0, :3] += 5e-7
+    other[:, 0, 3:5] = torch.rand(5, 2, 8)
+    facts = verify(net, clean, other.clamp(0, 1), torch.zeros(5, dtype=torch.long))
+    np.testing.assert_allclose(norms_of(other.clamp(0, 1) - clean, norm).numpy(), facts[norm.lower()], rtol=1e-6)
 
 
 def facts(norms: list[float], fooled: list[bool]) -> dict[str, np.ndarray]:
