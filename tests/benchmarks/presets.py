@@ -29,10 +29,10 @@ from torch.nn import functional
 WEIGHTS = "cifar10/wide7-unwhitened"
 
 
-def net_with_images(root: Path, count: int) -> tuple[Classifier, torch.Tensor, torch.Tensor]:
+def net_with_images(root: Path, count: int, weights: str = WEIGHTS) -> tuple[Classifier, torch.Tensor, torch.Tensor]:
     data = load("cifar10", root)
     net = make("wide7", {}, 0, classes=10, shape=(3, 32, 32))
-    load_weights(net, locate(WEIGHTS))
+    load_weights(net, locate(weights))
     net.eval()
     images, labels = data.test.tensor(slice(0, 2 * count)), torch.from_numpy(data.test.labels[: 2 * count])
     with torch.no_grad():
