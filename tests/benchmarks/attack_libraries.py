@@ -75,9 +75,10 @@ def rows(net: Classifier, images: torch.Tensor, labels: torch.Tensor, given: arg
             good = facts["success"]
             norms[library] = np.where(good, facts[attack.info.norm.lower()], np.inf)
             share = counts(passes.forward, passes.backward, count * given.rounds)
+            both = "–" if library == "subnetbench" else beside(norms["subnetbench"], norms[library])
             yield [
                 *(f"`{name}`", library, share, f"{spent / count / unit:.1f}", f"{100 * good.mean():.0f}"),
-                *(f"{np.median(norms[library]):.4g}", beside(norms["subnetbench"], norms[library])),
+                *(f"{np.median(norms[library]):.4g}", both),
             ]
 
 
