@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any, ClassVar, Self
 
@@ -71,13 +72,17 @@ class Gaussians:
         """``(D, D)``, scikit-learn's ``EmpiricalCovariance().precision_``."""
         return self.whitening @ self.whitening.T
 
+    @cached_property
+    def _white_means(self) -> Doubles:
+        return self.means @ self.whitening
+
     def distances(self, features: Floats, classes: Ints | None = None) -> Doubles:
         """Half the squared distance of features ``(N, D)`` to all class means, ``(N, C)``.
 
         This is minus the score of Lee et al., eq. 2. With ``classes`` ``(N,)``, only to those means, ``(N,)``, by the
         same arithmetic to the last bit.
         """
-        means = self.means @ self.whitening
+        means = self._white_means
         distances = np.empty((len(features), len(means)) if classes is None else len(features))
         for begin in range(0, len(features), BLOCK):
             part = slice(begin, begin + BLOCK)

@@ -68,7 +68,14 @@ def by_class(view: View, gates: ClassGates, taps: Sequence[str], classes: Ints, 
     subnets = class_subnets(view.classifier, gates, taps)
     for index, hidden in blocks(view, subnets, batches):
         wanted = classes[index]
-        for label in np.unique(wanted):
+        labels = np.unique(wanted)
+        # Every image asks for the same classes, once each: they share what their gates leave equal.
+        if 1 < len(labels) == wanted.shape[1] and bool((np.sort(wanted, 1) == labels).all()):
+            for begin in range(0, len(index), view.batch_size):
+                part = slice(begin, begin + view.batch_size)
+                yield from _of_all(subnets, index[part], hidden[part], wanted[part])
+            continue
+        for label in labels:
             rows, column = np.nonzero(wanted == label)
             whole_block = len(rows) == len(index) and bool((rows == np.arange(len(index))).all())
             outputs: dict[str, list[torch.Tensor]] = {tap: [] for tap in taps}
@@ -78,6 +85,15 @@ def by_class(view: View, gates: ClassGates, taps: Sequence[str], classes: Ints, 
                     for tap, features in subnet(part).items():
                         outputs[tap].append(features.cpu())
             yield Group(index[rows], column, int(label), {t: torch.cat(f).float().numpy() for t, f in outputs.items()})
+
+
+@torch.no_grad()
+def _of_all(subnets: CutSubnets | GatedSubnets, index: Ints, hidden: torch.Tensor, wanted: Ints) -> Iterator[Group]:
+    """Groups of images all of which ask for the same classes ``wanted`` ``(N, k)``."""
+    column = dict(zip(np.unique(wanted).tolist(), wanted.argsort(1).T, strict=True))
+    for label, features in subnets.each(hidden, list(column)):
+        arrays = {tap: values.cpu().float().numpy() for tap, values in features.items()}
+        yield Group(index, column[label], label, arrays)
 
 
 def blocks(view: View, subnets: CutSubnets | GatedSubnets, batches: Batches) -> Iterator[tuple[Ints, torch.Tensor]]:

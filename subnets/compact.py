@@ -19,6 +19,7 @@ from ..bench.models.passes import paused, told, uncounted
 from .chain import Chain, Convolution, Gate, Tap
 from .frozen import frozen_copy
 from .gated import Gated
+from .tree import Tree
 
 #: Pooled features of hidden images ``(N, ...)`` through one subnet: tap -> ``(N, channels)``.
 Subnet = Callable[[torch.Tensor], dict[str, torch.Tensor]]
@@ -69,6 +70,10 @@ class GatedSubnets:
         row = {path: gate[label : label + 1] for path, gate in self._gates.items()}
         return lambda hidden: {tap: pool(output) for tap, output in self._gated.rest(hidden, row)[1].items()}
 
+    def each(self, hidden: torch.Tensor, labels: Sequence[int]) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
+        """Features of the same images through the subnets of ``labels``, one label after the other."""
+        return ((label, self.of(label)(hidden)) for label in labels)
+
 
 class CutSubnets:
     """Subnets of a chain, each as small as its gates allow. A pass through one counts as one of ``whole``."""
@@ -104,6 +109,12 @@ class CutSubnets:
             return seen
 
         return subnet
+
+    def each(self, hidden: torch.Tensor, labels: Sequence[int]) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
+        """Features of the same images through the subnets of ``labels``, in an order that lets them share work."""
+        for label, features in Tree(self._chain, self._gates).features(hidden, labels):
+            told(self._whole, len(hidden), len(self._net.stages) - 1)
+            yield label, features
 
     def _cut(self, label: int) -> Iterator[Callable[[torch.Tensor], torch.Tensor] | tuple[Tap, torch.Tensor]]:
         first = next(iter(self._gates.values()))

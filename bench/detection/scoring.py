@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ... import detectors
-from ...subnets import chain, compact, frozen, gated
+from ...subnets import chain, compact, frozen, gated, tree
 from ...subnets import gates as gates_module
 from .. import views
 from ..core import registry
@@ -50,7 +50,7 @@ PROTOCOL_CODE = (protocols, strict, fits, fitting, lee2018, column, combiner, lo
 @cache
 def detectors_hash() -> str:
     """Hash of all our detectors' files, which use one another's functions, and of the modules behind their input."""
-    parts = [code_hash(gates_module, chain, compact, frozen, gated, classifier, cifar, views)]
+    parts = [code_hash(gates_module, chain, compact, frozen, gated, tree, classifier, cifar, views)]
     parts += [syntax(path.read_bytes()) for path in sorted(Path(detectors.__file__ or "").parent.glob("*.py"))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 

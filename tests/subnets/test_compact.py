@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from subnetbench.bench.core.arrays import ClassGates
 from subnetbench.bench.models.cifar import conv_unit, digits_cnn, resnet18, wide7
 from subnetbench.bench.models.classifier import Classifier, evaluating, pool
+from subnetbench.subnets import tree
 from subnetbench.subnets.compact import CutSubnets, GatedSubnets, class_subnets
 from torch import nn
 
@@ -60,14 +61,18 @@ def check(
         assert kind is None or type(subnets) is kind
         with torch.inference_mode():
             hidden = subnets.prefix(images)
-            for label in range(len(next(iter(gates.values())))):
+            count = len(next(iter(gates.values())))
+            together = dict(subnets.each(hidden, range(count)))
+            assert sorted(together) == list(range(count))
+            for label in range(count):
                 found, expected = subnets.of(label)(hidden), naive(net, images, gates, taps, label)
                 alone = subnets.of(label)(hidden[2:3])
-                assert set(found) == set(taps)
+                assert set(found) == set(together[label]) == set(taps)
                 for tap in taps:
                     scale = max(float(expected[tap].abs().max()), 1e-3)
                     assert found[tap].dtype == dtype
                     assert float((found[tap] - expected[tap]).abs().max()) <= bound * scale
+                    assert float((together[label][tap] - expected[tap]).abs().max()) <= bound * scale
                     assert float((found[tap][2:3] - alone[tap]).abs().max()) <= bound * scale
 
 
@@ -243,3 +248,59 @@ def test_the_classifier_is_left_as_it_was_and_later_changes_do_not_matter() -> N
     with torch.no_grad():
         next(net.parameters()).zero_()
     assert torch.equal(features(), found)
+
+
+def alike_gates(net: Classifier, position: str, *, binary: bool) -> ClassGates:
+    """As learned ones are: few channels removed early, pairs of classes equal there, and none left in one layer."""
+    generator = torch.Generator().manual_seed(3)
+    paths, gates = net.gated_paths(position), {}
+    for place, (path, count) in enumerate(net.channels(paths).items()):
+        rows = (torch.rand(6, count, generator=generator) < (0.9, 0.6)[place >= 2]).float()
+        if not binary:
+            rows *= torch.where(torch.rand(rows.shape, generator=generator) < 0.5, 1.0, 1.7)
+        gates[path] = rows.repeat_interleave(2, 0)[:6] if place < 2 else rows
+    gates[paths[0]][:2] = 1
+    gates[paths[-1]][4] = 0
+    return gates
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "continuous"])
+@pytest.mark.parametrize("subtract", [0, 10**6], ids=["subtracted", "direct"])
+@pytest.mark.parametrize("pick", [0, 10**9], ids=["picked", "zero weights"])
+@pytest.mark.parametrize("make", [small_wide7, small_digits])
+def test_every_way_gives_the_features_of_the_classifier_under_its_gates(
+    make: Callable[[], Classifier], pick: int, subtract: int, binary: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "SUBTRACT", subtract)
+    monkeypatch.setattr(tree, "PICK", pick)
+    corrected, less = [], tree._less
+    monkeypatch.setattr(tree, "_less", lambda *inputs: corrected.append(1) or less(*inputs))
+    torch.manual_seed(0)
+    net = live(make()).double()
+    gates, taps = alike_gates(net, "units", binary=binary), after(net, "units")
+    images = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    subnets = class_subnets(net, gates, taps)
+    assert isinstance(subnets, CutSubnets)
+    with torch.inference_mode():
+        hidden = subnets.prefix(images)
+        before = hidden.clone()
+        features = dict(subnets.each(hidden, [5, 0, 1, 4, 3, 2]))
+    assert torch.equal(hidden, before)
+    assert bool(corrected) == (subtract == 0)
+    for label, by_tap in features.items():
+        for tap, expected in naive(net, images, gates, taps, label).items():
+            torch.testing.assert_close(by_tap[tap], expected, rtol=1e-9, atol=1e-9)
+            assert (by_tap[tap][:, gates[tap][label] == 0] == 0).all()
+
+
+def test_a_layer_that_all_classes_share_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = live(small_wide7())
+    gates = {path: torch.ones(5, count) for path, count in net.channels(net.gated_paths("units")).items()}
+    gates["conv3a"] = (torch.rand(5, 16) < 0.5).float()
+    subnets = class_subnets(net, gates, ["conv3b"])
+    runs, convolve = [], tree._convolve
+    monkeypatch.setattr(tree, "_convolve", lambda *inputs: runs.append(1) or convolve(*inputs))
+    with torch.inference_mode():
+        list(subnets.each(subnets.prefix(torch.rand(2, *SHAPE)), range(5)))
+    assert len(runs) == 4 + 5  # conv1b, 2a, 2b and 3a once, conv3b for every class
