@@ -176,7 +176,8 @@ def _subnet_pass(view: View, gates: ClassGates, classes: Ints) -> dict[str, Floa
             x, chosen = view.images[part].to(view.device), torch.from_numpy(classes[part]).to(view.device)
             rows = {path: gate[chosen.flatten()] for path, gate in local.items()}
             hidden, before = gated.prefix(x)
-            _, after = gated.rest(hidden.repeat_interleave(k, dim=0), rows)
+            # Not repeat_interleave itself: it would leave another layout in memory, slow to convolve.
+            _, after = gated.rest(hidden[torch.arange(len(x), device=x.device).repeat_interleave(k)], rows)
             for tap, output in before.items():
                 collected[tap].append(pool(output).cpu().unsqueeze(1).expand(-1, k, -1))
             for tap, output in after.items():

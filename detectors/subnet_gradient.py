@@ -9,6 +9,7 @@ import torch
 
 from ..bench.core.arrays import ClassGates
 from ..bench.models.classifier import Classifier, evaluating, pool
+from ..subnets.compact import class_subnets
 from ..subnets.gated import Gated
 from .gradient import seen_by
 from .mahalanobis import Gaussians, input_gradient, tap_features, uphill
@@ -19,8 +20,8 @@ class SubnetColumns:
     """Images ``(N, C, H, W)`` -> the least distance of each tap, ``(N, taps)`` float64, differentiable in the images.
 
     The minimum runs over the ``k`` largest logits; which classes those are, and which of them is nearest, has no
-    gradient. ``gated`` are the taps that a gate can change; the others are the full net's. All passes are of whole
-    batches in their order, with a row of gates for each image.
+    gradient. ``gated`` are the taps that a gate can change; the others are the full net's. All passes of
+    the net are of whole batches in their order, with a row of gates for each image.
     """
 
     net: Classifier
@@ -52,7 +53,8 @@ class SubnetColumns:
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """The nearest of ``classes`` ``(N, k)`` at every tap, and the distance to it, ``(N,)`` each.
 
-        Un-gated stages run once. The classes compete without a graph; the winner of each tap then runs with one.
+        The classes compete without a graph; the winner of each tap then runs with one, behind un-gated stages that run
+        once for all.
         """
         gated = [tap for tap in taps if tap in self.gated]
         plain = [tap for tap in taps if tap not in self.gated]
@@ -62,17 +64,47 @@ class SubnetColumns:
         cut = Gated(self.net, self.gates, taps)
         hidden, before = cut.prefix(images)
         nearest, distances = self._of_full_net({tap: pool(before[tap]) for tap in plain}, classes)
-        if classes.shape[1] == 1:
-            mine = classes[:, 0]
-            passed = self._through(cut, hidden, gated, mine)
-            return {**nearest, **dict.fromkeys(gated, mine)}, {**distances, **passed}
-        with torch.no_grad():
-            tried = [self._through(cut, hidden, gated, column) for column in classes.unbind(1)]
-        for tap in gated:
-            place = torch.stack([distance[tap] for distance in tried], 1).argmin(1, keepdim=True)
-            nearest[tap] = classes.gather(1, place).squeeze(1)
-            distances |= self._through(cut, hidden, (tap,), nearest[tap])
-        return nearest, distances
+        winners = (
+            dict.fromkeys(gated, classes[:, 0]) if classes.shape[1] == 1 else self._winners(images, gated, classes)
+        )
+        return {**nearest, **winners}, {**distances, **self._to_winners(cut, hidden, winners)}
+
+    @torch.no_grad()
+    def _winners(self, images: torch.Tensor, taps: Sequence[str], classes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The nearest of ``classes`` ``(N, k)`` at every gated tap, ``(N,)``: a choice, by subnets without a graph."""
+        subnets = class_subnets(self.net, self.gates, taps)
+        hidden, labels = subnets.prefix(images.detach()), classes.unique()
+        columns = {tap: torch.empty_like(classes, dtype=torch.float64) for tap in taps}
+        if classes.shape[1] == len(labels):  # every image competes in all of them
+            groups = subnets.each(hidden, labels.tolist())
+        else:
+            asking = {label: (classes == label).any(1) for label in labels.tolist()}
+            groups = ((label, subnets.of(label)(hidden[rows])) for label, rows in asking.items())
+        for label, features in groups:
+            rows, column = (classes == label).nonzero(as_tuple=True)
+            for tap, values in features.items():
+                to_mean = self.gaussians[tap].distance_tensor(values, torch.full_like(rows, label))
+                columns[tap][rows, column] = to_mean
+        return {tap: classes.gather(1, d.argmin(1, keepdim=True)).squeeze(1) for tap, d in columns.items()}
+
+    def _to_winners(
+        self, cut: Gated, hidden: torch.Tensor, winners: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Distances to ``winners``, tap -> ``(N,)``, each through its winner's subnet, with a graph.
+
+        A pass ends at its tap. The last tap comes first: where winners are the same, its pass serves earlier ones too.
+        """
+        passes: list[tuple[torch.Tensor, Mapping[str, torch.Tensor]]] = []
+        distances = {}
+        for tap in sorted(winners, key=self.net.stage_of, reverse=True):
+            winner = winners[tap]
+            seen = next((seen for classes, seen in passes if torch.equal(classes, winner)), None)
+            if seen is None:
+                upto = [other for other in winners if self.net.stage_of(other) <= self.net.stage_of(tap)]
+                seen = cut.rest(hidden, self._rows(winner), upto)[1]
+                passes.append((winner, seen))
+            distances[tap] = self.gaussians[tap].distance_tensor(pool(seen[tap]), winner)
+        return distances
 
     def _of_full_net(
         self, seen: Mapping[str, torch.Tensor], classes: torch.Tensor
@@ -88,13 +120,6 @@ class SubnetColumns:
 
     def _rows(self, classes: torch.Tensor) -> dict[str, torch.Tensor]:
         return {path: gate.to(self.net.mean)[classes] for path, gate in self.gates.items()}
-
-    def _through(
-        self, cut: Gated, hidden: torch.Tensor, taps: Sequence[str], classes: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """Distance of each image to its class in ``classes`` ``(N,)``, through that class's subnet: tap -> ``(N,)``."""
-        _, seen = cut.rest(hidden, self._rows(classes))
-        return {tap: self.gaussians[tap].distance_tensor(pool(seen[tap]), classes) for tap in taps}
 
     def _moved(self, images: torch.Tensor, classes: torch.Tensor) -> dict[str, torch.Tensor]:
         """Distances after pre-processing, for which every tap has a pass of its own."""

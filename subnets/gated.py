@@ -51,14 +51,19 @@ class Gated:
         return self._net.observe(images, self._before, stop=self.cut) if self.cut else (images, {})
 
     def rest(
-        self, hidden: torch.Tensor, gates: Mapping[str, torch.Tensor]
+        self, hidden: torch.Tensor, gates: Mapping[str, torch.Tensor], taps: Collection[str] | None = None
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Last output and the other taps from the output of `prefix`, under ``gates`` (path -> ``(N or 1, channels)``).
 
-        Differentiable in ``hidden`` and ``gates``. A path without a gate in ``gates`` is not gated.
+        Differentiable in ``hidden`` and ``gates``. A path without a gate in ``gates`` is not gated. Of ``taps``, some
+        of those that come after the prefix, the last one ends the pass.
         """
+        after, stop = self._after, self._stop
+        if taps is not None:
+            after = [tap for tap in after if tap in taps]
+            stop = max(self.cut, *(1 + self._net.stage_of(tap) for tap in taps))
         inside = {path: gate for path, gate in gates.items() if path != self._gate_between}
         if self._gate_between is not None and self._gate_between in gates:
             hidden = hidden * per_channel(gates[self._gate_between], hidden)
-        out, seen = self._net.observe(hidden, self._after, inside, start=self.cut, stop=self._stop)
+        out, seen = self._net.observe(hidden, after, inside, start=self.cut, stop=stop)
         return out, {**dict.fromkeys(self._taps_between, hidden), **seen}
