@@ -131,6 +131,7 @@ def execute(suite: AnySuite, context: Context, output: Path) -> Result:
     runs = [(track, track.run(suite, context)) for track in tracks_of(suite)]
     for _, running in runs:
         running.check()
+    context.store.suite = suite.name
     with one_run_at_a_time(folder):
         parts = []
         for track, running in runs:
@@ -156,7 +157,7 @@ def _made(running: Running, folder: Path, context: Context) -> list[Entry]:
     entries: list[Entry] = []
     try:
         for entry, scores in running.made():
-            entries.append(entry.write(folder, scores))
+            entries.append(entry.made_by(context.store.used.taken()).write(folder, scores))
     except NotStored as missing:
         store = context.store
         raise UserError(

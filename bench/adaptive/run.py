@@ -89,6 +89,7 @@ class Run:
                 self._attack(one, attacker, epsilon)
         for epsilon in self.wanted.epsilons:
             self._transfer(under, epsilon)
+        self.context.store.used.share()  # all detectors were attacked together, and each other's images tried on them
         prover = Prover(self.context, self.wanted, keys_of(scoring, ground), self.suite.seed)
         for one in under:
             report.step(f"{self.suite.name}: proof of {one.part.title}")

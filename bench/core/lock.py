@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from .refusal import NO_LOCKS
+from .lease import Lease
 
 #: Seconds after which a run that waits says so.
 PATIENCE = 2.0
+
+#: Seconds between two tries, at first and at most.
+FIRST_PAUSE, LAST_PAUSE = 0.02, 0.5
 
 #: Shows, while its body runs, that the run waits for something.
 Waiting = Callable[[str], AbstractContextManager[Any]]
@@ -24,63 +24,39 @@ Waiting = Callable[[str], AbstractContextManager[Any]]
 class LockRefused(Exception):  # noqa: N818 (its OSError is the error)
     """The file system does not let the lock be taken."""
 
-    def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__(path, error)
-        self.path, self.error = path, error
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str, waiting: Waiting) -> Iterator[None]:
-    """Hold the lock in this file. Raises LockRefused where that is impossible; ``what`` is the artifact, in words."""
+def locked(path: Path, what: str, waiting: Waiting, made: Callable[[], bool]) -> Iterator[None]:
+    """Hold the lock in this file, or learn that the artifact was ``made`` meanwhile; ``what`` is it, in words.
+
+    Raises LockRefused where no lock can be taken.
+    """
+    lease = Lease(path)
     try:
-        _try_flock(path)
-        lock = FileLock(path, mode=path.stat().st_mode & 0o777)  # older versions set a mode of their own
         try:
-            lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            with waiting(f"wait for {what}, which {_holder(path)} is making"):
-                lock.acquire()
-    except OSError as error:
-        raise LockRefused(path, error) from None
-    note = _note(path)
-    try:
-        with contextlib.suppress(OSError):
-            note.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+            _wait(lease, what, waiting, made)
+        except OSError as error:
+            raise LockRefused(error) from None
         yield
     finally:
-        with contextlib.suppress(OSError):
-            note.unlink(missing_ok=True)
-        lock.release()
+        lease.release()
 
 
-def _try_flock(path: Path) -> None:
-    """Create the lock's file by the umask, and raise OSError where its file system has no locks.
-
-    Versions of filelock differ on that: some wait for ever, some raise NotImplementedError, some use a lock that
-    remains when a run is killed.
-    """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        os.close(handle)
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in NO_LOCKS:
-            raise
-    finally:
-        os.close(handle)
+def _wait(lease: Lease, what: str, waiting: Waiting, made: Callable[[], bool]) -> None:
+    began, pause, said = time.monotonic(), FIRST_PAUSE, False
+    with contextlib.ExitStack() as shown:
+        while not lease.take() and not made():
+            if not said and time.monotonic() - began > PATIENCE:
+                shown.enter_context(waiting(f"wait for {what}, {_by(lease)}"))
+                said = True
+            time.sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE)
 
 
-def _note(path: Path) -> Path:
-    """The file that says who holds the lock: the lock's own is emptied by everyone who tries it."""
-    return path.with_suffix(".holder")
-
-
-def _holder(path: Path) -> str:
-    try:
-        return _note(path).read_text(encoding="utf-8")[:200] or "another run"
-    except (OSError, ValueError):
-        return "another run"
+def _by(lease: Lease) -> str:
+    holder = lease.holder()
+    return f"which {holder} has been making since {holder.since}" if holder else "which another run is making"

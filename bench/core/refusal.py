@@ -10,30 +10,30 @@ from .errors import UserError
 #: Answers that mean: you may read here, not write.
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
-#: Answers that mean: there are no locks here, ever.
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+#: Answers that mean: there is no room.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+#: Answers of a mount whose disk is gone: unplugged, a server that is down, a mount that was taken away.
+_GONE = ("EIO", "ENODEV", "ENOTCONN", "ENXIO", "EHOSTDOWN", "EHOSTUNREACH", "ESTALE", "ETIMEDOUT", "ENOENT")
+GONE = tuple(getattr(errno, name) for name in _GONE if hasattr(errno, name))
 
 
 class StoreError(UserError):
     """The store itself cannot be used; the stage that asked is not at fault."""
 
 
-def refusal(root: Path, error: OSError, lock: Path | None = None) -> StoreError:
-    """The sentence for an error of the file system in a store; ``lock`` is the lock that could not be taken."""
+def refusal(root: Path, error: OSError) -> StoreError:
+    """The sentence for an error of the file system in a store."""
     reason = error.strerror or error
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return StoreError(
             f"The store {root} is full; free space there or give another with --store. "
             "Everything finished so far is kept."
         )
-    if lock is not None and error.errno in NO_LOCKS:
+    if error.errno in GONE:
         return StoreError(
-            f"The store {root} is on a file system without locks ({reason}); give one on another disk with --store."
-        )
-    if lock is not None and error.errno in READ_ONLY and lock.exists():
-        return StoreError(
-            f"The lock {lock} cannot be opened ({reason}); let its owner make it writable for you or remove it, "
-            "or give another store with --store."
+            f"The store {root} is not there or does not answer ({reason}); see whether its disk is mounted, and run "
+            "the same command again. Everything finished so far is kept."
         )
     return StoreError(
         f"The store {root} cannot be used ({reason}); make it a writable folder or give another with --store."

@@ -29,3 +29,4 @@ class Context:
 
     def __post_init__(self) -> None:
         self.store.warn, self.store.waiting = self.report.warn, self.report.stage
+        self.store.device = str(self.device)

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ..core.errors import UserError
 from ..core.files import read_json, sentence, walk, write_bytes, write_json
+from ..core.machine import Machine
 from ..core.text import shown
 from .toml import explain
 
@@ -88,6 +89,14 @@ class ScoresNote(Form):
     sha256: str
 
 
+class MachineNote(Form):
+    """A kind of machine that an entry rests on; "not stated" for artifacts of an earlier version's store."""
+
+    cpu: str = Field(max_length=1000)
+    threads: Count
+    device: str = Field(max_length=200)
+
+
 class Entry(Form):
     """The fields that the entries of every track share: suite, seed, versions, and the file of the images' scores.
 
@@ -107,6 +116,8 @@ class Entry(Form):
     suite: SuiteNote
     seed: Seed
     versions: dict[str, str]
+    #: At most these kinds of machine made what it rests on; entries of earlier versions state none.
+    machines: list[MachineNote] = Field(default_factory=list)
     scores: ScoresNote | None = None
     supersedes: Any = None
 
@@ -155,6 +166,12 @@ class Entry(Form):
         """The entry's file below the results folder."""
         return f"{self.home}/{self.place}.json"
 
+    def made_by(self, machines: Sequence[Machine]) -> Self:
+        """The entry with the kinds of machine that it rests on; as it is where nothing says."""
+        if not machines:
+            return self
+        return self.model_copy(update={"machines": [MachineNote(**asdict(machine)) for machine in machines]})
+
     def write(self, folder: Path, scores: pd.DataFrame | None) -> Self:
         """Write scores and entry below a results folder, linked by a sha256; return the entry that names its scores."""
         entry = self
@@ -169,7 +186,9 @@ class Entry(Form):
     def written(self) -> dict[str, Any]:
         """The content of the entry's JSON: its schema, and the fields that were set."""
         content = {"schema": self.schema_, **self.model_dump(mode="json", by_alias=True, exclude_unset=True)}
-        return {name: content[name] for name in ("schema", *self.written_order) if name in content}
+        order = ("schema", *self.written_order)
+        place = order.index("versions") + 1
+        return {name: content[name] for name in (*order[:place], "machines", *order[place:]) if name in content}
 
 
 E = TypeVar("E", bound=Entry)

@@ -96,7 +96,7 @@ class Walk:
         made = self._made([one for one in asked if one.title not in results], portion)
         for title, result in made.items():
             if not isinstance(result, str):
-                store.write("portion", keys[title], *result)
+                made[title] = store.write("portion", keys[title], *result)
         return results | made
 
     def _made(self, asked: Sequence[Asked], portion: Portion) -> dict[str, Result]:

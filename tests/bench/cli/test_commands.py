@@ -499,13 +499,13 @@ def test_a_store_that_may_not_be_written_serves_a_run_that_finds_all_and_is_one_
     def refuse(**_: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("subnetbench.bench.core.store.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("subnetbench.bench.core.mount.tempfile.TemporaryFile", refuse)
     assert ran.run("--when", "cached").code == 0
     said = call("run", ran.file, "--store", tmp_path / "empty", "--output", tmp_path / "out")
     assert "cannot be used (Permission denied); make it a writable folder" in said.mistake
 
 
-@pytest.mark.parametrize("function", ["fsync", "replace"])
+@pytest.mark.parametrize("function", ["fsync", "link"])
 def test_a_full_store_keeps_what_is_finished(
     ran: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:

@@ -136,7 +136,7 @@ def refused(*args: Any, **kwargs: Any) -> Any:
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "link"])
 def test_a_full_store_is_one_sentence_and_keeps_no_part(tmp_path, monkeypatch, call):
     store = Store(tmp_path)
     store.get("scores", {"a": 1}, Work())
@@ -149,7 +149,7 @@ def test_a_full_store_is_one_sentence_and_keeps_no_part(tmp_path, monkeypatch, c
 
 def test_a_full_store_is_one_sentence_where_the_lock_cannot_be_made(tmp_path, monkeypatch):
     store = Store(tmp_path)
-    monkeypatch.setattr("subnetbench.bench.core.lock.os.open", out_of_space)
+    monkeypatch.setattr(os, "open", out_of_space)
     with pytest.raises(UserError, match="is full"):
         store.get("scores", {"a": 1}, Work())
 
@@ -182,43 +182,40 @@ def test_a_store_that_may_only_be_read_serves_what_it_has(tmp_path, monkeypatch)
         Store(tmp_path, "always")
 
 
-def test_a_lock_that_may_not_be_written_is_named(tmp_path, monkeypatch):
-    store, real = Store(tmp_path), os.open
-
-    def open_but_locks(path, *flags, **more):
-        return refused() if str(path).endswith(".lock") else real(path, *flags, **more)
-
-    place = tmp_path / "locks" / f"scores-{key_of('scores', {'a': 1})}.lock"
-    place.parent.mkdir()
-    place.touch()
-    monkeypatch.setattr(os, "open", open_but_locks)
-    with pytest.raises(UserError, match=f"The lock {place} cannot be opened"):
-        store.get("scores", {"a": 1}, Work())
-
-
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
-def test_a_file_system_without_locks_is_one_sentence(tmp_path, monkeypatch, number):
+def test_a_file_system_without_locks_serves_as_any_other(tmp_path, monkeypatch, number):
     fcntl = pytest.importorskip("fcntl")
 
     def none_here(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(fcntl, "flock", none_here)
-    with pytest.raises(UserError, match="is on a file system without locks"):
-        Store(tmp_path).get("scores", {"a": 1}, Work())
+    for name in ("flock", "lockf"):
+        monkeypatch.setattr(fcntl, name, none_here)
+    assert Store(tmp_path).get("scores", {"a": 1}, Work())[0]["time"] == 1
+    assert files(tmp_path) == [f"scores/{key_of('scores', {'a': 1})}.safetensors"]
 
 
-@pytest.mark.parametrize(("mask", "mode"), [(0o002, 0o664), (0o077, 0o600)])
-def test_files_are_as_readable_as_the_umask_says(tmp_path, mask, mode):
+@pytest.mark.parametrize(("mask", "file_mode", "folder_mode"), [(0o002, 0o664, 0o775), (0o077, 0o600, 0o700)])
+def test_files_and_folders_are_as_open_to_a_group_as_the_umask_says(tmp_path, mask, file_mode, folder_mode):
+    held: dict[str, int] = {}
+
+    def work():
+        held.update({path.suffix: path.stat().st_mode & 0o777 for path in (tmp_path / "new" / "locks").iterdir()})
+        return {"x": np.arange(3)}, {}
+
     before = os.umask(mask)
     try:
-        Store(tmp_path).get("scores", {"a": 1}, Work())
-        write_text(tmp_path / "table.md", "table")
+        Store(tmp_path / "new").get("scores", {"a": 1}, work)
+        Store(tmp_path / "new", "always").get("scores", {"a": 1}, work)
+        write_text(tmp_path / "new" / "tables" / "table.md", "table")
     finally:
         os.umask(before)
-    made = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {path.suffix for path in made} == {".safetensors", ".lock", ".md"}
-    assert {oct(path.stat().st_mode & 0o777) for path in made} == {oct(mode)}
+    made = list((tmp_path / "new").rglob("*"))
+    assert {path.suffix for path in made if path.is_file()} == {".safetensors", ".md"}
+    assert {oct(path.stat().st_mode & 0o777) for path in made if path.is_file()} == {oct(file_mode)}
+    folders = [tmp_path / "new", *(path for path in made if path.is_dir())]
+    assert {oct(path.stat().st_mode & 0o777) for path in folders} == {oct(folder_mode)}
+    assert held == {".lease": file_mode}
 
 
 HOLD = """
@@ -253,9 +250,78 @@ def test_a_run_that_waits_for_another_says_for_which(tmp_path):
     finally:
         other.kill()
         other.wait()
-    key = key_of("scores", {"a": 1})
-    host = socket.gethostname()
-    assert said == [f"wait for scores {key[:12]}, which process {other.pid} on {host} is making"]
+    (line,) = said
+    key, who = key_of("scores", {"a": 1}), f"process {other.pid} on {socket.gethostname()}"
+    assert line.startswith(f"wait for scores {key[:12]}, which {who} has been making since {time.strftime('%Y-')}")
+
+
+def test_an_interrupt_leaves_no_lock(tmp_path):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Store(tmp_path).get("scores", {"a": 1}, interrupted)
+    assert list((tmp_path / "locks").iterdir()) == []
+
+
+def test_one_that_collects_writes_nothing_and_needs_a_store(tmp_path, monkeypatch):
+    Store(tmp_path / "store").get("scores", {"a": 1}, Work())
+    writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, flags, *more, **named: real(path, flags & ~writes, *more, **named))
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(os, "mkdir", refused)
+    for when in ("never", "cached"):
+        store = Store(tmp_path / "store", when)
+        assert store.get("scores", {"a": 1}, Work())[0]["time"] == 1
+        with pytest.raises(NotStored):
+            store.get("scores", {"a": 2}, Work())
+        with pytest.raises(UserError, match="is not there or does not answer"):
+            Store(tmp_path / "nowhere", when)
+
+
+@pytest.mark.parametrize("when", ["missing", "never"])
+def test_a_store_that_vanishes_is_one_sentence_and_not_made_again(tmp_path, when):
+    Store(tmp_path / "store").get("scores", {"a": 1}, Work())
+    store = Store(tmp_path / "store", when)
+    (tmp_path / "store").rename(tmp_path / "taken away")
+    with pytest.raises(UserError, match=r"not there or does not answer \(No such file.*finished so far is kept"):
+        store.get("scores", {"a": 2}, Work())
+    (tmp_path / "store").mkdir()
+    store._mount._disk += 1  # an unmounted disk leaves an empty folder, which is another disk's
+    with pytest.raises(UserError, match="an empty folder of another disk is in its place"):
+        store.get("scores", {"a": 2}, Work())
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN, errno.ESTALE])
+def test_a_mount_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch, number):
+    store = Store(tmp_path)
+    store.get("scores", {"a": 1}, Work())
+
+    def gone(*_: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    for place, name, inputs in ((Path, "read_bytes", {"a": 1}), (os, "fsync", {"a": 2})):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, gone)
+            with pytest.raises(UserError, match="see whether its disk is mounted"):
+                store.get("scores", inputs, Work())
+    assert store.get("scores", {"a": 1}, Work())[0]["time"] == 1  # published before, and kept
+
+
+def test_a_file_that_another_host_replaced_is_opened_again(tmp_path, monkeypatch):
+    store, real, calls = Store(tmp_path), Path.read_bytes, []
+    store.get("scores", {"a": 1}, Work())
+
+    def stale_once(path: Path) -> bytes:
+        calls.append(path)
+        if len(calls) == 1:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", stale_once)
+    assert store.get("scores", {"a": 1}, Work())[0]["time"] == 1
 
 
 def test_an_artifact_that_cannot_be_read_is_one_sentence(tmp_path, monkeypatch):
