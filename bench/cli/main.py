@@ -11,7 +11,7 @@ import typer
 
 from ..core.errors import UserError
 from ..core.memory import keep_freed_memory
-from . import console, exchange, ls, plugin, results, run, train
+from . import console, exchange, ls, plugin, results, run, store, train
 from .options import with_paths
 from .stopping import STOPPED, Stopping, end
 
@@ -50,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tables": results.tables,
     "plot": results.plot,
     "compare": results.compare,
+    "store": store.store,
     "clean": ls.clean,
     "leaderboard": results.leaderboard,
     "new": plugin.new,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import contents
-from .refusal import FULL, READ_ONLY, refusal
+from .refusal import FULL, READ_ONLY, StoreError, refusal
 
 
 class Mount:
@@ -31,6 +31,10 @@ class Mount:
     def open(self, *, writes: bool, must_write: bool) -> None:
         """Make the folder of a run that ``writes``; one with artifacts may be read-only or full unless it ``must``."""
         with self.answers():
+            if not writes and not self.root.exists():
+                raise StoreError(
+                    f"There is no store {self.root}; see whether its disk is mounted, or give another with --store."
+                )
             if writes:
                 self._try_to_write(must_write)
             with os.scandir(self.root):  # it may be read

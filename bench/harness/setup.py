@@ -47,6 +47,7 @@ class Setup:
     def __init__(self, suite: NetSuite, context: Context, dataset: Dataset | None = None) -> None:
         """``dataset``: the suite's, if it is already in memory."""
         self.suite, self.context = suite, context
+        context.store.suite = context.store.suite or suite.name
         self._dataset = dataset
         self._calibration: dict[int, Split] = {}
 

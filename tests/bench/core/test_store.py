@@ -276,7 +276,7 @@ def test_one_that_collects_writes_nothing_and_needs_a_store(tmp_path, monkeypatc
         assert store.get("scores", {"a": 1}, Work())[0]["time"] == 1
         with pytest.raises(NotStored):
             store.get("scores", {"a": 2}, Work())
-        with pytest.raises(UserError, match="is not there or does not answer"):
+        with pytest.raises(UserError, match=r"There is no store .*nowhere; see whether its disk is mounted"):
             Store(tmp_path / "nowhere", when)
 
 
