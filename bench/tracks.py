@@ -76,7 +76,8 @@ def load_results(folder: str | Path) -> pd.DataFrame:
     entries = {track: entry_files(track.entry, Path(folder)) for track in TRACKS.values()}
     if not any(entries.values()):
         raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
-    frames = [t.tables.frame([read_entry(t.entry, p) for p in paths]) for t, paths in entries.items() if paths]
+    # One entry at a time is in memory: of a large grid they are together many times as large as the frame.
+    frames = [t.tables.frame(read_entry(t.entry, p) for p in paths) for t, paths in entries.items() if paths]
     return pd.concat(frames, ignore_index=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -245,7 +245,7 @@ def read_entries(folder: Path) -> list[Entry]:
     return entries_of.read_entries(Entry, folder)
 
 
-def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
+def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row per detector and budget; columns that a static cell has too are named as there."""
     rows = []
     for entry in entries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def report(folder: Path) -> Report:
     return Report(title, _preamble(entries), sections, _remarks(entries), files, name="adaptive-report")
 
 
-def frame(entries: Sequence[Entry]) -> pd.DataFrame:
+def frame(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row per detector and budget."""
     return tidy(entries)
 

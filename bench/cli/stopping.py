@@ -23,7 +23,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Stopping:
     """While entered, a signal raises KeyboardInterrupt; a second one, or a deaf computation, ends the process at once.
 
-    That is safe: files appear by renaming only, and the system releases locks.
+    That is safe: files appear whole or not at all, and the lease of a process that died is free at once.
     """
 
     def __init__(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from ..harness.entry import Count, Form, Positive, Share
@@ -109,3 +112,14 @@ class Cell(Form):
             if low is not None and high is not None and low > high:
                 raise ValueError(f"the interval from {low} to {high} is upside down")
         return self
+
+
+def without_splits(cells: Sequence[Cell], but: Collection[str] = ()) -> list[Cell]:
+    """The cells without their lists over splits, ``but`` for some; counts, the same in most cells, are held once."""
+    nothing: dict[str, list[Any]] = {name: [] for name in (*BY_SPLIT, "candidates") if name not in but}
+    counts: dict[tuple[int, ...], list[int]] = {}
+
+    def once(numbers: list[int]) -> list[int]:
+        return counts.setdefault(tuple(numbers), numbers)
+
+    return [cell.model_copy(update=nothing | {"n": once(cell.n), "n_fit": once(cell.n_fit)}) for cell in cells]

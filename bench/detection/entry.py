@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
@@ -15,7 +15,7 @@ from ..harness.entry import Column, Count, DatasetNote, Form, OfSession, Positiv
 from ..harness.scores import packed, read_frame
 from ..stats.metrics import Ties
 from ..stats.splits import Place
-from .cell import BY_SPLIT, Cell
+from .cell import BY_SPLIT, Cell, without_splits
 from .fits import stranger
 from .suite import NO_GATES, Pair
 
@@ -264,6 +264,15 @@ class Entry(entries_of.Entry):
     def by_pair(self) -> dict[Pair, Cell]:
         return {cell.pair: cell for cell in self.cells}
 
+    def write(self, folder: Path, scores: pd.DataFrame | None) -> Self:
+        """As for every track; what is returned is `lean`, since a run keeps one for each detector until its end."""
+        return super().write(folder, scores).lean()
+
+    def lean(self) -> Self:
+        """The entry without the figures by split that no table shows; of many attacks they are nearly all of it."""
+        shown = {"auroc_by_split"} if self.protocol_name == "lee2018" else set[str]()
+        return self.model_copy(update={"cells": without_splits(self.cells, shown)})
+
     @classmethod
     def packed(cls, scores: pd.DataFrame) -> bytes:
         """The scores as parquet, values unchanged."""
@@ -294,6 +303,11 @@ def read_entries(folder: Path) -> list[Entry]:
     return entries_of.read_entries(Entry, folder)
 
 
+def read_lean(folder: Path) -> list[Entry]:
+    """The same, each without the figures by split that no table shows (`Entry.lean`)."""
+    return entries_of.read_entries(Entry, folder, Entry.lean)
+
+
 def read_scores(folder: Path, entry: Entry) -> pd.DataFrame:
     """The scores that an entry names; their sha256 must be the one it states."""
     return entry.unpacked(read_frame(folder, entry))
@@ -303,7 +317,7 @@ def read_scores(folder: Path, entry: Entry) -> pd.DataFrame:
 _FIRST = ("fit_on", "test_on", "seen", "auroc", "low", "high")
 
 
-def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
+def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row per cell: the frame that `run` returns and that the CSV holds."""
     rows = []
     for entry in entries:

@@ -16,7 +16,7 @@ from .cell import Cell
 from .cells import column_title
 from .cost import COST_NOTE, STRENGTH_NOTE, TIME_NOTE, cost, strength, timing
 from .departures import departures
-from .entry import Entry, read_entries, tidy
+from .entry import Entry, read_lean, tidy
 from .fixed import OPERATING_NOTE, WORST_NOTE, operating, points_remarks, worst
 from .gate_table import SUBNETS_NOTE, about_subnets, subnets
 from .optimality import OPTIMALITY_NOTE, footnotes, optimality
@@ -29,7 +29,7 @@ from .suite import Pair, columns_of
 
 def report(folder: Path) -> Report:
     """Every table that the entries under a results folder give."""
-    entries = read_entries(folder)
+    entries = read_lean(folder)
     comparisons = read_comparisons(folder, (entry.protocol_name for entry in entries))
     names = sorted({entry.suite.name for entry in entries})
     sections = [*_sections(entries, comparisons), *_beside(folder), *_costs(entries)]
@@ -37,7 +37,7 @@ def report(folder: Path) -> Report:
     return Report(", ".join(names), _preamble(entries), sections, _remarks(entries), files)
 
 
-def frame(entries: Sequence[Entry]) -> pd.DataFrame:
+def frame(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row per cell."""
     return tidy(entries)
 

@@ -223,14 +223,14 @@ def read_entry(form: type[E], path: Path) -> E:
         raise UserError(explain(error, lambda place: str(path))) from None
 
 
-def read_entries(form: type[E], folder: Path) -> list[E]:
-    """All of a track's entries below a results folder, at any depth, in a fixed order."""
+def read_entries(form: type[E], folder: Path, keep: Callable[[E], E] = lambda entry: entry) -> list[E]:
+    """All of a track's entries below a results folder, at any depth, in a fixed order; of each, what ``keep`` gives."""
     if not folder.is_dir():
         raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
     paths = entry_files(form, folder)
     if not paths:
         raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
-    return [read_entry(form, path) for path in paths]
+    return [keep(read_entry(form, path)) for path in paths]
 
 
 def entry_files(form: type[Entry], folder: Path) -> list[Path]:

@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from ..core.errors import UserError
 from ..core.files import read_json
+from ..core.lease import Lease
 from .entry import Entry, entry_files, read_entry, root_of
 
 LOCK = ".run.lock"
@@ -19,17 +18,15 @@ LOCK = ".run.lock"
 @contextlib.contextmanager
 def one_run_at_a_time(folder: Path) -> Iterator[None]:
     """Hold the folder for one run. UserError if another run holds it, or if it cannot be made."""
-    lock = FileLock(folder / LOCK)
+    lease = Lease(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(
-            f"Another run writes into {folder} at this moment; wait for its end, or give another folder with --output."
-        ) from None
-    except NotImplementedError:  # a file system without locks: as before there was one
-        yield
-        return
+        if not lease.take():
+            holder = lease.holder()
+            raise UserError(
+                f"Another run{f' ({holder})' if holder else ''} writes into {folder} at this moment; wait for its end, "
+                "or give another folder with --output."
+            )
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written ({error.strerror or error}); give another folder with --output."
@@ -37,10 +34,9 @@ def one_run_at_a_time(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # while it is held: no other run's lock is removed
-            (folder / LOCK).unlink()
+        lease.release()
+        with contextlib.suppress(OSError):
             folder.rmdir()  # where the run wrote nothing
-        lock.release()
 
 
 def clear_earlier(

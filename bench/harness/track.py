@@ -43,7 +43,7 @@ class Tables(Protocol):
 
     def report(self, folder: Path) -> Report: ...
 
-    def frame(self, entries: Sequence[Any]) -> pd.DataFrame:
+    def frame(self, entries: Iterable[Any]) -> pd.DataFrame:
         """One row per figure, as `run` and `load_results` return them."""
 
 

@@ -47,7 +47,7 @@ def report(folder: Path) -> Report:
     return Report(entries[0].suite.name, _preamble(entries, content), sections, _failures(entries))
 
 
-def frame(entries: Sequence[Entry]) -> pd.DataFrame:
+def frame(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row per entry and metric, in [0, 1]; errors are shares of misses."""
     rows = [
         {

@@ -5,7 +5,7 @@ An image that the net no longer classifies correctly is no false alarm when it i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -170,7 +170,7 @@ def read_entries(folder: Path) -> list[Entry]:
     return entries_of.read_entries(Entry, folder)
 
 
-def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
+def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row per detector, corruption and severity."""
     rows = []
     for entry in entries:

@@ -58,10 +58,14 @@ def write(folder: Path, detectors: int, attacks: int, splits: int, images: int) 
     one["attacks"] = {name: one["attacks"]["fgsm"] | {"name": name} for name in names}
     one["protocol"] |= {"calibration": images}
     one["cells"] = made_cells(names, splits, images, calibrated=True)
-    for number in range(detectors):
-        one["detector"] = one["detector"] | {"label": f"detector-{number:03d}"}
-        write_json(folder / "entries" / "strict" / f"detector-{number:03d}.json", one)
     Entry.model_validate(one)
+    first = folder / "entries" / "strict" / "made.json"
+    write_json(first, one)
+    text = first.read_text(encoding="utf-8")
+    for number in range(detectors):
+        label = f"detector-{number:03d}"
+        first.with_name(f"{label}.json").write_text(text.replace('"label": "made"', f'"label": "{label}"'))
+    first.unlink()
 
 
 # -- the parts --------------------------------------------------------------------------------------------------------

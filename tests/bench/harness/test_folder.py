@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.files import walk
+from subnetbench.bench.core.lease import Lease
 from subnetbench.bench.core.progress import Silent
 from subnetbench.bench.detection.entry import BY_SPLIT, read_entries
 from subnetbench.bench.harness.folder import LOCK
@@ -89,8 +90,11 @@ def test_an_entry_of_another_version_is_removed_by_name(again: Tiny) -> None:
 
 
 def test_a_second_run_into_the_same_folder_is_refused(again: Tiny) -> None:
-    with FileLock(again.folder / LOCK), pytest.raises(UserError, match=r"Another run writes into .*--output\.$"):
+    lease = Lease(again.folder / LOCK)
+    assert lease.take()
+    with pytest.raises(UserError, match=rf"Another run \(process {os.getpid()} on .*\) writes into .*--output\.$"):
         again.run()
+    lease.release()
     again.run()
     assert not (again.folder / LOCK).exists()
 
