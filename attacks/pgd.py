@@ -17,7 +17,7 @@ from .foolbox import FoolboxAttack
 class _PGD(FoolboxAttack, Problem):
     """Steps uphill in the cross-entropy from a random point of the ball, each projected onto it; ``restarts`` points.
 
-    An image that no restart gets misclassified keeps its last one.
+    An image that no restart gets misclassified keeps its first one.
     """
 
     title = "Towards Deep Learning Models Resistant to Adversarial Attacks"
