@@ -79,6 +79,8 @@ class View:
         """Spatially mean-pooled output of a tap, ``(N, channels)`` float32; ``penultimate``: the last layer's input."""
         arrays = self._pass()
         if tap not in arrays or tap == "logits":
+            if tap == PENULTIMATE:
+                _ = self.classifier.head  # says why there is none
             raise UserError(f"The net has no tap {tap!r}; it has {', '.join((*self.classifier.taps, PENULTIMATE))}.")
         return arrays[tap]
 
@@ -149,7 +151,8 @@ class View:
 
 
 def _full_pass(view: View) -> dict[str, Floats]:
-    net, names = view.classifier, (PENULTIMATE, *view.classifier.taps)
+    net = view.classifier
+    names = (*((PENULTIMATE,) if net.has_head else ()), *net.taps)
     collected: dict[str, list[torch.Tensor]] = {name: [] for name in ("logits", *names)}
     with torch.no_grad(), evaluating(net):
         for part in view.batches():

@@ -14,6 +14,7 @@ from torch import nn
 
 from ..core.errors import UserError
 from ..core.hashing import canonical
+from .stage import Stage
 from .unstated import bytes_of, unstated
 
 Stats = Sequence[float]
@@ -121,8 +122,8 @@ class Classifier(_Wraps):
         stop: int | None = None,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Run like `advance`, multiply channels by ``gates`` (path -> ``(N or 1, channels)``), and return the last
-        output with the (gated) outputs of the modules ``paths``, which may include `PENULTIMATE`, ``(N, features)``.
-        Differentiable in ``x`` and ``gates``."""
+        output with the (gated) outputs of the modules ``paths``, ``(N, channels, ...)``, which may include
+        `PENULTIMATE`, ``(N, features)``. Differentiable in ``x`` and ``gates``."""
         seen: dict[str, torch.Tensor] = {}
         with self._hooks(paths, gates or {}, seen):
             out = self.advance(x, start, stop)
@@ -134,10 +135,11 @@ class Classifier(_Wraps):
     ) -> Iterator[None]:
         def hook_for(path: str) -> Any:
             def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+                axis = self.channel_axis(path)
                 if path in gates:
-                    output = output * per_channel(gates[path], output)
+                    output = output * per_channel(gates[path], output, axis)
                 if path in wanted:
-                    seen[path] = output.clone() if path in overwritten else output
+                    seen[path] = (output.clone() if path in overwritten else output).movedim(axis, 1)
                 return output
 
             return hook
@@ -163,6 +165,9 @@ class Classifier(_Wraps):
     @cached_property
     def head(self) -> nn.Linear:
         """The last linear layer, which maps penultimate features to logits."""
+        stage = self.net[-1]
+        if isinstance(stage, Stage):
+            return stage.last_linear()
         last = [module for module in self.net.modules() if isinstance(module, nn.Linear)][-1:]
         if not last or last[0].out_features != self.classes:
             raise UserError(
@@ -170,6 +175,18 @@ class Classifier(_Wraps):
                 "a detector that reads penultimate features needs one that does."
             )
         return last[0]
+
+    @property
+    def has_head(self) -> bool:
+        try:
+            return bool(self.head)
+        except UserError:
+            return False
+
+    def channel_axis(self, path: str) -> int:
+        """The axis of a module's output that holds its channels: 1, but for nets of others with channels last."""
+        stage = self.net._modules.get(path.split(".")[0])
+        return stage.channel_axes.get(path, 1) if isinstance(stage, Stage) else 1
 
     def channels(self, paths: Sequence[str]) -> dict[str, int]:
         """Number of channels of each module's output."""
@@ -263,6 +280,6 @@ def pool(activation: torch.Tensor) -> torch.Tensor:
     return activation.flatten(2).mean(2) if activation.ndim > 2 else activation
 
 
-def per_channel(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """``(channels,)`` or ``(N or 1, channels)`` reshaped to multiply ``x`` ``(N, channels, ...)``."""
-    return values.view(*values.shape, *(1,) * (x.ndim - 2))
+def per_channel(values: torch.Tensor, x: torch.Tensor, axis: int = 1) -> torch.Tensor:
+    """``(channels,)`` or ``(N or 1, channels)`` reshaped to multiply ``x``, whose channels are its axis ``axis``."""
+    return values.view(*values.shape[:-1], *(1,) * (axis - 1), values.shape[-1], *(1,) * (x.ndim - axis - 1))

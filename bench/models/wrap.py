@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,46 +13,12 @@ from torch import nn
 
 from ..core.errors import UserError, reason_of
 from ..core.hashing import source_hash
-from .classifier import Classifier, evaluating
-
-#: The only stage of a wrapped net: a pass always starts at the images, whatever the forward does in between.
-STAGE = "wrapped"
-
-NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d)
-RELUS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.LeakyReLU, nn.ELU, nn.Hardswish)
-
-
-class Stage(nn.Module):
-    """The net, giving its logits alone: of a tuple the first tensor, of a mapping or an output object ``logits``."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return logits_of(self.module(x))
-
-
-def logits_of(output: Any) -> torch.Tensor:
-    """The logits in a net's output. Raises UserError where there are none to be found."""
-    if isinstance(output, torch.Tensor):
-        return output
-    named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
-    if isinstance(named, torch.Tensor):
-        return named
-    if isinstance(output, tuple | list) and output and isinstance(output[0], torch.Tensor):
-        return output[0]
-    raise UserError(f"The net gives a {type(output).__name__} without logits; let its forward return (N, classes).")
-
-
-@dataclass
-class Pass:
-    """``maps``: path -> shape of outputs ``(N, C, H, W)`` in order; ``units``: convolution -> the end of its unit."""
-
-    maps: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    units: dict[str, str] = field(default_factory=dict)
-    calls: dict[str, int] = field(default_factory=dict)
-    logits: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+from .classifier import Classifier
+from .fits import head_of, refuse_unusable_logits, trial_images, untrainable
+from .found import gates_of, taps_of
+from .named import named_gates, named_taps
+from .probe import Probe, probe
+from .stage import STAGE, Stage
 
 
 def wrap(
@@ -68,79 +34,75 @@ def wrap(
     """A float32 copy of ``module`` as a `Classifier`; see `Classifier.wrap`."""
     if not isinstance(module, nn.Module):
         raise UserError(f"Classifier.wrap takes an nn.Module, not a {type(module).__name__}; give the net itself.")
-    if shape is None:
-        raise UserError("Classifier.wrap needs the images' shape; give shape=(channels, height, width).")
-    for name, values in (("mean", mean), ("std", std)):
-        if values is not None and len(values) != shape[0]:
-            raise UserError(f"{name} has {len(values)} numbers for {shape[0]} channels; give one for each channel.")
-    net = nn.Sequential(OrderedDict([(STAGE, Stage(copy.deepcopy(module).float()))]))
-    record = _passed(net, shape)
-    if record.logits.ndim != 2 or (classes is not None and record.logits.shape[1] != classes):
-        wanted = "classes" if classes is None else classes
-        raise UserError(
-            f"The net gives shape {tuple(record.logits.shape)} for two images and not (2, {wanted}); "
-            "let its forward return a logit for each class."
-        )
+    shape = _shape(shape)
+    mean, std = _statistics("mean", mean, 0.0, shape[0]), _statistics("std", std, 1.0, shape[0])
+    stage = Stage(_copied(module), classes)
+    net = nn.Sequential(OrderedDict([(STAGE, stage)]))
+    images = trial_images(net, shape, mean, std)
+    seen = _passed(net, images)
+    stage.classes = refuse_unusable_logits(net, images, seen, classes)
+    for output in seen.once():
+        if output.axis != 1:
+            stage.channel_axes[output.path] = output.axis
+    stage.head = head_of(net, images, seen.result)
+    stage.untrainable = untrainable(net, images, stage.classes)
     classifier = Classifier(
         net,
-        mean=mean or (0.0,) * shape[0],
-        std=std or (1.0,) * shape[0],
-        taps=_ends(record) if taps is None else [_inside(path) for path in taps],
-        gate_positions=_gates(record) if gate_positions is None else _named(gate_positions),
-        classes=int(record.logits.shape[1]),
+        mean=mean,
+        std=std,
+        taps=taps_of(seen) if taps is None else named_taps(taps, module, seen),
+        gate_positions=gates_of(seen) if gate_positions is None else named_gates(gate_positions, module, seen),
+        classes=stage.classes,
         shape=shape,
     )
     classifier.made_by = source_hash(type(module))
-    return classifier
+    return classifier.to(images.device).train(module.training)
 
 
-def _inside(path: str) -> str:
-    return path if path.startswith(f"{STAGE}.") else f"{STAGE}.module.{path}"
+# -- what is handed over -----------------------------------------------------------------------------------------------
 
 
-def _named(positions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    return {name: [_inside(path) for path in paths] for name, paths in positions.items()}
-
-
-def _ends(record: Pass) -> list[str]:
-    """The last module at each spatial resolution above one pixel, in the order in which they run."""
-    last = {shape[2:]: path for path, shape in record.maps.items() if record.calls[path] == 1 and shape[2:] != (1, 1)}
-    return [path for path in record.maps if path in last.values()]
-
-
-def _gates(record: Pass) -> dict[str, list[str]]:
-    units = [end for start, end in record.units.items() if record.calls[start] == record.calls[end] == 1]
-    return {"units": units, "late": units[len(units) // 2 :]} if units else {}
-
-
-def _passed(net: nn.Module, shape: tuple[int, int, int]) -> Pass:
-    """One pass of two images of zeros, as a record of what each module gave."""
-    record, ends = Pass(), dict[int, str]()
-    kept: list[torch.Tensor] = []  # ids stay unique as long as the tensors live
-
-    def hook_for(path: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            record.calls[path] = record.calls.get(path, 0) + 1
-            if not isinstance(output, torch.Tensor) or output.ndim != 4:
-                return
-            kept.append(output)
-            record.maps.pop(path, None)
-            record.maps[path] = tuple(output.shape)
-            start = path if isinstance(module, nn.Conv2d) else ends.get(id(inputs[0])) if inputs else None
-            if start is not None and isinstance(module, (nn.Conv2d, *NORMS, *RELUS)):
-                record.units[start], ends[id(output)] = path, start
-
-        return hook
-
-    handles = [m.register_forward_hook(hook_for(path)) for path, m in net.named_modules() if path]
+def _copied(module: nn.Module) -> nn.Module:
     try:
-        with torch.no_grad(), evaluating(net):
-            record.logits = net(torch.zeros(2, *shape))
+        return copy.deepcopy(module).float()
+    except Exception as error:  # of somebody's own module, or of tensors that are no parameters
+        raise UserError(
+            f"The net {type(module).__name__} cannot be copied ({reason_of(error, typed=True)}); give one that "
+            "copy.deepcopy copies."
+        ) from None
+
+
+def _shape(shape: Any) -> tuple[int, int, int]:
+    if shape is None:
+        raise UserError("Classifier.wrap needs the images' shape; give shape=(channels, height, width).")
+    sizes = tuple(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else (shape,)
+    if len(sizes) != 3 or not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise UserError(f"shape is {shape!r}; give shape=(channels, height, width), three whole numbers above 0.")
+    return sizes
+
+
+def _statistics(name: str, values: Sequence[float] | None, neutral: float, channels: int) -> tuple[float, ...]:
+    if values is None:
+        return (neutral,) * channels
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise UserError(f"{name} is {values!r}; give a list with a number for each of {channels} channels.") from None
+    if len(numbers) != channels:
+        raise UserError(f"{name} has {len(numbers)} numbers for {channels} channels; give one for each channel.")
+    if not all(map(math.isfinite, numbers)) or (name == "std" and min(numbers) <= 0):
+        raise UserError(f"{name} is {numbers}; give finite numbers{', above 0' if name == 'std' else ''}.")
+    return numbers
+
+
+def _passed(net: nn.Sequential, images: torch.Tensor) -> Probe:
+    try:
+        return probe(net, images)
     except UserError:
         raise
     except Exception as error:  # the net may be anybody's
-        raise UserError(f"The net cannot take two images of shape {shape} ({reason_of(error, typed=True)}).") from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    return record
+        shape = tuple(images.shape[1:])
+        swapped = "; shape is (channels, height, width)" if shape[0] not in (1, 3) and shape[2] in (1, 3) else ""
+        raise UserError(
+            f"The net cannot take two images of shape {shape} ({reason_of(error, typed=True)}){swapped}."
+        ) from error

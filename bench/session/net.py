@@ -30,15 +30,8 @@ def classifier_of(thing: Any, data: Callable[[], Dataset]) -> Classifier:
         ) from None
     if isinstance(net, Classifier):
         return net
-    wrap: Any = getattr(Classifier, "wrap", None)
-    if wrap is None:
-        raise UserError(
-            f"The net {type(thing).__name__} is no Classifier; wrap it in subnetbench.bench.Classifier, which names "
-            "its taps and gate positions."
-        )
     dataset = data()
-    wrapped: Classifier = wrap(net, classes=dataset.classes, shape=dataset.shape)
-    return wrapped
+    return Classifier.wrap(net, classes=dataset.classes, shape=dataset.shape)
 
 
 class Given:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from subnetbench.bench import Classifier, Dataset, Split, UserError, run
+from subnetbench.bench import Dataset, Split, UserError, run
 from subnetbench.bench.models.cifar import digits_cnn
 from subnetbench.detectors.mahalanobis import Mahalanobis
 from torch import nn
@@ -220,7 +220,6 @@ def test_a_net_whose_logits_are_not_finite_is_refused(place: Place) -> None:
         place.run(model=net)
 
 
-@pytest.mark.skipif(not hasattr(Classifier, "wrap"), reason="this version wraps no modules")
 def test_a_module_with_other_logits_is_refused(place: Place) -> None:
     with pytest.raises(UserError):
         place.run(model=nn.Sequential(nn.Flatten(), nn.Linear(64, 7)))

@@ -1,0 +1,111 @@
+"""One pass of two images through a net of anybody's, as a record of what each of its modules gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from .classifier import evaluating
+from .flow import Facts, Flow, Record, key_of
+
+#: A map's sizes without images and channels: (H, W); of tokens (T,).
+Positions = tuple[int, ...]
+
+
+class Output(NamedTuple):
+    """What a module gave at the end of its (last) call; ``entered``: the positions of its first argument."""
+
+    path: str
+    kind: type[nn.Module]
+    shape: tuple[int, ...]
+    facts: Facts | None
+    entered: Positions
+    state: Any
+    leaf: bool
+    moving: bool
+
+    @property
+    def axis(self) -> int:
+        """The axis of the channels; where it is not known, the second of a map and the last of anything else."""
+        if self.facts is not None:
+            return self.facts.axis
+        return 1 if len(self.shape) in (2, 4) else max(0, len(self.shape) - 1)
+
+    @property
+    def positions(self) -> Positions:
+        return positions(self.shape, self.axis)
+
+
+def positions(shape: tuple[int, ...], axis: int) -> Positions:
+    return tuple(size for dim, size in enumerate(shape) if dim not in (0, axis)) if len(shape) > 2 else ()
+
+
+@dataclass
+class Probe:
+    """``outputs``: the modules that gave a tensor, in the order in which they ended; ``calls``: how often each ran;
+    ``others``: what those gave that gave none; ``result``: what the net itself gave."""
+
+    outputs: list[Output] = field(default_factory=list)
+    calls: dict[str, int] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
+    result: Any = None
+
+    def at(self, path: str) -> Output | None:
+        return next((output for output in reversed(self.outputs) if output.path == path), None)
+
+    def once(self) -> list[Output]:
+        return [output for output in self.outputs if self.calls[output.path] == 1]
+
+
+def probe(net: nn.Module, images: torch.Tensor) -> Probe:
+    """One pass in evaluation mode and without gradients; the net is left as it was, and what it raises is raised."""
+    seen, running = Probe(), [""]
+    flow = Flow(images, running)
+    with _watched(net, seen, flow, running), evaluating(net), torch.inference_mode(False), torch.no_grad(), flow:
+        seen.result = net(images)
+    seen.record = flow.record
+    return seen
+
+
+@contextmanager
+def _watched(net: nn.Module, seen: Probe, flow: Flow, running: list[str]) -> Iterator[None]:
+    entered: dict[str, Positions] = {}
+
+    def begin(path: str) -> Any:
+        def hook(_module: nn.Module, inputs: Any) -> None:
+            running.append(path)
+            first = next((x for x in inputs if isinstance(x, torch.Tensor)), None)
+            facts = flow.record.of(first)
+            entered[path] = () if first is None or facts is None else positions(tuple(first.shape), facts.axis)
+
+        return hook
+
+    def end(path: str) -> Any:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+            running.pop()
+            seen.calls[path] = seen.calls.get(path, 0) + 1
+            if not isinstance(output, torch.Tensor):
+                seen.others[path] = "None" if output is None else f"a {type(output).__name__}"
+                return
+            facts, state = flow.record.of(output), (key_of(output), output._version)
+            shape, leaf = tuple(output.shape), not any(True for _ in module.children())
+            moving = output.is_floating_point()
+            seen.outputs.append(Output(path, type(module), shape, facts, entered[path], state, leaf, moving))
+
+        return hook
+
+    handles = []
+    for path, module in net.named_modules():
+        if path:
+            handles += [module.register_forward_pre_hook(begin(path)), module.register_forward_hook(end(path))]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
