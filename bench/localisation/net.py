@@ -21,13 +21,14 @@ Key = tuple[Any, ...]
 class ChannelScale(nn.Module):
     """Multiplies channels by a gate ``(channels,)``: a separate module, so that rules for ReLUs do not affect it."""
 
-    def __init__(self, gate: torch.Tensor) -> None:
+    def __init__(self, gate: torch.Tensor, axis: int = 1) -> None:
         super().__init__()
         self.gate: torch.Tensor
         self.register_buffer("gate", gate)
+        self.axis = axis
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * per_channel(self.gate, x)
+        return x * per_channel(self.gate, x, self.axis)
 
 
 class Rectifier(nn.Module):
@@ -67,6 +68,7 @@ class AttributionNet(nn.Module):
     ) -> None:
         super().__init__()
         self.net, self.classes, self.sketch, self.folded = classifier.net, classifier.classes, sketch, folded
+        self.channel_axis = classifier.channel_axis
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.register_buffer("mean", classifier.mean)
@@ -125,7 +127,8 @@ def attribution_net(
     copied = copy.deepcopy(classifier).eval().requires_grad_(False)
     net = copied.net
     sketch = sketch_of(copied.net, classifier.shape)
-    channels = {output.path: output.shape[1] for output in sketch.outputs if len(output.shape) > 1}
+    axes = {output.path: classifier.channel_axis(output.path) for output in sketch.outputs}
+    channels = {o.path: o.shape[axes[o.path]] for o in sketch.outputs if len(o.shape) > axes[o.path]}
     for path, gate in gates.items():
         classifier.module_at(path)
         if gate.shape != (channels.get(path),):
@@ -149,7 +152,7 @@ def attribution_net(
             calls = max(sketch.calls.get(path, 0) for path in modules if parents[path] is module)
             _replace(module, Rectifier(max(1, calls)), modules, parents)
     for path, gate in gates.items():
-        scale = ChannelScale(gate if path not in kept else gate[kept[path]])
+        scale = ChannelScale(gate if path not in kept else gate[kept[path]], axes[path])
         _replace(modules[path], nn.Sequential(modules[path], scale), modules, parents)
     copied.to(memory_format=layout(copied))
     return AttributionNet(copied, sketch, modules, folded, lambda: attribution_net(classifier, gates_row, fold=False))
@@ -161,47 +164,3 @@ def _replace(old: nn.Module, new: nn.Module, modules: dict[str, nn.Module], pare
         parent, _, name = path.rpartition(".")
         setattr(parents[parent], name, new)
         modules[path] = new
-
-
-def gradcam_layer(net: AttributionNet, given: str | None = None) -> str:
-    """The layer whose map Grad-CAM uses: ``given``, or the last layer with a map from the last convolution on.
-
-    That is the last module with an output ``(N, C, H, W)`` of more than one pixel, before the pool to a fixed size:
-    pool5 in VGG-16 and AlexNet (relu5 if pool5 leaves one pixel) and layer4, the input of avgpool, in ResNet-50.
-    Modules that are called twice in a pass do not count.
-
-    Raises UserError if there is no such layer.
-    """
-    outputs, calls = net.sketch.outputs, net.sketch.calls
-    if given is not None:
-        layer_output = next((output for output in outputs if output.path == given), None)
-        stages = ", ".join(name for name, _ in net.net.named_children())
-        if layer_output is None or calls[given] > 1 or len(layer_output.shape) != 4:
-            reason = (
-                "is no module that runs"
-                if layer_output is None
-                else f"runs {calls[given]} times"
-                if calls[given] > 1
-                else f"gives no map but {layer_output.shape[1:]} an image"
-            )
-            raise UserError(f"Grad-CAM's layer {given!r} {reason} in this net; name another one (stages: {stages}).")
-        return given
-    spatial = [len(output.shape) == 4 and output.shape[2] * output.shape[3] > 1 for output in outputs]
-    convolutions = [i for i, output in enumerate(outputs) if spatial[i] and issubclass(output.kind, nn.Conv2d)]
-    if not convolutions:
-        raise UserError(
-            "Grad-CAM needs a convolution and this net has none with a map of more than one pixel; "
-            "name a layer in parameters.layer or leave the method out."
-        )
-    layer = ""
-    for i in range(convolutions[-1], len(outputs)):
-        if spatial[i] and issubclass(outputs[i].kind, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
-            break
-        if spatial[i] and calls[outputs[i].path] == 1:
-            layer = outputs[i].path
-    if not layer:
-        raise UserError(
-            "Grad-CAM finds no layer of its own: every module from the last convolution on runs more than "
-            "once; name one in parameters.layer."
-        )
-    return layer

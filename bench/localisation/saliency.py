@@ -25,7 +25,8 @@ from ..core.errors import UserError
 from ..core.registry import register_saliency
 from .attribution import Attribution, drawn, pieces
 from .contract import SaliencyInfo
-from .net import AttributionNet, gradcam_layer
+from .gradcam import gradcam_layer, map_of
+from .net import AttributionNet
 
 
 @register_saliency("saliency")
@@ -168,8 +169,8 @@ class GradCam(Attribution):
         return super().attributions(net, images, targets, ids, seed)
 
     def of_batch(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        layer = net.at(gradcam_layer(net, self.layer))
-        with self.captum(net):  # x takes no gradient: modules below the layer need none
+        path = gradcam_layer(net, self.layer)
+        with map_of(net, path) as layer, self.captum(net):  # x takes no gradient: modules below the layer need none
             maps = attr.LayerGradCam(net, layer).attribute(x.detach(), target=targets, relu_attributions=True)
         return F.interpolate(maps.detach().float(), x.shape[2:], mode="bilinear", align_corners=False)
 

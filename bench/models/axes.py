@@ -59,10 +59,12 @@ def _without(gone: Sequence[int], axis: int) -> int | None:
 
 
 def _through_view(before: Sequence[int], axis: int, after: Sequence[int]) -> int | None:
-    """The axis of the new shape in which the old axis begins: merged axes go by the first, split ones stay first."""
+    """The axis of the new shape that holds the old one. Of an axis that is split, the last part: the heads of an
+    attention come before the channels of each. None where it is merged with the images."""
     begins = math.prod(before[:axis])
-    exact = [j for j in range(len(after)) if after[j] == before[axis] and math.prod(after[:j]) == begins]
-    if exact:
-        return exact[0]
-    inside = [j for j in range(len(after)) if math.prod(after[:j]) <= begins < math.prod(after[: j + 1])]
-    return inside[0] if inside else None
+    edges = [math.prod(after[:j]) for j in range(len(after) + 1)]
+    whole = [j for j, size in enumerate(after) if size == before[axis] and edges[j] == begins]
+    parts = [j for j in range(len(after)) if begins <= edges[j] and edges[j + 1] <= begins * before[axis]]
+    around = [j for j in range(len(after)) if edges[j] <= begins < edges[j + 1]]
+    chosen = whole[:1] or [j for j in parts if after[j] > 1][-1:] or around[:1]
+    return chosen[0] if chosen and (chosen[0] > 0 or axis == 0) else None

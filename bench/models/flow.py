@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .axes import SHAPING, axis_after, removed
+from .axes import SHAPING, VIEWS, axis_after, removed
 
 #: Operations with weights. With two tensors that both come from the images (attention) they are none.
 CONVOLVING = ("convolution", "_convolution", "mkldnn_convolution", "cudnn_convolution", "convolution_overrideable")
@@ -23,6 +23,7 @@ NORMALISING = ("native_batch_norm", "_native_batch_norm_legit", "_native_batch_n
 NORMALISING += ("cudnn_batch_norm", "_batch_norm_with_update", "native_group_norm", "batch_norm", "group_norm")
 #: Operations that leave a linear function linear.
 STRAIGHT = ("add", "sub", "rsub", "mul", "div", "neg", "clone", "_to_copy", "copy", "native_dropout", "detach", "alias")
+PARTING = ("split", "split_with_sizes", "chunk", "slice", "narrow")
 REDUCING = ("mean", "sum", "amax", "amin", "max", "logsumexp", "var", "linalg_vector_norm", "norm")
 POOLING = ("avg_pool2d", "max_pool2d", "max_pool2d_with_indices", "adaptive_avg_pool2d", "_adaptive_avg_pool2d")
 POOLING += ("adaptive_max_pool2d",)
@@ -34,13 +35,15 @@ PLAIN, NORMALISED, BENT = 0, 1, 2
 class Facts(NamedTuple):
     """Of a tensor that comes from the images. ``layers``: the layers it comes from, without another in between;
     ``unit``: the one layer whose channels these are, each changed on its own alone, and ``change`` how; ``pooled``:
-    from nothing but means over all positions; ``by``: the operation that made its values."""
+    from nothing but means over all positions; ``parted``: the axis is a part of the channels, those of one head;
+    ``by``: the operation that made its values."""
 
     axis: int
     layers: frozenset[int] = frozenset()
     unit: int | None = None
     change: int = PLAIN
     pooled: bool = False
+    parted: bool = False
     by: str = ""
 
 
@@ -54,11 +57,16 @@ class Layer(NamedTuple):
 
 @dataclass
 class Record:
-    """What was seen: facts by tensor, the layers in order, and those whose output another layer read."""
+    """What was seen: facts by tensor, the layers in order, and those whose output another layer read.
+
+    ``sources``: of what tensors a tensor of a unit was made; ``spent``: those that anything outside the unit read.
+    """
 
     layers: list[Layer] = field(default_factory=list)
     read: set[int] = field(default_factory=set)
     facts: dict[Any, Facts] = field(default_factory=dict)
+    sources: dict[Any, set[Any]] = field(default_factory=dict)
+    spent: set[Any] = field(default_factory=set)
 
     def of(self, tensor: Any) -> Facts | None:
         return self.facts.get(key_of(tensor)) if isinstance(tensor, torch.Tensor) else None
@@ -67,6 +75,17 @@ class Record:
     def ends(self) -> set[int]:
         """The layers that no other reads: those that give the logits."""
         return set(range(len(self.layers))) - self.read
+
+    def forked(self, tensor: Any) -> bool:
+        """Whether anything before this tensor, in its unit, was read by others too: a gate here would miss those."""
+        seen, waiting = {tensor}, [tensor]
+        while waiting:
+            for source in self.sources.get(waiting.pop(), set()) - seen:
+                if source in self.spent:
+                    return True
+                seen.add(source)
+                waiting.append(source)
+        return False
 
 
 def key_of(tensor: torch.Tensor) -> Any:
@@ -95,6 +114,8 @@ class Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]
             results = list(_tensors([out]))[: None if call.name in SHAPING else 1]  # else: statistics, indices
             for result in results:
                 facts = self._after(call, known, plain, result)
+                for tensor, before in known:
+                    self._follow(tensor, before, result, facts)
                 self._note(result, facts)
                 if call.writes:
                     self._written[result.untyped_storage().data_ptr()] = facts
@@ -107,6 +128,14 @@ class Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _note(self, tensor: torch.Tensor, facts: Facts) -> None:
         self._kept.append(tensor)
         self.record.facts[key_of(tensor)] = facts
+
+    def _follow(self, tensor: torch.Tensor, before: Facts, result: torch.Tensor, facts: Facts) -> None:
+        if before.unit is None:
+            return
+        if before.unit == facts.unit:
+            self.record.sources.setdefault(key_of(result), set()).add(key_of(tensor))
+        else:
+            self.record.spent.add(key_of(tensor))
 
     def _after(
         self, call: _Call, known: list[tuple[torch.Tensor, Facts]], plain: list[torch.Tensor], out: torch.Tensor
@@ -121,7 +150,11 @@ class Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         unit, change = _unit(call, known, out, axis)
         pooled = all(facts.pooled for _, facts in known) or _pools(call, known[0], out)
         by = known[0][1].by if call.name in SHAPING or call.name in ("clone", "_to_copy", "copy") else call.name
-        return Facts(axis, layers, unit, change, pooled, by)
+        first, facts = known[0]
+        parted = any(facts.parted for _, facts in known)
+        if call.name in VIEWS and out.ndim > axis and out.shape[axis] != first.shape[facts.axis]:
+            parted = out.shape[axis] < first.shape[facts.axis]
+        return Facts(axis, layers, unit, change, pooled, parted, by)
 
     def _layer(self, known: list[tuple[torch.Tensor, Facts]], out: torch.Tensor, convolves: bool) -> Facts:
         pooled = all(facts.pooled for _, facts in known)
@@ -129,7 +162,7 @@ class Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         index = len(self.record.layers)
         self.record.layers.append(Layer(self._running[-1], convolves, pooled))
         axis = out.ndim - 1 if not convolves else max(0, min(1, out.ndim - 1))
-        return Facts(axis, frozenset([index]), index, PLAIN, pooled, "convolution" if convolves else "linear")
+        return Facts(axis, frozenset([index]), index, PLAIN, pooled, False, "convolution" if convolves else "linear")
 
 
 class _Call:
@@ -153,7 +186,8 @@ def _unit(call: _Call, known: list[tuple[torch.Tensor, Facts]], out: torch.Tenso
     units = {facts.unit for _, facts in known}
     first, facts = known[0]
     same = out.ndim > axis and first.shape[facts.axis] == out.shape[axis]
-    if len(units) > 1 or None in units or call.name in MIXING or not same:
+    mixes = call.name in MIXING or "attention" in call.name
+    if len(units) > 1 or None in units or mixes or not (same or call.name in PARTING):
         return None, PLAIN
     if call.name not in SHAPING and first.shape != out.shape:
         return None, PLAIN

@@ -8,7 +8,7 @@ from typing import TypeVar
 from torch import nn
 
 from .flow import BENT, PLAIN, Layer
-from .probe import Output, Positions, Probe
+from .probe import Output, Probe
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def gates_of(seen: Probe) -> dict[str, list[str]]:
 def _taps(output: Output, seen: Probe) -> bool:
     """Whether a module's output is a map of features, or tokens: not pixels, one pooled vector or the logits."""
     facts = output.facts
-    if facts is None or not facts.layers or facts.pooled or not output.moving:
+    if facts is None or not facts.layers or facts.pooled or facts.parted or not output.moving:
         return False
     return len(output.shape) > 2 and output.shape[0] == 2 and not facts.layers & seen.record.ends
 
@@ -57,16 +57,50 @@ def _stages(maps: Sequence[Output], seen: Probe) -> list[Output]:
     What lies in a module that leaves the resolution, such as the first convolution of a block of stride 2, belongs to
     that block and not to the stage before.
     """
-    sides = {output.path: (output.entered, output.positions) for output in seen.outputs}
-    best: dict[Positions, tuple[int, Output]] = {}
+    leaving = _leaving(seen)
+    best: dict[int, tuple[int, Output]] = {}
     for output in maps:
         here = output.positions
-        around = [sides[path] for path in _parents(output.path) if path in sides]
-        left = sum(entered == here != gave for entered, gave in around)
-        if here not in best or left <= best[here][0]:
+        left = sum(here in leaving.get(path, ()) for path in _parents(output.path))
+        known = best.get(here)
+        if known is None or left < known[0] or (left == known[0] and _gave(output) != _gave(known[1])):
             best[here] = (left, output)
     chosen = {output.path for _, output in best.values()}
-    return [output for output in maps if output.path in chosen]
+    return _outermost([output for output in maps if output.path in chosen], maps)
+
+
+def _outermost(stages: Sequence[Output], maps: Sequence[Output]) -> list[Output]:
+    """The same stages by the shortest names: the outermost modules that give these tensors and hold no other stage."""
+    inside = {parent for stage in stages for parent in _parents(stage.path)}
+    holds_several = {path for path in inside if sum(stage.path.startswith(f"{path}.") for stage in stages) > 1}
+
+    def outer(stage: Output) -> Output:
+        alike = [output for output in maps if _gave(output) == _gave(stage) and output.path not in holds_several]
+        return min(alike, key=lambda output: output.path.count("."))
+
+    return [outer(stage) for stage in stages]
+
+
+def _leaving(seen: Probe) -> dict[str, set[int]]:
+    """By module, the resolution that it leaves: that of its input, unless it holds whole blocks of that resolution."""
+    layers: dict[str, int] = {}
+    for layer in seen.record.layers:
+        for path in (layer.path, *_parents(layer.path)):
+            layers[path] = layers.get(path, 0) + (not layer.pooled)
+    held: dict[str, set[int]] = {}
+    for output in seen.outputs:
+        if output.entered == output.positions and layers.get(output.path, 0) > 1:
+            for path in _parents(output.path):
+                held.setdefault(path, set()).add(output.entered)
+    return {
+        output.path: {output.entered} - held.get(output.path, set())
+        for output in seen.outputs
+        if output.entered != output.positions
+    }
+
+
+def _gave(output: Output) -> tuple[object, int]:
+    return output.tensor, output.version
 
 
 def _parents(path: str) -> list[str]:
@@ -105,7 +139,7 @@ def _units(seen: Probe) -> list[Output]:
     """
     ends = [output for output in _ends(seen) if output.shape[output.axis] > 1]
     linear = [end for end in ends if not _layer(end, seen).convolves and _change(end) == BENT]
-    everywhere = any(len(end.shape) > 2 for end in linear)
+    everywhere = any(len(end.shape) > 2 and end.axis > 1 and _change(end) == BENT for end in ends)
     convolutions = [end for end in ends if _layer(end, seen).convolves and (not everywhere or _change(end) > PLAIN)]
     if not convolutions and not everywhere:
         return linear
@@ -120,7 +154,9 @@ def _ends(seen: Probe) -> list[Output]:
         unit = output.facts.unit if output.facts is not None else None
         if unit is None or output.shape[0] != 2 or seen.calls.get(seen.record.layers[unit].path) != 1:
             continue
-        if unit not in last or output.state != last[unit].state:
+        if seen.record.forked(output.tensor):
+            continue
+        if unit not in last or _gave(output) != _gave(last[unit]):
             last[unit] = output
     usable = set(range(len(seen.record.layers))) - seen.record.ends
     return [last[unit] for unit in sorted(last) if unit in usable and not seen.record.layers[unit].pooled]

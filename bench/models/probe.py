@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,19 +14,21 @@ from torch import nn
 from .classifier import evaluating
 from .flow import Facts, Flow, Record, key_of
 
-#: A map's sizes without images and channels: (H, W); of tokens (T,).
-Positions = tuple[int, ...]
-
 
 class Output(NamedTuple):
-    """What a module gave at the end of its (last) call; ``entered``: the positions of its first argument."""
+    """What a module gave at the end of its (last) call.
+
+    ``entered``: the number of positions of its first argument; ``tensor``, ``version``: which tensor it gave, and how
+    often that had been written; ``leaf``: it holds no others; ``moving``: of floating point.
+    """
 
     path: str
     kind: type[nn.Module]
     shape: tuple[int, ...]
     facts: Facts | None
-    entered: Positions
-    state: Any
+    entered: int
+    tensor: Any
+    version: int
     leaf: bool
     moving: bool
 
@@ -37,12 +40,14 @@ class Output(NamedTuple):
         return 1 if len(self.shape) in (2, 4) else max(0, len(self.shape) - 1)
 
     @property
-    def positions(self) -> Positions:
+    def positions(self) -> int:
         return positions(self.shape, self.axis)
 
 
-def positions(shape: tuple[int, ...], axis: int) -> Positions:
-    return tuple(size for dim, size in enumerate(shape) if dim not in (0, axis)) if len(shape) > 2 else ()
+def positions(shape: tuple[int, ...], axis: int) -> int:
+    """The number of positions of a map (pixels) or of tokens, 0 for a vector: both forms of one stage have as many."""
+    sizes = [size for dim, size in enumerate(shape) if dim not in (0, axis)]
+    return math.prod(sizes) if len(shape) > 2 else 0
 
 
 @dataclass
@@ -75,14 +80,14 @@ def probe(net: nn.Module, images: torch.Tensor) -> Probe:
 
 @contextmanager
 def _watched(net: nn.Module, seen: Probe, flow: Flow, running: list[str]) -> Iterator[None]:
-    entered: dict[str, Positions] = {}
+    entered: dict[str, int] = {}
 
     def begin(path: str) -> Any:
         def hook(_module: nn.Module, inputs: Any) -> None:
             running.append(path)
             first = next((x for x in inputs if isinstance(x, torch.Tensor)), None)
             facts = flow.record.of(first)
-            entered[path] = () if first is None or facts is None else positions(tuple(first.shape), facts.axis)
+            entered[path] = 0 if first is None or facts is None else positions(tuple(first.shape), facts.axis)
 
         return hook
 
@@ -93,10 +98,19 @@ def _watched(net: nn.Module, seen: Probe, flow: Flow, running: list[str]) -> Ite
             if not isinstance(output, torch.Tensor):
                 seen.others[path] = "None" if output is None else f"a {type(output).__name__}"
                 return
-            facts, state = flow.record.of(output), (key_of(output), output._version)
-            shape, leaf = tuple(output.shape), not any(True for _ in module.children())
-            moving = output.is_floating_point()
-            seen.outputs.append(Output(path, type(module), shape, facts, entered[path], state, leaf, moving))
+            seen.outputs.append(
+                Output(
+                    path=path,
+                    kind=type(module),
+                    shape=tuple(output.shape),
+                    facts=flow.record.of(output),
+                    entered=entered[path],
+                    tensor=key_of(output),
+                    version=output._version,
+                    leaf=not any(True for _ in module.children()),
+                    moving=output.is_floating_point(),
+                )
+            )
 
         return hook
 

@@ -17,7 +17,8 @@ from subnetbench.bench.core.device import has_fast_bf16
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.localisation.attribution import drawn
 from subnetbench.bench.localisation.contract import SaliencyInfo
-from subnetbench.bench.localisation.net import AttributionNet, attribution_net, gradcam_layer
+from subnetbench.bench.localisation.gradcam import gradcam_layer
+from subnetbench.bench.localisation.net import AttributionNet, attribution_net
 from subnetbench.bench.models.cifar import BasicBlock, digits_cnn, wide7
 from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.models.efficientnet import Ceiling

@@ -8,7 +8,8 @@ import pytest
 import torch
 from subnetbench.bench.core import registry
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.localisation.net import attribution_net, gradcam_layer
+from subnetbench.bench.localisation.gradcam import gradcam_layer
+from subnetbench.bench.localisation.net import attribution_net
 from subnetbench.bench.models.efficientnet import OthersAsOne, efficientnet_lite0
 from subnetbench.bench.models.weights import cards, load_weights, locate
 
