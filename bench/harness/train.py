@@ -218,7 +218,9 @@ def whiten_first(classifier: Classifier, split: Split, count: int = 5000) -> Non
     The filters are the eigenvectors of the covariance of patches of the first ``count`` normalised images, each divided
     by the root of its eigenvalue. Raises UserError unless the convolution has two filters for each of them.
     """
-    conv = next(m for m in classifier.net.modules() if isinstance(m, nn.Conv2d))
+    conv = next((m for m in classifier.net.modules() if isinstance(m, nn.Conv2d)), None)
+    if conv is None:
+        raise UserError("model.train.whiten: the net has no convolution whose patches could be whitened; leave it out.")
     size, inputs = conv.kernel_size, conv.in_channels
     wanted = 2 * inputs * size[0] * size[1]
     if conv.out_channels != wanted:

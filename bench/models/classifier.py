@@ -38,8 +38,14 @@ class _Wraps(nn.Module):
         mean: Stats | None = None,
         std: Stats | None = None,
     ) -> Classifier:
-        """Any net, copied in float32; without ``mean`` and ``std`` it takes images in ``[0, 1]`` as they are. Paths
-        are the module's own; taps not named are the last module at each resolution, gates the ends of convolutions."""
+        """Any net, copied in float32 on its device: the taps that detectors read are found (the last module at each
+        resolution, four blocks of a transformer), and so are the channels that subnets gate (behind convolutions, in
+        the MLPs of transformers); ``taps=["layer1"]`` and ``gate_positions={"units": ["layer1.0.bn1"]}`` name others.
+
+        Paths are the module's own. ``classes`` are checked; ``shape`` is ``(C, H, W)``; without ``mean`` and ``std`` it
+        takes images in ``[0, 1]`` as they are. Raises UserError, one sentence, for what is no classifier: that is
+        tried on two images of noise.
+        """
         from .wrap import wrap
 
         more: Any = {"classes": classes, "shape": shape, "mean": mean, "std": std}
@@ -139,7 +145,9 @@ class Classifier(_Wraps):
                 if path in gates:
                     output = output * per_channel(gates[path], output, axis)
                 if path in wanted:
-                    seen[path] = (output.clone() if path in overwritten else output).movedim(axis, 1)
+                    seen[path] = output.clone() if path in overwritten else output
+                    if axis != 1:
+                        seen[path] = seen[path].movedim(axis, 1)
                 return output
 
             return hook

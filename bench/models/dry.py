@@ -47,19 +47,34 @@ def refuse_unfit(net: Any, name: str, classes: int, images: torch.Tensor) -> Non
             f"The model {name!r} gives {_dtype(logits)} of shape {tuple(logits.shape)} for two images; it must give "
             f"float32 logits of shape (2, {wanted}), one for each class."
         )
-    for tap, output in seen.items():
-        if not isinstance(output, torch.Tensor) or output.ndim < 2 or len(output) != 2:
-            given = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else _named(output)
-            raise UserError(
-                f"The model {name!r} gives {given} at its tap {tap!r} for two images; a tap must give a tensor "
-                "(2, channels, ...)."
-            )
+    for tap in net.taps:
+        _refuse_unreadable(seen, tap, name, "tap", "taps")
+    for path in _gated(net):
+        _refuse_unreadable(seen, path, name, "gated module", "gate_positions")
+
+
+def _gated(net: Classifier) -> list[str]:
+    return list(dict.fromkeys(path for paths in net.gate_positions.values() for path in paths))
+
+
+def _refuse_unreadable(seen: dict[str, Any], path: str, name: str, what: str, where: str) -> None:
+    if path not in seen:
+        raise UserError(
+            f"The model {name!r} does not run its {what} {path!r} in a pass; name a module that runs, in {where}."
+        )
+    output = seen[path]
+    if not isinstance(output, torch.Tensor) or output.ndim < 2 or len(output) != 2:
+        given = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else _named(output)
+        raise UserError(
+            f"The model {name!r} gives {given} at its {what} {path!r} for two images; a {what} must give a tensor "
+            f"(2, channels, ...): name another module in {where}."
+        )
 
 
 def _passed(net: Classifier, name: str, images: torch.Tensor) -> tuple[Any, dict[str, Any]]:
     try:
         with torch.no_grad(), evaluating(net):
-            return net.observe(images.to(net.mean), net.taps)
+            return net.observe(images.to(net.mean), (*net.taps, *_gated(net)))
     except UserError:
         raise
     except Exception as error:  # the net may be anybody's

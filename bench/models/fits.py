@@ -55,6 +55,7 @@ def refuse_unusable_logits(net: nn.Module, images: torch.Tensor, seen: Probe, cl
     _refuse_probabilities(logits, facts.by if facts is not None else "")
     with _passing(net):
         _refuse_unsteady(net, images, logits)
+        _refuse_without_gradient(net, images)
     return int(logits.shape[1])
 
 
@@ -94,6 +95,24 @@ def _refuse_unsteady(net: nn.Module, images: torch.Tensor, logits: torch.Tensor)
         ) from error
     if not fits or not bool((alone - logits).abs().max() <= allowed):
         raise UserError(f"The net gives an image logits that depend on the other images of its batch; {cause}.")
+
+
+def _refuse_without_gradient(net: nn.Module, images: torch.Tensor) -> None:
+    learned = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    x = images.clone().requires_grad_()
+    try:
+        for parameter in learned:  # as in a run, where weights are fixed
+            parameter.requires_grad_(False)
+        with torch.enable_grad():
+            torch.autograd.grad(net(x)[:, 0].sum(), x)
+    except Exception as error:  # the net may be anybody's
+        raise UserError(
+            f"No gradient comes back through the net to its images ({reason_of(error, typed=True)}), and attacks need "
+            "it; detach nothing, and write operations in place such as x += y as x = x + y."
+        ) from error
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_()
 
 
 @contextmanager

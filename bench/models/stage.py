@@ -46,20 +46,21 @@ class Stage(nn.Module):
 
 
 def logits_of(output: Any, classes: int | None = None) -> torch.Tensor:
-    """The logits in a net's output; in a tuple the one tensor of ``(N, classes)``, or else its first.
+    """The logits in a net's output; in a tuple the tensor of ``(N, classes)``, or else the only one of two axes.
 
-    Raises UserError where there are none.
+    Raises UserError where there are none, or where it takes ``classes`` to tell which they are.
     """
     if isinstance(output, torch.Tensor):
         return output
     named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     if isinstance(named, torch.Tensor):
         return named
-    if isinstance(output, tuple | list) and output:
-        tensors = [item for item in output if isinstance(item, torch.Tensor)]
-        fitting = [tensor for tensor in tensors if tensor.ndim == 2 and tensor.shape[1] == classes]
-        if len(fitting) == 1:
-            return fitting[0]
-        if isinstance(output[0], torch.Tensor):
-            return output[0]
-    raise UserError(f"The net gives a {type(output).__name__} without logits; let its forward return (N, classes).")
+    tensors = [item for item in output if isinstance(item, torch.Tensor)] if isinstance(output, tuple | list) else []
+    flat = [tensor for tensor in tensors if tensor.ndim == 2]
+    fitting = [tensor for tensor in flat if tensor.shape[1] == classes] or flat
+    if len({tensor.shape for tensor in fitting}) > 1:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in fitting)
+        raise UserError(f"The net gives several tensors ({shapes}); give classes, so that the logits are known.")
+    if not tensors:
+        raise UserError(f"The net gives a {type(output).__name__} without logits; let its forward return (N, classes).")
+    return (fitting or tensors)[0]

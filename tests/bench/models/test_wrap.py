@@ -19,8 +19,9 @@ class Odd(nn.Module):
         self.norm, self.head = nn.BatchNorm2d(4), nn.Linear(6 * 16, 10)
 
     def forward(self, x):
-        x = torch.relu(self.a(x))
-        x += self.norm(self.b(x))
+        before = torch.relu(self.a(x))
+        x = self.norm(self.b(before))
+        x += before
         x = torch.relu_(self.c(x))
         return self.head(x.view(len(x), -1)), x
 
