@@ -101,11 +101,12 @@ def fold_batchnorm(net: nn.Module, gated: Sequence[str] = ()) -> None:
     A gated convolution keeps its BatchNorm, since the gate acts between the two. Module names stay the same.
     """
     for prefix, parent in list(net.named_modules()):
-        if not isinstance(parent, nn.Sequential):
+        # Others may run in another order, standardise their weights or hold an activation: only torch's own are known.
+        if not isinstance(parent, nn.Sequential) or type(parent).forward is not nn.Sequential.forward:
             continue
         # Not named_children: it omits a ReLU that occurs twice, and the modules around it would look adjacent.
         for (name, conv), (after, norm) in pairwise(list(parent._modules.items())):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
                 if (f"{prefix}.{name}" if prefix else name) in gated or norm.running_mean is None:
                     continue
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm).requires_grad_(False))

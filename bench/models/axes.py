@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 #: Operations that rearrange a tensor and change none of its values.
 VIEWS = ("view", "_unsafe_view", "reshape", "_reshape_alias", "unflatten", "flatten", "_reshape_copy", "view_copy")
-SHAPING = (*VIEWS, "permute", "transpose", "t", "unsqueeze", "squeeze", "select", "unbind", "expand", "slice", "split")
-SHAPING += ("split_with_sizes", "chunk", "contiguous", "detach", "alias", "as_strided", "lift_fresh", "narrow")
+TURNS = ("permute", "transpose", "t", "unsqueeze", "squeeze", "select", "unbind", "expand", "slice", "split")
+KEEPS = ("split_with_sizes", "chunk", "contiguous", "detach", "alias", "as_strided", "lift_fresh", "narrow")
+SHAPING = (*VIEWS, *TURNS, *KEEPS)
 
 
 class Call(Protocol):
@@ -24,12 +25,13 @@ def axis_after(call: Call, before: Sequence[int], axis: int, after: Sequence[int
     if name in VIEWS:
         return _through_view(before, axis, after)
     if name == "permute":
-        return [dim % rank for dim in call.args[1]].index(axis)
+        order: list[int] = [dim % rank for dim in call.args[1]]
+        return order.index(axis)
     if name in ("transpose", "t"):
         one, other = (dim % rank for dim in call.args[1:3]) if name == "transpose" else (0, rank - 1)
         return {one: other, other: one}.get(axis, axis)
     if name == "unsqueeze":
-        dim = call.args[1] % (rank + 1)
+        dim: int = call.args[1] % (rank + 1)
         return axis + (dim <= axis)
     if name in ("select", "unbind"):
         gone = [(call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", 0)) % rank]

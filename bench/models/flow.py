@@ -19,14 +19,14 @@ FUSED = ("_native_multi_head_attention", "_transformer_encoder_layer_fwd")
 
 #: Operations after which a channel no longer comes from one channel of the layer before.
 MIXING = ("_softmax", "_log_softmax", "native_layer_norm", "_fused_rms_norm", "cumsum", "roll", "sort", "flip")
-NORMALISING = ("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training")
-NORMALISING += ("cudnn_batch_norm", "_batch_norm_with_update", "native_group_norm", "batch_norm", "group_norm")
+BATCH_NORMS = ("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "batch_norm")
+NORMALISING = (*BATCH_NORMS, "cudnn_batch_norm", "_batch_norm_with_update", "native_group_norm", "group_norm")
 #: Operations that leave a linear function linear.
 STRAIGHT = ("add", "sub", "rsub", "mul", "div", "neg", "clone", "_to_copy", "copy", "native_dropout", "detach", "alias")
 PARTING = ("split", "split_with_sizes", "chunk", "slice", "narrow")
 REDUCING = ("mean", "sum", "amax", "amin", "max", "logsumexp", "var", "linalg_vector_norm", "norm")
-POOLING = ("avg_pool2d", "max_pool2d", "max_pool2d_with_indices", "adaptive_avg_pool2d", "_adaptive_avg_pool2d")
-POOLING += ("adaptive_max_pool2d",)
+ADAPTIVE = ("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d")
+POOLING = (*ADAPTIVE, "avg_pool2d", "max_pool2d", "max_pool2d_with_indices")
 
 #: How a layer's channels were changed since: not at all, normalised, or by a nonlinear function.
 PLAIN, NORMALISED, BENT = 0, 1, 2
@@ -207,4 +207,4 @@ def _pools(call: _Call, known: tuple[torch.Tensor, Facts], out: torch.Tensor) ->
         return set(places) <= set(removed(call, tensor.ndim))
     before = math.prod(tensor.shape[dim] for dim in places)
     after = out.numel() // max(1, out.shape[0] * out.shape[facts.axis]) if out.ndim == tensor.ndim else 0
-    return after == 1 and call.name in POOLING and (before > 1 or "adaptive" in call.name)
+    return after == 1 and call.name in POOLING and (before > 1 or call.name in ADAPTIVE)

@@ -34,6 +34,8 @@ def wrap(
     """A float32 copy of ``module`` as a `Classifier`; see `Classifier.wrap`."""
     if not isinstance(module, nn.Module):
         raise UserError(f"Classifier.wrap takes an nn.Module, not a {type(module).__name__}; give the net itself.")
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise UserError("The net is TorchScript, whose parts cannot be read; give the module that it was made of.")
     shape = _shape(shape)
     mean, std = _statistics("mean", mean, 0.0, shape[0]), _statistics("std", std, 1.0, shape[0])
     stage = Stage(_copied(module), classes)

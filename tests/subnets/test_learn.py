@@ -130,6 +130,41 @@ def test_a_batchnorm_behind_a_relu_that_comes_twice_is_not_folded() -> None:
     assert torch.allclose(frozen.logits(frozen.prefix(images)), net(images), atol=1e-6)
 
 
+class Standardised(nn.Conv2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(x, self.weight / self.weight.std((1, 2, 3), keepdim=True), self.bias)
+
+
+class Activated(nn.BatchNorm2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).relu()
+
+
+class Backwards(nn.Sequential):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self[0](self[1](x))
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        nn.Sequential(Standardised(1, 4, 1), nn.BatchNorm2d(4)),
+        nn.Sequential(nn.Conv2d(1, 4, 1), Activated(4)),
+        Backwards(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),
+    ],
+)
+def test_convolutions_and_norms_of_others_are_not_folded(pair: nn.Sequential) -> None:
+    norm = pair[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    norm.running_mean = torch.rand(4)
+    stage = pair if pair[0].in_channels == 1 else nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), pair)
+    layers = nn.Sequential(stage, nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+    net = Classifier(layers, mean=(0,), std=(1,), taps=(), gate_positions={}, classes=3, shape=(1, 2, 2)).eval()
+    images = torch.rand(5, 1, 2, 2)
+    frozen = GatedNet(net, ("1",))
+    assert torch.allclose(frozen.logits(frozen.prefix(images)), net(images), atol=1e-6)
+
+
 def test_gradients_of_the_loss_are_right(net64: Classifier, images: Split) -> None:
     gated = GatedNet(net64, ("conv4",))
     index, owner, labels = np.arange(6), torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([2, 5])

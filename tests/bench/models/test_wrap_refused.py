@@ -77,6 +77,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "two logits": (lambda: Net(lambda z, n: (z, n.spare.weight.repeat(2, 1)[:2])), "several tensors .* give classes"),
     "in place": (lambda: Net(overwriting), r"No gradient comes back .*in.?place operation.* x = x \+ y"),
     "no gradient": (lambda: Net(lambda z, _: z.detach()), "No gradient comes back through the net"),
+    "TorchScript": (lambda: torch.jit.trace(nn.Linear(8, 10), torch.rand(1, 8)), "is TorchScript"),
     "meta": (lambda: Net().to("meta"), 'device "meta"'),
     "raises": (lambda: nn.Linear(3, 3), r"cannot take two images of shape \(1, 8, 8\) \(RuntimeError: .*\)"),
 }
