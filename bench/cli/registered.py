@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from ..core import registry
-from ..core.errors import first_line, reason_of
-from ..core.registry import Registry, module_of
+from ..core.errors import UserError, first_line, reason_of
+from ..core.registry import Family, Registry, module_of
 from ..harness.plugins import info_fault
 
 Row = dict[str, Any]
@@ -44,7 +44,17 @@ def datasets() -> list[Row]:
 
 
 def models() -> list[Row]:
-    return _listed("model", registry.models, partial(_factory, "model", classes=10, shape=(3, 32, 32)), "what")
+    rows = _listed("model", registry.models, partial(_factory, "model", classes=10, shape=(3, 32, 32)), "what")
+    return rows + [_family(prefix, family) for prefix, family in registry.models.families.items()]
+
+
+def _family(prefix: str, family: Family) -> Row:
+    """One line for all nets of a library; without the library, how to install it."""
+    try:
+        name, what = family.row()
+    except UserError as error:
+        return {"model": f"{prefix}/...", "what": str(error)}
+    return {"model": name, "what": what}
 
 
 def _listed(title: str, items: Registry[Any], row: Callable[[str, Any], Row], text: str = "paper") -> list[Row]:

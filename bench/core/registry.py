@@ -26,6 +26,17 @@ class Lent:
     source: str
 
 
+@dataclass(frozen=True)
+class Family:
+    """Things that a library has by names of its own, too many to register one by one.
+
+    ``member`` gives the factory of a name, or raises UserError; ``row`` is the family's one line in `subnetbench ls`.
+    """
+
+    member: Callable[[str], Any]
+    row: Callable[[], tuple[str, str]]
+
+
 class Registry(Generic[T]):
     """Factories by name. ``home``: our package or module, imported on first use; ``group``: entry points of plug-ins.
 
@@ -37,6 +48,7 @@ class Registry(Generic[T]):
         self._items: dict[str, T] = {}
         self._broken: dict[str, str] = {}
         self._lent: dict[str, Lent] = {}
+        self._families: dict[str, Family] = {}
         self._loaded = False
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -51,6 +63,20 @@ class Registry(Generic[T]):
             return item
 
         return decorate
+
+    def add_family(self, prefix: str, family: Family) -> None:
+        """Let ``<prefix>/<name>`` be the family's ``name``; none of them is listed or counts as ours."""
+        self._families[prefix] = family
+
+    @property
+    def families(self) -> Mapping[str, Family]:
+        self._load()
+        return dict(sorted(self._families.items()))
+
+    def in_family(self, name: str) -> bool:
+        """Whether a name is one of a family's, which may not have it."""
+        self._load()
+        return name not in self._items and "/" in name and name.partition("/")[0] in self._families
 
     @contextmanager
     def lend(self, name: str, item: T, lent: Lent) -> Iterator[None]:
@@ -106,7 +132,10 @@ class Registry(Generic[T]):
         return None
 
     def get(self, name: str) -> T:
-        self._load()
+        if self.in_family(name):
+            prefix, _, rest = name.partition("/")
+            member: T = self._families[prefix].member(rest)
+            return member
         if name not in self._items and name in self._broken:
             raise UserError(
                 f"The {self.kind} {name!r} is registered and could not be loaded ({self._broken[name]}); "
@@ -138,7 +167,9 @@ class Registry(Generic[T]):
 
     def is_ours(self, name: str) -> bool:
         """Whether our own packages registered the name, not a plug-in or a script."""
-        return name not in self._lent and f"{module_of(self.get(name))}.".startswith(f"{self._home}.")
+        return not (name in self._lent or self.in_family(name)) and f"{module_of(self.get(name))}.".startswith(
+            f"{self._home}."
+        )
 
 
 def module_of(item: Any) -> str:

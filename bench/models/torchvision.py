@@ -45,7 +45,7 @@ def _net(name: str, weights: str | None, classes: int, rows: Sequence[int | str]
             "(0 to 999)."
         )
     net = zoo.get_model(name, weights=None)
-    net.load_state_dict(_fetched(enum[weights]))
+    net.load_state_dict(fetched(enum[weights]))
     if rows is not None:
         _keep_rows(net, chosen)
     return _out_of_place(net)
@@ -57,7 +57,8 @@ def _places_or_wnids(rows: Sequence[int | str]) -> list[int]:
     return [positions[row] if isinstance(row, str) else row for row in rows]
 
 
-def _fetched(weights: Any) -> Any:
+def fetched(weights: Any) -> Any:
+    """The tensors of one of torchvision's weights, from its cache or downloaded."""
     import torch
 
     target = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from torch import nn
 
+from ..core import registry
 from ..core.errors import UserError, reason_of
 from ..data.dataset import Dataset
+from ..harness.parameters import check_model
+from ..harness.suite import ModelPart
+from ..harness.toml import explain
 from ..models.classifier import Classifier
 
 
@@ -19,7 +24,8 @@ def classifier_of(thing: Any, data: Callable[[], Dataset]) -> Classifier:
         if isinstance(thing, type) and issubclass(thing, nn.Module):
             raise UserError(f"model is the class {thing.__name__}; make an instance of it.")
         raise UserError(
-            f"model is of type {type(thing).__name__}; give a registered name, a torch module or a Classifier."
+            f"model is of type {type(thing).__name__}; give a registered name, a table with one, "
+            "a torch module or a Classifier."
         )
     try:
         net = copy.deepcopy(thing).cpu().eval()
@@ -32,6 +38,17 @@ def classifier_of(thing: Any, data: Callable[[], Dataset]) -> Classifier:
         return net
     dataset = data()
     return Classifier.wrap(net, classes=dataset.classes, shape=dataset.shape)
+
+
+def part_of(table: Mapping[str, Any]) -> ModelPart:
+    """A net by name with its parameters, as a suite's table ``[model]`` has them. UserError for another table."""
+    try:
+        part = ModelPart.model_validate(dict(table))
+    except ValidationError as error:
+        raise UserError(explain(error, lambda _: "model")) from None
+    registry.models.get(part.name)
+    check_model(part)
+    return part
 
 
 class Given:

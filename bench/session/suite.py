@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,6 +112,10 @@ class _Lending:
             registry.models.get(thing)
             self.added.append(kebab(thing))
             return suite.model_copy(update={"model": ModelPart(name=thing, train=suite.model.train)})
+        if isinstance(thing, Mapping):
+            model = net.part_of(thing)
+            self.added.append(kebab(model.name))
+            return suite.model_copy(update={"model": model})
         part = suite.dataset
         classifier = net.classifier_of(thing, lambda: load(part.name, self.context.data_root, **part.parameters))
         kind = type(thing).__name__
