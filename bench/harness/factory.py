@@ -15,6 +15,7 @@ from ..core.blame import blamed
 from ..core.errors import UserError, reason_of
 from ..core.hashing import digest, key_of, source_hash
 from ..core.seeding import seeded
+from ..models.byname import architecture_only
 from ..models.classifier import Classifier
 from .suite import ModelPart
 
@@ -77,7 +78,8 @@ def brings_weights(net: Classifier, other: Classifier) -> bool:
 def refuse_untrained(part: ModelPart, where: str) -> None:
     """Raise UserError if nothing gives one of our own nets its weights; a plug-in's factory may bring them."""
     gives = part.weights is not None or part.train is not None or part.parameters.get("weights")
-    if not gives and registry.models.is_ours(part.name):
+    bare = registry.models.in_family(part.name) and architecture_only(part.name, {})[0] == part.name
+    if not gives and (bare or registry.models.is_ours(part.name)):
         takes = "weights" in inspect.signature(registry.models.get(part.name)).parameters
         place = f"{where}.parameters.weights" if takes else f"{where}.weights"
         raise UserError(

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..core.errors import UserError, reason_of
 from ..core.parameters import whole
-from .classifier import Classifier
+from .classifier import Classifier, evaluating
 
 Shape = tuple[int, int, int]
 Triple = tuple[float, float, float]
@@ -80,7 +80,7 @@ def _takes_channels_last(classifier: Classifier) -> bool:
     """Whether a pass succeeds on images with channels last; ``view`` in a net's own code may refuse them."""
     images = torch.zeros(2, *classifier.shape).contiguous(memory_format=torch.channels_last)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(classifier):
             classifier.net(images)
     except RuntimeError:
         return False

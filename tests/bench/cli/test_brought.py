@@ -105,6 +105,17 @@ def test_every_command_of_a_page_works_in_its_order_with_its_module(
         test()
 
 
+def test_the_suite_of_a_net_by_name_runs(tmp_path: Path, small: None) -> None:
+    pytest.importorskip("timm")
+    (suite,) = blocks("toml", PAGES["register-a-model.md"])
+    (tmp_path / "mine.toml").write_text(suite, encoding="utf-8")
+    said = call("run", "mine.toml")
+    assert said.code == 0, said.out + said.err
+    report = (tmp_path / "subnetbench-results/digits-timm/tables/report.md").read_text(encoding="utf-8")
+    assert "timm/resnet18" in report
+    assert "could not be run" not in report
+
+
 def test_every_claim_of_an_attack_stands_on_the_page_and_no_other() -> None:
     table = PAGES["register-an-attack.md"].split("| claim | fails where |")[1].split("\n\n")[0]
     told = " ".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))

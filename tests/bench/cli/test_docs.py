@@ -215,6 +215,7 @@ def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
         ("cite.md", "bibtex"),
         *(("register-a-detector.md", language) for language in ("python", "toml", "json")),
         *((page, "python") for page in BROUGHT),  # tests/bench/cli/test_brought.py
+        ("register-a-model.md", "toml"),  # the same
     }
 
 

