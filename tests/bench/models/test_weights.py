@@ -33,8 +33,10 @@ def test_every_set_that_ships_is_whole_small_and_fits_its_net(name):
     assert path.stat().st_size == card["bytes"] <= 12e6
     with safe_open(path, framework="pt") as file:
         kinds = {file.get_tensor(key).dtype for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        classes = file.get_slice("net.head.weight").get_shape()[0]
     assert kinds == {torch.float16, torch.int64}
+    if card["model"].startswith("timm/"):
+        pytest.importorskip("timm")
+    classes = {"cifar100": 100, "tinyimagenet30": 30}.get(card["data"].partition(" ")[0], 10)
     net = models.get(card["model"])(classes=classes, **card["parameters"])
     metadata = load_weights(net, path)
     assert {"data_sha256", "recipe", "test_accuracy", "test_images", "train_minutes", "hardware"} <= metadata.keys()
