@@ -15,6 +15,7 @@ from .core.errors import UserError
 from .core.files import write_json
 from .core.home import expanded
 from .core.progress import Printed
+from .core.seeding import seeded
 from .core.store import NotStored, Store, When, default_store
 from .harness.audit import suite_beside
 from .harness.context import Context
@@ -132,6 +133,7 @@ def execute(suite: AnySuite, context: Context, output: Path) -> Result:
     for _, running in runs:
         running.check()
     context.store.suite = suite.name
+    context.report.overall(lambda: _weights([running for _, running in runs]))
     with one_run_at_a_time(folder):
         parts = []
         for track, running in runs:
@@ -140,6 +142,12 @@ def execute(suite: AnySuite, context: Context, output: Path) -> Result:
             _settle(track, suite, folder, entries, context)
             parts.append(Part(track, entries, running.failures))
     return Result(parts, folder, context.store.computed, context.store.reused)
+
+
+def _weights(runs: Sequence[Running]) -> list[float]:
+    """About how many seconds each step takes; what is drawn to find out leaves the random numbers of the run alone."""
+    with seeded(0):
+        return [seconds for running in runs for seconds in running.steps()]
 
 
 def _announce(running: Running) -> None:

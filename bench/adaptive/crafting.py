@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,23 @@ import torch
 
 from ...attacks.arms import best, contract
 from ...attacks.arms.contract import Arm
+from ...attacks.base import FORWARD_AND_BACKWARD
 from ...attacks.verify import batch_generator, legalise
 from ..core.arrays import Bools, Float64, Ints
 from ..core.errors import UserError
 from ..core.hashing import code_hash, hash_arrays, source_hash
+from ..core.progress import Tick, silent
 from ..core.store import Arrays, Meta, Store
+from ..models.heard import heard
 from ..models.passes import counted
 from . import honest
 from . import indicators as failing
 from . import target as targets
 from .indicators import indicators, without_bound
 from .target import Target
+
+#: Hears what share of a batch's passes has been made.
+Tell = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -48,12 +55,19 @@ class Attacker:
         self._store, self._inputs, self._seed = store, inputs, seed
         self._batch_size, self._ids = batch_size, ids
 
-    def tries(self, target: Target, detector: Meta, arm: Arm, places: Ints, *, unbounded: bool) -> Tries:
+    def tries(
+        self, target: Target, detector: Meta, arm: Arm, places: Ints, *, unbounded: bool, tick: Tick = silent
+    ) -> Tries:
         """The arm on the images at ``places``; ``detector`` are the store inputs of the fitted detector.
 
-        ``unbounded``: what the arm does not beat, it also tries without a bound, where it must not fail.
+        ``unbounded``: what the arm does not beat, it also tries without a bound, where it must not fail. ``tick``
+        counts images while anything is computed.
         """
-        parts = [self._batch(target, detector, arm, chunk, unbounded) for chunk in self._chunks(places)]
+        parts = []
+        for begin in range(0, len(places), self._batch_size):
+            chunk = places[begin : begin + self._batch_size]
+            tell = partial(_told, tick, begin, len(chunk), len(places))
+            parts.append(self._batch(target, detector, arm, chunk, unbounded, tell))
         arrays = [arrays for arrays, _ in parts]
         joined = {name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]}
         fits = [meta["surrogate_r2"] for _, meta in parts if meta["surrogate_r2"] is not None]
@@ -68,11 +82,9 @@ class Attacker:
             surrogate_r2=float(np.mean(fits)) if fits else None,
         )
 
-    def _chunks(self, places: Ints) -> Iterator[Ints]:
-        for begin in range(0, len(places), self._batch_size):
-            yield places[begin : begin + self._batch_size]
-
-    def _batch(self, target: Target, detector: Meta, arm: Arm, places: Ints, unbounded: bool) -> tuple[Arrays, Meta]:
+    def _batch(
+        self, target: Target, detector: Meta, arm: Arm, places: Ints, unbounded: bool, tell: Tell
+    ) -> tuple[Arrays, Meta]:
         inputs = {
             **self._inputs,
             "images": hash_arrays(self._ids[places]),
@@ -85,13 +97,14 @@ class Attacker:
             "seed": self._seed,
             "unbounded": unbounded,
         }
-        return self._store.get("adaptive", inputs, lambda: self._made(target, arm, places, unbounded))
+        return self._store.get("adaptive", inputs, lambda: self._made(target, arm, places, unbounded, tell))
 
-    def _made(self, target: Target, arm: Arm, places: Ints, unbounded: bool) -> tuple[Arrays, Meta]:
+    def _made(self, target: Target, arm: Arm, places: Ints, unbounded: bool, tell: Tell) -> tuple[Arrays, Meta]:
         ground, index = target.ground, torch.from_numpy(places)
         clean, labels = ground.images[index], ground.labels[index]
         began = time.monotonic()
-        with counted(ground.net) as passes:
+        tell(0.0)
+        with counted(ground.net) as passes, heard(ground.net, passes, len(places) * arm_passes(arm), tell):
             generator = batch_generator(self._seed, int(places[0]))
             result = arm(ground.net, target.score, target.tau, clean, labels, generator=generator)
         seconds = time.monotonic() - began
@@ -119,6 +132,16 @@ class Attacker:
             "signs": {name: sign["share"] for name, sign in signs.as_dict().items()},
         }
         return {"images": images.numpy(), "wrong": wrong, "score": score}, meta
+
+
+def arm_passes(arm: Arm) -> float:
+    """Passes per image at most: a gradient of the net and one of the detector in each step."""
+    return arm.steps * arm.restarts * 2 * FORWARD_AND_BACKWARD
+
+
+def _told(tick: Tick, begin: int, images: int, count: int, share: float) -> None:
+    """A share of a batch as a number of images, of all that the arm has."""
+    tick(begin + int(share * images), count, "")
 
 
 def _over_batches(parts: Sequence[Meta]) -> dict[str, float | None]:

@@ -15,11 +15,14 @@ from ..core.hashing import code_hash, hash_arrays, source_hash
 from ..core.store import Arrays, Meta
 from ..detection.adaptive import Adaptive, ArmPart
 from ..harness.context import Context
+from ..models.heard import heard
+from ..models.passes import counted
 from . import balls, heads, honest
 from . import binarise as binarisation
 from . import target as targets
 from .arms import arm_of
 from .binarise import binarise
+from .crafting import arm_passes
 from .entry import ProofNote, budget
 from .figures import images_of
 from .target import Target
@@ -51,8 +54,9 @@ class Prover:
     def _note(
         self, target: Target, detector: Meta, arms: Sequence[ArmPart], chosen: Ints, epsilon: float, form: str
     ) -> ProofNote:
+        wanted = self._wanted
         # A made problem has two classes of its own, for which no training image can be a guide.
-        made = {part.title: arm_of(part, self._wanted, epsilon) for part in arms}
+        made = {part.title: arm_of(part, wanted, epsilon) for part in arms}
         made = {label: arm for label, arm in made.items() if not arm.needs_guides}
         inputs = {
             **self._inputs,
@@ -61,14 +65,21 @@ class Prover:
             "fit": target.fit.digest,
             "tau": target.tau,
             "arms": {label: [source_hash(arm), arm.parameters] for label, arm in made.items()},
-            "proof": self._wanted.proof.model_dump(),
+            "proof": wanted.proof.model_dump(),
             "form": form,
             "source": code_hash(best, contract, honest, targets, balls, heads, binarisation),
             "seed": self._seed,
         }
 
         def compute() -> tuple[Arrays, Meta]:
-            with self._context.report.stage(f"proof at {budget(epsilon)}, {form}"):
+            part = wanted.epsilons.index(epsilon) * len(FORMS) + FORMS.index(form), len(wanted.epsilons) * len(FORMS)
+            expected = len(chosen) * (wanted.proof.inner + wanted.proof.draws + sum(map(arm_passes, made.values())))
+            net, count = target.ground.net, len(chosen)
+            with (
+                self._context.report.stage(f"proof at {budget(epsilon)}, {form}", part) as tick,
+                counted(net) as passes,
+                heard(net, passes, expected, lambda share: tick(int(share * count), count, "")),
+            ):
                 return {}, self._made(target, made, chosen, epsilon, form)
 
         return ProofNote(**self._context.store.get("proof", inputs, compute)[1])

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...attacks.base import FORWARD_AND_BACKWARD
 from ..core import registry
 from ..core.errors import reason_of
+from ..core.progress import late_stage
 from ..core.store import StoreError
 from ..detection.adaptive import ArmPart
+from ..detection.estimate import speed
 from ..detection.failing import why
 from ..detection.protocol import Material
 from ..detection.scoring import Scoring
@@ -21,7 +22,7 @@ from ..detection.strict import Strict
 from ..detection.suite import DetectorPart, Suite
 from ..harness.context import Context
 from .arms import arm_note, arm_of
-from .crafting import Attacker, tried
+from .crafting import Attacker, arm_passes, tried
 from .describe import Describer
 from .entry import TRANSFER, Entry, budget
 from .ground import ground_of
@@ -57,7 +58,7 @@ class Run:
         images = self.wanted.images * len(self.wanted.epsilons) * len(self.parts)
         for part in self.wanted.arms:
             arm = arm_of(part, self.wanted, self.wanted.epsilons[-1])
-            passes = images * arm.steps * arm.restarts * 2 * FORWARD_AND_BACKWARD
+            passes = images * arm_passes(arm)
             rows.append({"arm": part.title, "forward passes, at most": f"{passes:,.0f}"})
         title = (
             f"{self.suite.name}, adaptive: {len(self.parts)} detectors, {len(self.wanted.epsilons)} budgets, "
@@ -65,12 +66,24 @@ class Run:
         )
         return title, rows
 
+    def steps(self) -> list[float]:
+        """About how many seconds each step of `made` takes: thresholds, attacks budget by budget, proofs.
+
+        A bound, as in `estimate`. Proofs run the arms on as many images as they have, in both forms at each budget.
+        """
+        net, device = self.scoring.setup.blank_net(pretrained=False), self.context.device
+        arms = [arm_of(part, self.wanted, self.wanted.epsilons[-1]) for part in self.wanted.arms]
+        seconds = sum(map(arm_passes, arms)) / speed(net.to(device), device)
+        parts, budgets = len(self.parts), len(self.wanted.epsilons)
+        proof = 2 * budgets * self.wanted.proof.images * seconds
+        attack = self.wanted.images * seconds
+        return [attack / 10] * parts + [attack] * (parts * budgets) + [proof] * parts
+
     # -- entries ------------------------------------------------------------------------------------------------------
 
     def made(self) -> Iterator[tuple[Entry, pd.DataFrame | None]]:
         """Attack all detectors, then give each one's entry; one that cannot be attacked states the reason."""
         report, scoring = self.context.report, self.scoring
-        report.overall(len(self.parts) * (2 + len(self.wanted.epsilons)))
         material = scoring.images.material(self.protocol)
         ground = ground_of(scoring, self.protocol, material, self.wanted)
         describer = Describer(scoring, self.wanted, self.protocol)
@@ -114,13 +127,15 @@ class Run:
     def _attack(self, under: UnderAttack, attacker: Attacker, epsilon: float) -> None:
         """All arms, one after the other, on the images that none has beaten yet."""
         results = under.results.setdefault(epsilon, {})
-        for part in self.wanted.arms:
+        for place, part in enumerate(self.wanted.arms):
             left = np.flatnonzero(~under.beaten)
             if not len(left) or not self._fits(part, under):
                 continue
             try:
                 arm, largest = arm_of(part, self.wanted, epsilon), epsilon == self.wanted.epsilons[-1]
-                tries = attacker.tries(under.target, under.inputs, arm, left, unbounded=largest)
+                text = f"attack {under.part.title} with {part.title}, at {budget(epsilon)}"
+                with late_stage(self.context.report, text, (place, len(self.wanted.arms))) as tick:
+                    tries = attacker.tries(under.target, under.inputs, arm, left, unbounded=largest, tick=tick)
             except StoreError:
                 raise
             except Exception as error:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
-
+from ..core.grid import Column, Figure, Grid, Row
 from .entry import Cell, Entry, budget
 
 LEGEND = (
-    "RA@FPR in percent, ± half the width of its 95% interval: accepted clean images on which every arm fails. "
+    "RA@FPR in percent, ± half the width of its 95% interval: accepted clean images on which every arm fails "
+    "(n = 0: there is none). "
     "‡ not tested hard enough: the same arms missed adversarial examples that are known to exist. "
     "§ attacked without its gradient. 0: each image has an adversarial version that is accepted."
 )
@@ -24,7 +23,7 @@ FILES = (
 FAILURES = "detectors"
 
 
-def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table | str]:
+def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Grid | str]:
     """One table, and below it why detectors were not attacked."""
     able = [entry for entry in entries if entry.cells]
     if able:
@@ -34,23 +33,20 @@ def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table | str]:
             yield f"{entry.label} was not attacked: {entry.reason}."
 
 
-def _table(entries: Sequence[Entry]) -> Table:
+def _table(entries: Sequence[Entry]) -> Grid:
     head = entries[0]
     rate = head.threshold.rate if head.threshold is not None else 0.0
     title = f"{head.suite.name}: RA@FPR{100 * rate:g} under attackers who know the detector (L-inf)"
-    table = Table(title=Text(title))
-    table.add_column("detector", no_wrap=True)
-    for cell in head.cells:
-        table.add_column(budget(cell.epsilon), justify="right", no_wrap=True)
+    rows = []
     for entry in sorted(entries, key=lambda entry: entry.detector.control):
         mark = "" if entry.gradient is not None and entry.gradient.offered else "§"
-        name = Text.assemble(entry.label, mark, (" (control)" if entry.detector.control else "", "dim"))
-        table.add_row(name, *(_cell(cell) for cell in entry.cells))
-    return table
+        aside = "(control)" if entry.detector.control else ""
+        rows.append(Row(f"{entry.label}{mark}", [_cell(cell) for cell in entry.cells], aside))
+    return Grid(title, "detector", [Column(budget(cell.epsilon)) for cell in head.cells], rows)
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell) -> Figure:
     if cell.robust is None or cell.robust_low is None or cell.robust_high is None:
-        return "n = 0"
-    mark = "" if cell.proven else "‡"
-    return f"{100 * cell.robust:.1f}{mark}±{50 * (cell.robust_high - cell.robust_low):.1f}"
+        return Figure("n = 0")
+    spread = f"{50 * (cell.robust_high - cell.robust_low):.1f}"
+    return Figure(f"{100 * cell.robust:.1f}", "" if cell.proven else "‡", spread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,20 +12,30 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
 
+from ..core.bars import Bars
 from ..core.errors import first_line
+from ..core.grid import Grid, Listing
+from ..core.text import span
+from . import output
 
 #: Notes, warnings and errors.
 err = Console(stderr=True, markup=False, highlight=False)
 
-#: Results; wide when not on a terminal, so that lines in a file do not break. Brackets are no markup in either.
-out = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+
+def _width() -> int | None:
+    """What COLUMNS says; without it the terminal's own width, or a wide one where lines go into a file."""
+    stated = os.environ.get("COLUMNS", "")
+    if stated.isdecimal() and int(stated):
+        return int(stated)
+    return None if sys.stdout.isatty() else 160
+
+
+#: Results. Brackets are no markup in either.
+out = Console(width=_width(), markup=False, highlight=False)
 
 #: What stands in for our own signs where a stream cannot carry them: one character each, as tables are laid out before.
-_STAND_INS = str.maketrans({"±": "~", "†": "^", "–": "-", "×": "x", "…": ".", "‡": "#", "§": "$"})
+_STAND_INS = str.maketrans({"±": "~", "†": "^", "–": "-", "×": "x", "…": ".", "‡": "#", "§": "$", "¹": "!"})
 
 
 def keep_to_encoding() -> None:
@@ -70,18 +81,45 @@ def plain_warnings() -> Iterator[None]:
         yield
 
 
-def print_table(title: str, rows: Sequence[Mapping[str, Any]], *, whole: bool = False) -> None:
-    """Print rows whose long texts are folded, or ``whole`` as `print_whole` does."""
-    table = Table(title=Text(title))
-    for name in rows[0] if rows else ["nothing"]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(str(row.get(name, "")) for name in rows[0]))
-    print_whole(table) if whole else out.print(table)
+def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print records as a table, a row each, in the form that was asked for."""
+    output.show(Listing(title, rows), out)
 
 
-def print_whole(shown: Table | str) -> None:
-    """Print a table of figures at its own width: a narrow terminal breaks lines, but never cuts a figure."""
-    width = 0 if isinstance(shown, str) else Measurement.get(out, out.options.update(width=10_000), shown).maximum
-    wide = Console(file=out.file, width=width, markup=False, highlight=False) if width > out.width else out
-    wide.print(shown)
+def show(shown: Grid | str) -> None:
+    """Print a table of figures, or a line that belongs to the tables."""
+    if isinstance(shown, Grid):
+        output.show(shown, out)
+    elif output.current.is_data():
+        plain(shown, err)
+    else:
+        out.print(shown)
+
+
+def aside(text: str) -> None:
+    """Print something beside the results: to standard error where the output is for a program, and not with --quiet."""
+    if not output.current.quiet:
+        plain(text, err if output.current.is_data() else out)
+
+
+def progress() -> Bars:
+    """Bars on standard error; with --quiet, warnings alone."""
+    return Bars(err, quiet=output.current.quiet)
+
+
+def legend(markup: str) -> None:
+    """Print what the signs of the tables above mean."""
+    if not output.current.quiet and not output.current.is_data():
+        output.legend(markup, out)
+
+
+def finished(bars: Bars) -> None:
+    """Say how long a command took, last of all."""
+    if not output.current.quiet:
+        plain(f"finished in {span(bars.seconds)}", err)
+
+
+def draws() -> bool:
+    """Whether pictures of Braille dots can be shown, and are wanted."""
+    current = output.current
+    return not current.quiet and not current.is_data() and out.encoding.lower().startswith("utf")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..core.bars import Bars
 from ..core.errors import UserError
-from ..core.progress import Bars
 from . import console
 from .options import ClassesOption, LimitOption, SeedOption, SuiteArgument, Surroundings, with_surroundings
+from .output import with_output
 
 if TYPE_CHECKING:
     from ..detection.attacked import Attacked
@@ -150,6 +151,7 @@ def _sum_up(audits: Sequence[Audit], gone: Sequence[Line], *, briefly: bool) -> 
     console.out.print(f"\n{len(audits)} entries{same}, {bad} with a mismatch.", highlight=False)
 
 
+@with_output("quiet")
 @with_surroundings
 def export(
     here: Surroundings,
@@ -162,7 +164,7 @@ def export(
     """Pack a suite's attacked images into one file, crafting those that the store lacks."""
     from ..exchange.exporting import export as pack
 
-    with Bars(console.err) as bars:
+    with console.progress() as bars:
         manifest = pack(_attacked(suite, here, bars, limit, seed, classes), out_file)
     for attack in manifest.sets:
         images = sum(chunk.count for chunk in attack.chunks)
@@ -173,6 +175,7 @@ def export(
     )
 
 
+@with_output("quiet")
 @with_surroundings
 def import_(
     here: Surroundings,
@@ -185,7 +188,7 @@ def import_(
     from ..exchange.importing import import_ as put
     from ..exchange.manifest import default_suite, read_manifest
 
-    with Archive(file) as archive, Bars(console.err) as bars:
+    with Archive(file) as archive, console.progress() as bars:
         manifest = read_manifest(archive)
         chosen = suite or default_suite(manifest)
         attacked = _attacked(chosen, here, bars, manifest.limit, manifest.seed, classes)

@@ -14,6 +14,7 @@ from ..core.errors import UserError
 from ..core.store import Store, default_store
 from . import console
 from .options import StoreOption
+from .output import with_output
 
 Rows = list[dict[str, Any]]
 
@@ -29,6 +30,7 @@ class Kind(StrEnum):
     weights = "weights"
 
 
+@with_output("format", "json", "wide")
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     """List what is registered, third-party plug-ins included."""
     from . import registered

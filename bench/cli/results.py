@@ -10,6 +10,7 @@ import typer
 from ..core.errors import UserError
 from . import console
 from .options import RESULTS, ResultsArgument
+from .output import with_output
 
 
 def tables(
@@ -73,6 +74,7 @@ def plot(
         console.plain(f"{place}: {count} pictures written")
 
 
+@with_output()
 def compare(
     first: Annotated[str, typer.Argument(help="A detector's label.")],
     second: Annotated[str, typer.Argument(help="Another detector's label.")],
@@ -94,14 +96,14 @@ def compare(
         raise UserError(f"{first} and {second} have no cell in common: {protocols[0].why_empty}")
     for compared in protocols:
         if compared.rows:
-            console.print_table(compared.title, compared.rows, whole=True)
+            console.print_table(compared.title, compared.rows)
         else:
-            console.plain(f"Protocol {compared.protocol} has nothing to compare: {compared.why_empty}")
-    if console.out.encoding.lower().startswith("utf"):  # the picture is of Braille dots
+            console.aside(f"Protocol {compared.protocol} has nothing to compare: {compared.why_empty}")
+    if console.draws():  # the picture is of Braille dots
         for compared in some:
             console.out.print(terminal_picture(compared), markup=False, highlight=False, no_wrap=True, crop=False)
     if picture is not None:
-        console.plain(f"Picture   {draw(some, picture)}")
+        console.aside(f"Picture   {draw(some, picture)}")
 
 
 def leaderboard(

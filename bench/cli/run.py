@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from ..core.progress import Bars
 from . import console
 from .options import (
     RESULTS,
@@ -20,8 +18,10 @@ from .options import (
     When,
     with_surroundings,
 )
+from .output import with_output
 
 
+@with_output()
 @with_surroundings
 def run(
     here: Surroundings,
@@ -49,7 +49,7 @@ def run(
     from ..tracks import load_suite, located, tracks_of
 
     chosen = load_suite(suite).overridden(limit=limit, seed=seed, classes=classes, detectors=detector or ())
-    with Bars(console.err) as bars, located(suite):
+    with console.progress() as bars, located(suite):
         context = here.context(bars, when=when, debug=debug)
         if dry_run:
             for track in tracks_of(chosen):
@@ -60,17 +60,18 @@ def run(
         result = execute(chosen, context, output)
     for part in result.parts:
         for shown in part.track.terminal.shown(part.entries, result.folder):
-            console.print_whole(shown)
-        console.out.print(Text.from_markup(part.track.terminal.LEGEND))
-    console.plain(f"\n{result.computed} artifacts computed, {result.reused} read from {context.store.root}")
+            console.show(shown)
+        console.legend(part.track.terminal.LEGEND)
+    console.aside(f"\n{result.computed} artifacts computed, {result.reused} read from {context.store.root}")
     files = [place for part in result.parts for place in part.track.terminal.FILES]
     for name, place, remark in (("Report", "tables/report.md", ""), ("Tables", "tables", _TABLES), *files):
-        console.plain(f"{name:<10}{result.folder / place}{remark}")
+        console.aside(f"{name:<10}{result.folder / place}{remark}")
     for part in result.parts:
         if part.failures:
             console.note(f"\n{len(part.failures)} {part.track.terminal.FAILURES} could not be run:")
         for failure in part.failures:
             console.plain(f"  {failure}", console.err)
+    console.finished(bars)
     if result.failures:
         raise typer.Exit(1)
 

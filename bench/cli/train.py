@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import UserError
-from ..core.progress import Bars
 from . import console
 from .options import SeedOption, Surroundings, with_surroundings
+from .output import with_output
 
 if TYPE_CHECKING:
     from ..harness.setup import Setup
     from ..harness.suite import NetSuite
 
 
+@with_output("quiet")
 @with_surroundings
 def train(
     here: Surroundings,
@@ -76,7 +77,7 @@ def _trained(suite: NetSuite, here: Surroundings) -> Setup:
             "add one."
         )
     chosen = suite.model_copy(update={"model": suite.model.model_copy(update={"weights": None})})
-    with Bars(console.err) as bars:
+    with console.progress() as bars:
         setup = Setup(chosen, here.context(bars))
         _ = setup.trained
     return setup

@@ -1,27 +1,32 @@
-"""Progress of a run: the current stage and the time left."""
+"""Progress of a run, and what it has to say meanwhile: the interface, and the two forms that print no bars."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Protocol
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Tick = Callable[[int, int, str], None]
 
+#: About how many seconds each step of a run takes, in order; called only by who shows it.
+Weights = Callable[[], Sequence[float]]
+
 
 class Reporter(Protocol):
-    def stage(self, text: str) -> AbstractContextManager[Tick]:
-        """Show a running stage; call the tick with (done, total, remark)."""
+    def stage(self, text: str, part: tuple[int, int] = (0, 1)) -> AbstractContextManager[Tick]:
+        """Show a running stage; call the tick with (done, total, remark).
+
+        ``part``: of a step whose stages are alike, the number of those before this one, and of all.
+        """
         ...
 
-    def overall(self, total: int) -> None: ...
+    def overall(self, weights: Weights) -> None:
+        """Begin a run of as many steps as there are weights."""
+        ...
 
     def step(self, text: str) -> None:
-        """Begin the next of ``total`` steps."""
+        """Begin the next step."""
         ...
 
     def warn(self, message: str) -> None:
@@ -40,10 +45,10 @@ class Silent:
         self.warnings: list[str] = []
         self.notes: list[str] = []
 
-    def stage(self, text: str) -> AbstractContextManager[Tick]:
-        return nullcontext(lambda done, total, remark: None)
+    def stage(self, text: str, part: tuple[int, int] = (0, 1)) -> AbstractContextManager[Tick]:
+        return nullcontext(silent)
 
-    def overall(self, total: int) -> None: ...
+    def overall(self, weights: Weights) -> None: ...
 
     def step(self, text: str) -> None: ...
 
@@ -68,63 +73,19 @@ class Printed(Silent):
         super().note(message)
 
 
-class Bars:
-    """Two bars on a terminal: the whole suite and the running stage. Plain lines without a terminal."""
+def silent(done: int, total: int, remark: str) -> None:
+    """A tick that nobody sees."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.warnings: list[str] = []
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
-        self._whole = self._bars.add_task("suite", total=None)
-        self._begun = False
 
-    def __enter__(self) -> Bars:
-        if self.console.is_interactive:  # elsewhere, bars that stop leave an empty line
-            self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.console.is_interactive:
-            self._bars.stop()
-
-    @contextmanager
-    def stage(self, text: str) -> Iterator[Tick]:
-        task = self._bars.add_task(f"  {text}", total=None)
-        if not self.console.is_interactive:
-            self.console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+@contextmanager
+def late_stage(report: Reporter, text: str, part: tuple[int, int] = (0, 1)) -> Iterator[Tick]:
+    """A stage that is shown from its first tick on: one whose results all lie in the store never is."""
+    with ExitStack() as opened:
+        ticks: list[Tick] = []
 
         def tick(done: int, total: int, remark: str) -> None:
-            description = f"  {text}{f' ({remark})' if remark else ''}"
-            self._bars.update(task, completed=done, total=total, description=description)
+            if not ticks:
+                ticks.append(opened.enter_context(report.stage(text, part)))
+            ticks[0](done, total, remark)
 
-        try:
-            yield tick
-        finally:
-            self._bars.remove_task(task)
-
-    def overall(self, total: int) -> None:
-        self._bars.update(self._whole, total=total)
-
-    def step(self, text: str) -> None:
-        if self._begun:
-            self._bars.advance(self._whole)
-        self._begun = True
-        self._bars.update(self._whole, description=text)
-
-    def warn(self, message: str) -> None:
-        if message in self.warnings:
-            return
-        self.warnings.append(message)
-        self.console.print(f"warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-    def note(self, message: str) -> None:
-        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
+        yield tick

@@ -26,3 +26,14 @@ def markdown_text(text: str) -> str:
     """The text for Markdown, on one line: HTML and links in it show as they are written; emphasis keeps its meaning."""
     text = shown(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
     return text.replace("](", r"]\(").replace("|", "&#124;")  # a backslash before a bar may itself be escaped
+
+
+def span(seconds: float) -> str:
+    """A time in words: 0.4 s, 50 s, 4 min 50 s, 2 h 5 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,14 +12,17 @@ import numpy as np
 import torch
 
 from ...attacks import verify as verification
+from ...attacks.base import FORWARD_AND_BACKWARD
 from ...attacks.conduct import FEW, conduct
 from ...attacks.contract import Attack
 from ...attacks.presets import build
 from ...attacks.verify import check_budget, craft, verify
 from ..core.hashing import code_hash, hash_arrays, key_of, source_hash
+from ..core.progress import Tick
 from ..core.sources import HOME, home_of
 from ..core.store import Arrays, Meta
 from ..harness.setup import Setup
+from ..models.heard import heard
 from ..models.iterates import watched
 from ..models.passes import counted
 from .suite import AttackPart
@@ -78,9 +81,14 @@ class Attacked:
         """One batch of adversarial images with its verification results, from the store or computed."""
         return self._batch(part, chunk, inputs)[0]
 
-    def _batch(self, part: AttackPart, chunk: slice, inputs: Meta) -> tuple[Arrays, Meta]:
+    def _batch(
+        self, part: AttackPart, chunk: slice, inputs: Meta, tell: Callable[[float], None] = lambda share: None
+    ) -> tuple[Arrays, Meta]:
+        """``tell`` hears meanwhile what share of the batch's passes has been made."""
         attack = self.attacks[part.title]
-        return self.setup.context.store.get("adversarial", inputs, lambda: _made(self.setup, attack, part.title, chunk))
+        return self.setup.context.store.get(
+            "adversarial", inputs, lambda: _made(self.setup, attack, part.title, chunk, tell)
+        )
 
     def strength(self, part: AttackPart) -> Arrays:
         """Verification results in float32 for every example, without the images themselves."""
@@ -92,21 +100,22 @@ class Attacked:
 
     def _joined(self, part: AttackPart) -> tuple[Arrays, Meta]:
         def compute() -> tuple[Arrays, Meta]:
-            chunks = list(self.chunks(part))
+            chunks, count = list(self.chunks(part)), len(self.setup.test)
             facts: list[Arrays] = []
             digest = hashlib.sha256()
             seconds = 0.0
             passes: dict[str, list[Any]] = {way: [] for way in PASSES}
             with self.setup.context.report.stage(f"attack {part.title}") as tick:
-                for done, (chunk, inputs) in enumerate(chunks):
-                    tick(done, len(chunks), "")
-                    crafted, meta = self._batch(part, chunk, inputs)
+                for chunk, inputs in chunks:
+                    tell = _ticked(tick, chunk, count)
+                    tell(0.0)
+                    crafted, meta = self._batch(part, chunk, inputs, tell)
                     seconds += float(meta["seconds"])
                     for way, counts in passes.items():
                         counts.append(meta.get(way))  # an import or a store of an earlier version has none
                     digest.update(np.ascontiguousarray(crafted["images"], "<f4").tobytes())
                     facts.append({name: values for name, values in crafted.items() if name != "images"})
-                tick(len(chunks), len(chunks), "")
+                tick(count, count, "")
             known = [name for name in facts[0] if all(name in chunk for chunk in facts)]
             joined = {name: np.concatenate([chunk[name] for chunk in facts]) for name in known}
             cost = {way: None if None in counts else sum(counts) for way, counts in passes.items()}
@@ -153,14 +162,32 @@ class Attacked:
         return torch.from_numpy(np.concatenate([self.crafted(part, c, i)["images"] for c, i in self.chunks(part)]))
 
 
-def _made(setup: Setup, attack: Attack, title: str, chunk: slice) -> tuple[Arrays, Meta]:
+def attack_passes(attack: Attack, classes: int) -> float:
+    """Passes per image as the attack states them; by default a gradient in each of its ``steps``."""
+    passes = getattr(attack, "passes", None)
+    if passes is not None:
+        return float(passes(classes))
+    return float(attack.parameters.get("steps", 1)) * FORWARD_AND_BACKWARD
+
+
+def _ticked(tick: Tick, chunk: slice, count: int) -> Callable[[float], None]:
+    """Tells of a share of a batch as a number of images, of all that the attack has."""
+    return lambda share: tick(chunk.start + int(share * (chunk.stop - chunk.start)), count, "")
+
+
+def _made(setup: Setup, attack: Attack, title: str, chunk: slice, tell: Callable[[float], None]) -> tuple[Arrays, Meta]:
     """One batch attacked: images, facts of `verify`, the nearest iterate where it is known; seconds and passes."""
     net, info, device = setup.trained.net, attack.info, setup.context.device
     images = setup.test.tensor(chunk).to(device)
     labels = torch.from_numpy(setup.test.labels[chunk]).to(device)
     budget = info.epsilon if info.threat == "budget" else None
     broken: list[int] = []
-    with counted(net) as passes, watched(net, images, labels, info.norm, budget) as iterates:
+    expected = len(images) * attack_passes(attack, net.classes)
+    with (
+        counted(net) as passes,
+        heard(net, passes, expected, tell),
+        watched(net, images, labels, info.norm, budget) as iterates,
+    ):
         began = time.monotonic()
         adversarial = craft(
             attack,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ...attacks.base import FORWARD_AND_BACKWARD
-from ...attacks.contract import Attack
 from ..models.classifier import Classifier, evaluating
+from .attacked import attack_passes
 from .scoring import Scoring
 from .sensitivity import variants
 from .suite import AnyProtocol, DetectorPart
@@ -37,7 +37,7 @@ def plan(scoring: Scoring) -> tuple[str, list[Row]]:
     """The grid of a suite, each row with its passes and an estimate from a timed batch of the untrained net."""
     setup, device = scoring.setup, scoring.context.device
     net = setup.blank_net(pretrained=False).to(device)
-    images_per_second = _speed(net, device)
+    images_per_second = speed(net, device)
     costs = list(_Grid(scoring, net).costs())
     passes, seconds = sum(cost.passes for cost in costs), sum(cost.seconds for cost in costs)
     costs.append(_Cost("total", "", passes, "with an empty store", seconds))
@@ -59,12 +59,10 @@ def plan(scoring: Scoring) -> tuple[str, list[Row]]:
     return title, rows
 
 
-def attack_passes(attack: Attack, classes: int) -> float:
-    """Passes per image as the attack states them; by default a gradient in each of its ``steps``."""
-    passes = getattr(attack, "passes", None)
-    if passes is not None:
-        return float(passes(classes))
-    return float(attack.parameters.get("steps", 1)) * FORWARD_AND_BACKWARD
+def steps(scoring: Scoring) -> list[float]:
+    """About how many seconds each step of a run takes, in order: net, attacks, gates, detectors, sensitivity."""
+    net, device = scoring.setup.blank_net(pretrained=False).to(scoring.context.device), scoring.context.device
+    return _Grid(scoring, net).steps(speed(net, device))
 
 
 class _Grid:
@@ -86,6 +84,19 @@ class _Grid:
             for detector in self._suite.detectors:
                 yield self._detector(detector, protocol)
         yield from self._sensitivity()
+
+    def steps(self, images_per_second: float) -> list[float]:
+        def seconds(costs: Iterable[_Cost]) -> list[float]:
+            return [cost.seconds + cost.passes / images_per_second for cost in costs]
+
+        suite, protocols = self._suite, self._suite.protocols
+        shared = self._fitted + sum(map(self._scored, protocols))  # by whichever detector comes first
+        detectors = seconds(self._detector(part, protocol) for protocol in protocols for part in suite.detectors)
+        detectors[0] += shared / images_per_second
+        net, gates = sum(seconds(self._classifier())), sum(seconds(self._gates()))
+        repeats = [part for _, variant in variants(suite) for part in variant.detectors]
+        again = [sum(seconds(self._sensitivity())) / len(repeats)] * len(repeats) if repeats else []
+        return [net, *seconds(self._attacks()), gates, *detectors, *again]
 
     def _classifier(self) -> Iterator[_Cost]:
         setup, model = self._scoring.setup, self._suite.model
@@ -153,7 +164,8 @@ class _Grid:
             yield _Cost("sensitivity", wanted.detector, choices * passes, f"{choices} choices of gate training")
 
 
-def _speed(net: Classifier, device: torch.device) -> float:
+def speed(net: Classifier, device: torch.device) -> float:
+    """Forward passes a second."""
     batch = torch.rand(64, *net.shape, device=device)
     best = float("inf")
     with torch.no_grad(), evaluating(net):

@@ -24,7 +24,7 @@ from .beside import comparisons, write_figures, write_gates, write_sensitivity
 from .cells import Columns, empty_cell
 from .describe import Describer
 from .entry import Entry
-from .estimate import plan
+from .estimate import plan, steps
 from .failing import failed_attack, why
 from .measured import measured_cells, stored_scores
 from .parameters import check_parts
@@ -84,12 +84,15 @@ class Run:
         title, rows = plan(Scoring(self.suite, self.context, blank))
         return f"{title}; {self.suite.dataset.name} is not here yet and would be downloaded first", rows
 
+    def steps(self) -> list[float]:
+        """About how many seconds each step of `made` and `finish` takes."""
+        return steps(self.scoring)
+
     # -- entries ------------------------------------------------------------------------------------------------------
 
     def made(self) -> Iterator[tuple[Entry, pd.DataFrame]]:
         """Run every detector under every protocol; a failure gives an entry without figures that states the reason."""
         suite, report = self.suite, self.context.report
-        report.overall(2 + len(suite.attacks) + len(suite.detectors) * len(suite.protocols))
         self._prepare()
         for protocol in suite.protocols:
             for part in suite.detectors:

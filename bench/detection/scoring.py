@@ -153,7 +153,8 @@ class Scoring:
         # Where a protocol keeps no image of an attack, there is nothing to score.
         todo = [(kind, attack) for kind in shown.protocol.kinds for attack in shown.protocol.able(shown.material)]
         todo += [("calibration", "")] if shown.material.calibration else []
-        with self.context.report.stage(f"score with {shown.part.title}") as tick:
+        text, sets = self._named(shown.part, shown.protocol, shown.gate)
+        with self.context.report.stage(f"score with {text}", (shown.gate, sets)) as tick:
             for done, (kind, attack) in enumerate(todo):
                 tick(done, len(todo), "")
                 place = (kind, "" if kind == "clean" and shown.kept(attack) is None else attack)
@@ -189,6 +190,11 @@ class Scoring:
             if len(rows) != len(view):
                 raise UserError(f"The detector {title!r} gave {len(rows)} rows for {len(view)} images.")
         return {str(i): rows for i, rows in enumerate(values)}, cost | {"notes": _notes(fitted)}
+
+    def _named(self, part: DetectorPart, protocol: AnyProtocol, gate: int) -> tuple[str, int]:
+        """A detector as stages name it, with its protocol and the set of gates, and how many sets it runs with."""
+        sets = len(self.gate_places(part))
+        return f"{part.title} ({protocol.name}{f', set {gate + 1} of {sets}' if sets > 1 else ''})", sets
 
     def _fit(self, detector: Any, gate: int) -> Any:
         """Fit once; the training view memoises what several detectors need of it."""
@@ -228,7 +234,8 @@ class Scoring:
             material = self.images.material(protocol)
             shown = Shown(part, protocol, gate, material, built, self.candidates(part, protocol))
             table, costs = self.table(shown)
-            with self.context.report.stage(f"fit and evaluate {part.title}"):
+            text, sets = self._named(part, protocol, gate)
+            with self.context.report.stage(f"fit and evaluate {text}", (gate, sets)):
                 outcome = protocol.evaluate(material, table, self.suite.seed)
         images = max(1, sum(cost["images"] for cost in costs))
         cost: Meta = {

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
+from ..core.grid import NONE, Column, Figure, Grid, Row
 from .cell import Cell
 from .cells import column_title
 from .entry import Entry
@@ -18,7 +16,7 @@ from .suite import columns_of
 LEGEND = (
     "Static AUROC (no attacker knows the detector) in percent, ± half the width of its 95% interval. Unknown: the "
     "combiner was fitted on the first attack. [bold green]Bold[/]: highest of its column; † cannot be told apart from "
-    "it; * see the remarks in report.md. Last column: AUROC on mere noise of the first attack's norm, which should be "
+    "it; * see the remarks in report.md. Noise: AUROC on mere noise of the first attack's norm, which should be "
     "near 50."
 )
 
@@ -28,8 +26,8 @@ FILES = (("Entries", "entries", ""), ("Scores", "scores", " (one row an image, p
 FAILURES = "detectors"
 
 
-def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table | str]:
-    """One table per protocol, proposals before controls, and below it why rows have no figure at all."""
+def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Grid | str]:
+    """One table per protocol, proposals before controls, and below it why cells have no figure."""
     for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
         rows = [entry for entry in entries if entry.protocol_name == protocol]
         best = {(b["fit_on"], b["test_on"]): b for c in read_comparisons(folder, [protocol]) for b in c["best"]}
@@ -38,41 +36,52 @@ def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table | str]:
 
 
 def _without_figures(entries: Sequence[Entry]) -> Iterator[str]:
-    """Each reason once, with the detectors that it holds for."""
-    labels: dict[str, list[str]] = {}
+    """Each reason once, with the detectors that it holds for, or with the columns where only some have no figure."""
+    whole: dict[str, list[str]] = {}
+    partly: dict[str, list[str]] = {}
     for entry in entries:
-        if all(cell.auroc is None for cell in entry.cells):
-            for reason in dict.fromkeys(cell.remark for cell in entry.cells if cell.remark):
-                labels.setdefault(reason, []).append(entry.label)
-    for reason, of in labels.items():
+        shown = {pair: cell for pair, cell in entry.by_pair().items() if pair in columns_of(list(entry.attacks))}
+        empty = {pair: cell for pair, cell in shown.items() if cell.auroc is None and cell.remark}
+        for pair, cell in empty.items():
+            if len(empty) < len(shown):
+                partly.setdefault(cell.remark, []).append(column_title(pair))
+            elif entry.label not in whole.setdefault(cell.remark, []):
+                whole[cell.remark].append(entry.label)
+    for reason, of in whole.items():
         yield f"No figure of {'any detector' if len(of) == len(entries) > 1 else ', '.join(of)}: {reason}."
+    for reason, titles in partly.items():
+        yield f"{NONE} in {', '.join(dict.fromkeys(titles))}: {reason}."
 
 
-def _table(protocol: str, entries: Sequence[Entry], best: Mapping[tuple[str, str], dict[str, Any]]) -> Table:
+def _table(protocol: str, entries: Sequence[Entry], best: Mapping[tuple[str, str], dict[str, Any]]) -> Grid:
     head = entries[0]
     pairs = columns_of(list(head.attacks))
     about = (
         f"{head.suite.name}: {head.dataset.name}, {head.model.name} ({head.model.accuracy:.1%} correctly classified)"
     )
-    table = Table(title=Text(f"{about}, protocol {protocol}"))
-    table.add_column("detector", no_wrap=True)
-    for pair in pairs:
-        table.add_column(column_title(pair).replace(" ", "\n", 1), justify="right", no_wrap=True)
-    table.add_column("noise", justify="right", style="dim")
+    columns, rows = [_column(pair) for pair in pairs], []
+    noises = {entry.label: entry.by_pair()[pairs[0]].noise_auroc for entry in entries}
+    has_noise = any(noise is not None for noise in noises.values())  # where no protocol scores it, there is no column
+    if has_noise:
+        columns.append(Column("noise", part=columns[-1].part, above="", dim=True))
     for entry in entries:
-        cells = entry.by_pair()
-        texts = [_cell(cells[pair], best.get(pair), entry.label) for pair in pairs]
-        noise = cells[pairs[0]].noise_auroc
-        texts.append("–" if noise is None else f"{100 * noise:.0f}")
-        table.add_row(Text.assemble(entry.label, (" (control)" if entry.detector.control else "", "dim")), *texts)
-    return table
+        cells, noise = entry.by_pair(), noises[entry.label]
+        figures = [_cell(cells[pair], best.get(pair), entry.label) for pair in pairs]
+        if has_noise:
+            figures.append(Figure() if noise is None else Figure(f"{100 * noise:.0f}"))
+        rows.append(Row(entry.label, figures, "(control)" if entry.detector.control else ""))
+    return Grid(f"{about}, protocol {protocol}", "detector", columns, rows)
 
 
-def _cell(cell: Cell, best: dict[str, Any] | None, label: str) -> Text | str:
+def _column(pair: tuple[str, str]) -> Column:
+    part, _, attack = column_title(pair).partition(" ")
+    return Column(attack, part)
+
+
+def _cell(cell: Cell, best: dict[str, Any] | None, label: str) -> Figure:
     if cell.auroc is None or cell.low is None or cell.high is None:
-        return "–"
-    mark = "*" if cell.remark else ""
-    text = f"{100 * cell.auroc:.1f}{mark}±{50 * (cell.high - cell.low):.1f}"
-    if best and best["best"] == label:
-        return Text(text, "bold green")
-    return f"{text}†" if best and label in best["not_separable"] else text
+        return Figure()
+    spread = f"{50 * (cell.high - cell.low):.1f}"
+    leads, close = best is not None and best["best"] == label, best is not None and label in best["not_separable"]
+    mark = "†" if close and not leads else ""
+    return Figure(f"{100 * cell.auroc:.1f}", "*" if cell.remark else "", spread, mark, best=leads)

@@ -86,7 +86,9 @@ class GateSets:
 
         def compute() -> tuple[Arrays, Meta]:
             lenient = options.model_copy(update={"allow_collapsed": True})
-            with spent() as taken, setup.context.report.stage("learn class gates") as tick:
+            number, sets = self.by_seed.index(options), len(self.by_seed)
+            text = "learn class gates" + (f", set {number + 1} of {sets}" if sets > 1 else "")
+            with spent() as taken, setup.context.report.stage(text, (number, sets)) as tick:
                 extracted = extract(setup.trained.net, setup.train_split, lenient, progress=tick)
             meta = {
                 "report": extracted.report,

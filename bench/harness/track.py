@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import pandas as pd
-from rich.table import Table
 
+from ..core.grid import Grid
 from .audit import Audit, Line
 from .context import Context
 from .entry import Entry, folders_below
@@ -30,6 +30,9 @@ class Running(Protocol):
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
         """A title, and rows that say what a run would do and roughly how long it would take."""
+
+    def steps(self) -> Sequence[float]:
+        """About how many seconds each step that `made` and `finish` report takes, in order."""
 
     def made(self) -> Iterator[tuple[Entry, pd.DataFrame | None]]:
         """Entries one by one, each with the scores of its images; one that failed has none and states the reason."""
@@ -58,7 +61,7 @@ class Terminal(Protocol):
     FILES: Sequence[tuple[str, str, str]]
     FAILURES: str
 
-    def shown(self, entries: Sequence[Any], folder: Path) -> Iterable[Table | str]: ...
+    def shown(self, entries: Sequence[Any], folder: Path) -> Iterable[Grid | str]: ...
 
 
 class Audits(Protocol):

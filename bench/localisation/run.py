@@ -89,12 +89,16 @@ class Run:
         ]
         return f"{suite.name}: {suite.limit or 'all'} test images, seed {suite.seed}", rows
 
+    def steps(self) -> list[float]:
+        """A weight for each step of `made`: the time that maps take is not known in advance."""
+        variants = len(self.suite.localisation.variants)
+        return [1.0] * (len(self.suite.models) * (1 + variants) + 1)
+
     def made(self) -> Made:
         """Every method on every variant of every net, then the controls without a net."""
         suite, report = self.suite, self.context.report
         variants = suite.localisation.variants
         _ = self.images.root  # without a data root, nothing is computed
-        report.overall(len(suite.models) * len(variants) + 1)
         for part in suite.models:
             report.step(f"{suite.name}: {part.title}")
             measured = self._measured(part)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
-
+from ..core.grid import NONE, Column, Figure, Grid, Row
 from .entry import Entry
 
 LEGEND = (
@@ -21,27 +19,40 @@ FILES = (("Entries", "localisation", " (with one row an image, parquet)"),)
 FAILURES = "maps"
 
 
-def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table]:
+def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Grid | str]:
     """One table per net; the last one holds the controls without a net."""
     for net in dict.fromkeys(entry.model.label for entry in entries):
         of_net = [entry for entry in entries if entry.model.label == net]
         head = of_net[0]
         share = head.model.accuracy
         about = f"{head.suite.name}: {head.dataset.name}, {net}"
-        table = Table(title=Text(net if share is None else f"{about} ({share:.1%} correctly classified)"))
-        table.add_column("method", no_wrap=True)
         variants = list(dict.fromkeys(entry.variant for entry in of_net))
-        for variant in variants:
-            table.add_column(variant, justify="right", no_wrap=True)
+        rows = []
         for method in dict.fromkeys(entry.method.label for entry in of_net):
             cells = {entry.variant: entry for entry in of_net if entry.method.label == method}
-            table.add_row(Text(method), *(_error(cells.get(variant)) for variant in variants))
-        yield table
+            rows.append(Row(method, [_error(cells.get(variant)) for variant in variants]))
+        title = net if share is None else f"{about} ({share:.1%} correctly classified)"
+        yield Grid(title, "method", list(map(Column, variants)), rows)
+        yield from _without_figures(of_net, rows)
 
 
-def _error(entry: Entry | None) -> str:
+def _error(entry: Entry | None) -> Figure:
     error = None if entry is None else entry.metric("error")
     if entry is None or error is None:
-        return "–"
-    mark = "*" if entry.unusable_maps else ""
-    return f"{100 * error.value:.1f}{mark}±{50 * (error.high - error.low):.1f}"
+        return Figure()
+    return Figure(
+        f"{100 * error.value:.1f}", "*" if entry.unusable_maps else "", f"{50 * (error.high - error.low):.1f}"
+    )
+
+
+def _without_figures(entries: Sequence[Entry], rows: Sequence[Row]) -> Iterator[str]:
+    """Each reason once, with the methods and variants that it holds for."""
+    labels: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.metric("error") is None:
+            reason = entry.reason or "its entry states no error"
+            labels.setdefault(reason, []).append(f"{entry.method.label} ({entry.variant})")
+    for reason, of in labels.items():
+        yield f"No figure of {', '.join(of)}: {reason}."
+    if sum(figure.value == NONE for row in rows for figure in row.figures) > sum(map(len, labels.values())):
+        yield f"Any other {NONE}: this method was not run on that variant."

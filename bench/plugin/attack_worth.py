@@ -13,7 +13,7 @@ import torch
 from ...attacks.contract import Attack
 from ...attacks.presets import build
 from ...attacks.verify import AttackFailed, check_budget, craft, noise_of_norm, verify
-from ..detection.estimate import attack_passes
+from ..detection.attacked import attack_passes
 from ..models.classifier import Classifier
 from ..models.passes import counted
 from .attack_claims import AttackClaim, Finding

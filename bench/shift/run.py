@@ -14,6 +14,7 @@ from ..core.arrays import Ints
 from ..core.hashing import code_hash, key_of
 from ..core.store import Meta
 from ..data.dataset import Split
+from ..detection.estimate import speed
 from ..detection.failing import why
 from ..detection.one_fit import GATE, Chosen, calibration_for, held_out, one_fit
 from ..detection.protocol import Material, check_finite
@@ -53,12 +54,18 @@ class Run:
         title = f"{self.suite.name}, benign shift: {len(self.parts)} detectors, {len(kinds)} corruptions"
         return title, [{"detector": part.title, "images scored, at most": f"{images:,}"} for part in self.parts]
 
+    def steps(self) -> list[float]:
+        """About how many seconds each step of `made` takes: forward passes through the net."""
+        net, device = self.scoring.setup.blank_net(pretrained=False), self.context.device
+        kinds = self.wanted.kinds or list(corruptions.CORRUPTIONS)
+        images = self.wanted.images * len(kinds) * len(self.wanted.severities)
+        return [images / speed(net.to(device), device)] * len(self.parts)
+
     # -- entries ------------------------------------------------------------------------------------------------------
 
     def made(self) -> Iterator[tuple[Entry, pd.DataFrame | None]]:
         """Every detector on all corruptions; one that cannot be tried states the reason."""
         scoring, report = self.scoring, self.context.report
-        report.overall(len(self.parts))
         material = scoring.images.material(self.protocol)
         shifted = Shifted(scoring, self.protocol, material)
         describer = Describer(scoring, self.wanted, self.protocol)

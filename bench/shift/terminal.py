@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
-
+from ..core.grid import NONE, Column, Figure, Grid, Row
 from .entry import Entry
 
 LEGEND = (
@@ -23,35 +21,36 @@ FILES = (
 FAILURES = "detectors"
 
 
-def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table | str]:
+def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Grid | str]:
     """One table, and below it why detectors were not tried."""
     able = [entry for entry in entries if entry.cells]
     if able:
-        yield _table(able)
+        table = _table(able)
+        yield table
+        if any(figure.value == NONE for row in table.rows for figure in row.figures):
+            yield f"{NONE}: no image of this severity is still classified correctly, so that there is none to judge."
     for entry in entries:
         if not entry.cells:
             yield f"{entry.label} was not tried: {entry.reason}."
 
 
-def _table(entries: Sequence[Entry]) -> Table:
+def _table(entries: Sequence[Entry]) -> Grid:
     head = entries[0]
     rate = head.fit.rate if head.fit is not None else 0.0
-    table = Table(title=Text(f"{head.suite.name}: false alarms under benign shift, at FPR {100 * rate:g}%"))
-    table.add_column("detector", no_wrap=True)
-    for title in ("unchanged", *(f"severity {severity}" for severity in head.severities)):
-        table.add_column(title, justify="right", no_wrap=True)
+    rows = []
     for entry in sorted(entries, key=lambda entry: entry.detector.control):
-        name = Text.assemble(entry.label, (" (control)" if entry.detector.control else "", "dim"))
         clean, means = entry.clean, {mean.severity: mean for mean in entry.means}
-        cells = [_cell(clean.value, clean.low, clean.high) if clean is not None else "–"]
+        figures = [Figure() if clean is None else _cell(clean.value, clean.low, clean.high)]
         for severity in head.severities:
             mean = means.get(severity)
-            cells.append("–" if mean is None else _cell(mean.alarms, mean.low, mean.high))
-        table.add_row(name, *cells)
-    return table
+            figures.append(Figure() if mean is None else _cell(mean.alarms, mean.low, mean.high))
+        rows.append(Row(entry.label, figures, "(control)" if entry.detector.control else ""))
+    columns = [Column("unchanged"), *(Column(str(severity), above="severity") for severity in head.severities)]
+    title = f"{head.suite.name}: false alarms under benign shift, at FPR {100 * rate:g}%"
+    return Grid(title, "detector", columns, rows)
 
 
-def _cell(value: float | None, low: float | None, high: float | None) -> str:
+def _cell(value: float | None, low: float | None, high: float | None) -> Figure:
     if value is None or low is None or high is None:
-        return "–"
-    return f"{100 * value:.1f}±{50 * (high - low):.1f}"
+        return Figure()
+    return Figure(f"{100 * value:.1f}", spread=f"{50 * (high - low):.1f}")

@@ -27,6 +27,9 @@ class Run:
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
         return self.suite.name, [{"rule": rule.name} for rule in self.suite.rules]
 
+    def steps(self) -> list[float]:
+        return [1.0] * len(self.suite.rules)
+
     def made(self) -> Iterator[tuple[Entry, pd.DataFrame]]:
         data = load(self.suite.dataset.name, self.context.data_root, **self.suite.dataset.parameters)
         labels = data.test.labels

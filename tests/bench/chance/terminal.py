@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.table import Table
+from subnetbench.bench.core.grid import Column, Figure, Grid, Row
 
 from .entry import Entry
 
@@ -14,10 +14,6 @@ FILES = (("Entries", "chance", ""),)
 FAILURES = "rules"
 
 
-def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Table]:
-    table = Table(title=entries[0].suite.name)
-    for name in ("rule", "right"):
-        table.add_column(name)
-    for entry in entries:
-        table.add_row(entry.rule, f"{100 * entry.right:.1f}")
-    yield table
+def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Grid]:
+    rows = [Row(entry.rule, [Figure(f"{100 * entry.right:.1f}")]) for entry in entries]
+    yield Grid(entries[0].suite.name, "rule", [Column("right")], rows)

@@ -60,6 +60,7 @@ def call(*words: object, width: int = 200) -> Said:
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", ["subnetbench", *map(str, words)])
         patch.setattr(console.out, "width", width)
+        patch.setenv("COLUMNS", str(width))  # as text: without it, a pipe gets Markdown
         try:
             cli.main()
             code: Any = 0

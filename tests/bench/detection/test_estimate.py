@@ -14,7 +14,8 @@ from subnetbench.attacks.presets import build
 from subnetbench.bench import DetectorInfo
 from subnetbench.bench.core import registry
 from subnetbench.bench.core.store import Store
-from subnetbench.bench.detection.estimate import _Grid, attack_passes
+from subnetbench.bench.detection.attacked import attack_passes
+from subnetbench.bench.detection.estimate import _Grid
 from subnetbench.bench.detection.run import Run
 from subnetbench.bench.detection.scoring import Scoring
 from subnetbench.bench.harness.context import Context
