@@ -13,7 +13,7 @@ from .core import registry
 from .core.device import choose_device
 from .core.errors import UserError
 from .core.files import write_json
-from .core.home import expanded
+from .core.home import DATA, expanded, stated
 from .core.progress import Printed
 from .core.seeding import seeded
 from .core.store import NotStored, Store, When, default_store
@@ -95,7 +95,8 @@ def run(
     [0, 1]; a registered name). All of these go with suites of detectors alone, and nothing stays registered.
 
     ``device`` is auto, cpu, cuda, cuda:1, ...; ``data_root`` the folder with ``<data set>.npz``, torchvision's files or
-    images; ``store`` the folder of artifacts (default: the user's cache). ``when``: "missing" computes what the store
+    images (default: the one in SUBNETBENCH_DATA); ``store`` the folder of artifacts (default: the one in
+    SUBNETBENCH_STORE, or else the user's cache). ``when``: "missing" computes what the store
     lacks, "always" everything, "never" leaves absent results out, "cached" ends at the first one. Entries, scores and
     tables are written below ``output/<suite>``; with ``attacks``, ``model``, ``dataset`` or ``only``, the suite's name
     gets theirs behind it.
@@ -107,7 +108,7 @@ def run(
     chosen = suite if isinstance(suite, AnySuite) else load_suite(suite)
     objects = Objects(_listed(detectors, "detectors"), _listed(attacks, "attacks"), model, dataset, only)
     artifacts = Store(expanded(store) if store else default_store(), when)
-    root = None if data_root is None else expanded(data_root)
+    root = stated(DATA) if data_root is None else expanded(data_root)
     context = Context(artifacts, choose_device(device), root, Printed())
     chosen = chosen.overridden(limit=limit, seed=seed, classes=classes)
     with lent(chosen, objects, context) as ready, located(ready if objects else suite):

@@ -123,3 +123,8 @@ def draws() -> bool:
     """Whether pictures of Braille dots can be shown, and are wanted."""
     current = output.current
     return not current.quiet and not current.is_data() and out.encoding.lower().startswith("utf")
+
+
+def for_programs() -> bool:
+    """Whether a table was asked for in place of lines: as Markdown, CSV or JSON."""
+    return output.current.form not in (None, output.Form.text)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _STYLES = {"match": "green", "mismatch": "bold red", "not checked": "yellow"}
 
 
+@with_output("format", "json")
 @with_surroundings
 def verify(
     here: Surroundings,
@@ -69,7 +70,10 @@ def _verify(place: Path, base: Path | None, rerun: int, seed: int | None, at_han
         _run_again(audits, rerun, seed, at_hand)
     for line in gone:
         _print_line(line)
-    _sum_up(audits, gone, briefly=len(paths) > 1)
+    if console.for_programs():
+        console.print_table(str(place), _rows(audits, gone))
+    else:
+        _sum_up(audits, gone, briefly=len(paths) > 1)
     return not gone and all(audit.good for audit in audits)
 
 
@@ -97,6 +101,11 @@ def _audits(folder: Path, paths: Sequence[Path], kept: Mapping[str, Line], at_ha
     return audits
 
 
+def _rows(audits: Sequence[Audit], gone: Sequence[Line]) -> list[dict[str, str]]:
+    lines = [(audit.file, line) for audit in audits for line in audit.lines] + [("", line) for line in gone]
+    return [{"entry": file, "what": line.what, "verdict": line.verdict, "detail": line.detail} for file, line in lines]
+
+
 def _run_again(audits: Sequence[Audit], count: int, seed: int | None, at_hand: AtHand) -> None:
     import numpy as np
 
@@ -105,18 +114,20 @@ def _run_again(audits: Sequence[Audit], count: int, seed: int | None, at_hand: A
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
     drawn = draw(audits, count, seed)
     cells = sum(map(len, drawn.values()))
-    console.out.print(f"\n{cells} cells run again, drawn by --sample-seed {seed}:", highlight=False)
+    console.aside(f"\n{cells} cells run again, drawn by --sample-seed {seed}:")
     for place, pairs in drawn.items():
         console.plain(f"  run {audits[place].file} again", console.err)
         lines = run_again(at_hand, audits[place], pairs)
         audits[place].lines += lines
-        console.plain(audits[place].file)
+        console.aside(audits[place].file)
         for line in lines:
             _print_line(line)
 
 
 def _print_audit(audit: Audit, *, briefly: bool) -> None:
     """Print every line of one entry; of many entries only mismatches."""
+    if console.for_programs():
+        return
     if not briefly:
         for line in audit.lines:
             _print_line(line)
@@ -131,6 +142,8 @@ def _print_audit(audit: Audit, *, briefly: bool) -> None:
 
 
 def _print_line(line: Line) -> None:
+    if console.for_programs():
+        return
     console.out.print(f"  {line.verdict:<12}", style=_STYLES[line.verdict], end="")
     console.plain(f"{line.what}: {line.detail}")
 

@@ -22,7 +22,6 @@ app = typer.Typer(
     name="subnetbench",
     help="Honest benchmarks for detectors of adversarial examples.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

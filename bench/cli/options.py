@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.home import usable
+from ..core.home import DATA, STORE, usable
 from ..core.progress import Reporter
 from ..core.store import Store, default_store
 from ..harness.context import Context
@@ -28,15 +28,28 @@ class When(StrEnum):
 #: Where results go and are looked for.
 RESULTS = Path("subnetbench-results")
 
-SuiteArgument = Annotated[str, typer.Argument(help="A built-in suite or a TOML file.")]
+
+def _suites(incomplete: str) -> list[str]:
+    """Built-in suites for a shell that completes a name; files it completes itself."""
+    from ..harness.toml import builtin_suites
+
+    return [name for name in builtin_suites() if name.startswith(incomplete)]
+
+
+SuiteArgument = Annotated[str, typer.Argument(help="A built-in suite or a TOML file.", autocompletion=_suites)]
 ResultsArgument = Annotated[Path, typer.Argument(help="A results folder, or one that holds several.")]
 StoreOption = Annotated[
     Path | None,
-    typer.Option("--store", help="Folder of artifacts; default: the user's cache, for `verify` an empty folder."),
+    typer.Option(
+        "--store",
+        help=f"Folder of artifacts; default: the one in {STORE}, or else the user's cache; for `verify` an empty one.",
+    ),
 ]
 RootOption = Annotated[
     Path | None,
-    typer.Option("--data-root", help="Folder with <data set>.npz, torchvision's files or images; or an .npz."),
+    typer.Option(
+        "--data-root", envvar=DATA, help="Folder with <data set>.npz, torchvision's files or images; or an .npz."
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed in place of the suite's.")]

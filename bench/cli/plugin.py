@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
+from .output import with_output
 
 if TYPE_CHECKING:
     from ..plugin.checks import Check
@@ -34,6 +35,7 @@ def new(
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of a plug-in that raises.")]
 
 
+@with_output("format", "json")
 def validate_detector(
     name: Annotated[str, typer.Argument(help="A registered detector.")], debug: DebugOption = False
 ) -> None:
@@ -48,6 +50,7 @@ def validate_detector(
     _show(check_detector(name, debug=debug), began)
 
 
+@with_output("format", "json")
 def validate_attack(
     name: Annotated[str, typer.Argument(help="A registered attack, such as foolbox/bim.")], debug: DebugOption = False
 ) -> None:
@@ -62,10 +65,14 @@ def validate_attack(
 
 
 def _show(report: Report, began: float) -> None:
-    for check in report:
-        _print(check)
-    seconds = time.monotonic() - began
-    console.out.print(f"\n{report.summary} ({seconds:.0f} s).", highlight=False, markup=False)
+    if console.for_programs():
+        console.print_table(
+            report.name, [{"check": c.name, "outcome": c.outcome, "message": c.message} for c in report]
+        )
+    else:
+        for check in report:
+            _print(check)
+    console.aside(f"\n{report.summary} ({time.monotonic() - began:.0f} s).")
     if not all(check.passed for check in report):
         raise typer.Exit(1)
 

@@ -22,27 +22,34 @@ def tables(
     """Rewrite every table from stored entries."""
     from ..detection.summary import summary
     from ..figures.features import check_data
-    from ..harness.tables import write_tables
+    from ..harness.tables import render, write_texts
     from ..tracks import TRACKS
 
-    _refuse_absent(folder)
+    places = _places(folder)
+    # All are made before one is written: a damaged file leaves every table as it was.
+    texts = [(place, render(TRACKS[name].tables.report(place))) for name in places for place in places[name]]
+    suites = places["detection"]
+    if suites and folder not in suites:
+        texts.append((folder, render(summary(suites))))
+    for place, of_place in texts:
+        _report(place, write_texts(place, of_place, check), check)
+        if check:
+            check_data(place)
+
+
+def _places(folder: Path) -> dict[str, list[Path]]:
+    """The results folders of each track; UserError if there are none, before anything else is looked at."""
+    from ..tracks import TRACKS
+
+    if not folder.is_dir():
+        what = (
+            f"{folder} is a file, not a results folder" if folder.is_file() else f"There is no results folder {folder}"
+        )
+        raise UserError(f"{what}; run a suite first, or give its output folder.")
     places = {name: track.folders_below(folder) for name, track in TRACKS.items()}
     if not any(places.values()):
         raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
-    for name, track in TRACKS.items():
-        for place in places[name]:
-            _report(place, write_tables(place, track.tables.report(place), check), check)
-            if check:
-                check_data(place)
-    suites = places["detection"]
-    if suites and folder not in suites:
-        _report(folder, write_tables(folder, summary(suites), check), check)
-
-
-def _refuse_absent(folder: Path) -> None:
-    """Raise UserError if there is no such folder, before anything else is looked at."""
-    if not folder.is_dir():
-        raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
+    return places
 
 
 def _report(folder: Path, written: list[Path], check: bool) -> None:
@@ -62,7 +69,7 @@ def plot(
     """Draw figures from stored entries into FOLDER/figures."""
     from ..figures.draw import write_plots
 
-    _refuse_absent(folder)
+    _places(folder)
     written = write_plots(folder, only, formats, console.note)
     if not written:
         raise UserError(
@@ -122,7 +129,7 @@ def leaderboard(
     """
     from ..board.build import write_single, write_site
 
-    _refuse_absent(folder)
+    _places(folder)
     built = [write_site(folder, out_folder or Path("site"))] if out_folder or not single else []
     built += [write_single(folder, single)] if single else []
     for left_out in built[0].left_out:

@@ -27,7 +27,10 @@ BESIDE, END = 3, 1
 BEST = "¹"
 
 #: Where a line may end: behind a space, and behind these signs before a letter, so that no figure is broken.
-_BREAK = re.compile(r"(?<=\s)(?=\S)|(?<=[-/_.,])(?=[^\W\d])")
+_WORDS = re.compile(r"(?<=\s)(?=\S)|(?<=[-/_.,])(?=[^\W\d])")
+
+#: Where a line of a figure may end: before its interval.
+_INTERVAL = re.compile(r"(?<= )(?=\[)")
 
 
 @dataclass(frozen=True)
@@ -130,18 +133,21 @@ def listed(listing: Listing, width: int | None) -> Table | None:
             return None
         widths = shrunk
     table = Table()
-    for name, wide, figure in zip(listing.columns, widths, figures, strict=True):
-        table.add_column(wrapped(name, wide), justify="right" if figure and texts else "left", no_wrap=True)
+    for name, wide in zip(listing.columns, widths, strict=True):
+        table.add_column(wrapped(name, wide), no_wrap=True)
+    breaks = [_INTERVAL if figure else _WORDS for figure in figures]
     for row in texts:
-        table.add_row(*(wrapped(text, wide) for text, wide in zip(row, widths, strict=True)))
+        table.add_row(*map(wrapped, row, widths, breaks))
     return table
 
 
 def _shrunk(columns: list[list[str]], widths: list[int], figures: list[bool], room: int) -> list[int] | None:
-    """Widths that fit into the room, the widest columns of texts narrowed first; none below its longest piece."""
+    """Widths that fit into the room, the widest narrowed first and none below its longest piece; None: none do."""
     least = [
-        max(map(cell_len, column)) if figure else min(wide, max(FEW, _longest(column)))
-        for column, wide, figure in zip(columns, widths, figures, strict=True)
+        max(_longest(column[1:], _INTERVAL), min(FEW, _longest(column[:1], _WORDS)))
+        if figure
+        else min(NAMES, _longest(column, _WORDS))
+        for column, figure in zip(columns, figures, strict=True)
     ]
     widths = list(widths)
     while sum(widths) > room:
@@ -153,9 +159,9 @@ def _shrunk(columns: list[list[str]], widths: list[int], figures: list[bool], ro
     return widths
 
 
-def _longest(column: list[str]) -> int:
-    """The longest piece that wrapping would have to break; only a very long one, such as a path, is broken."""
-    return min(NAMES, max((cell_len(piece.strip()) for text in column for piece in _BREAK.split(text)), default=1))
+def _longest(column: list[str], breaks: re.Pattern[str]) -> int:
+    """The longest piece, which must not be broken unless it is a very long word, such as a path."""
+    return max((cell_len(piece.strip()) for text in column for piece in breaks.split(text)), default=1)
 
 
 def cards(listing: Listing, width: int) -> Iterator[Text]:
@@ -174,10 +180,10 @@ def _field(name: str, text: str, indent: str, width: int) -> Text:
     return Text.assemble(indent, (name, "dim"), *(f"\n    {line}" for line in lines))
 
 
-def wrapped(text: str, width: int) -> Text:
+def wrapped(text: str, width: int, breaks: re.Pattern[str] = _WORDS) -> Text:
     """A text in lines of at most this width, broken behind spaces, hyphens and strokes, in a word only at need."""
     lines, line = [], ""
-    for piece in _BREAK.split(text.replace("\n", " ")):
+    for piece in breaks.split(text.replace("\n", " ")):
         if line and cell_len((line + piece).rstrip()) > width:
             lines.append(line.rstrip())
             line = ""

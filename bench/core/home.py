@@ -11,6 +11,9 @@ import platformdirs
 
 from .errors import UserError
 
+#: Variables that name folders; an option, or an argument of `run`, goes first.
+STORE, DATA = "SUBNETBENCH_STORE", "SUBNETBENCH_DATA"
+
 
 def expanded(path: str | Path) -> Path:
     """The path with ``~`` replaced; shells leave it in ``--store='~/x'``, and in a suite nobody else replaces it."""
@@ -34,6 +37,12 @@ def usable(path: str | Path) -> Path:
     if is_folder and not os.access(path, os.R_OK | os.X_OK):
         raise UserError(f"{name} cannot be read (Permission denied); correct its permissions or give another folder.")
     return path
+
+
+def stated(variable: str) -> Path | None:
+    """The folder that a variable of the environment names; None where it is not set, or empty."""
+    text = os.environ.get(variable, "")
+    return expanded(text) if text else None
 
 
 def cache(option: str) -> Path:

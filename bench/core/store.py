@@ -18,7 +18,7 @@ from .artifact import is_whole, is_whole_file, packed, unpacked
 from .contents import LOCKS as LOCKS
 from .files import replace_file
 from .hashing import canonical, key_of
-from .home import cache
+from .home import STORE, cache, stated
 from .machine import UNKNOWN, Machine, Used, written
 from .mount import Mount
 from .publish import discard, publish
@@ -184,4 +184,4 @@ class Store:
 
 
 def default_store() -> Path:
-    return cache("--store") / "store"
+    return stated(STORE) or cache("--store") / "store"

@@ -28,7 +28,7 @@ from ..core.meter import spent
 from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset
 from ..harness.context import Context
-from ..harness.gates import GateSets
+from ..harness.gates import GateSets, which_set
 from ..harness.plugins import made
 from ..harness.setup import Setup
 from ..models import cifar, classifier
@@ -82,6 +82,10 @@ class Shown:
         constructor = inspect.signature(cls).parameters.values()
         defaults = {each.name: each.default for each in constructor if each.default is not inspect.Parameter.empty}
         return any(cls.info.is_coupled(defaults | dict(parameters)) for parameters in self.candidates)
+
+    def named(self, sets: int) -> str:
+        """The detector as stages name it, one of ``sets`` sets of gates."""
+        return f"{self.part.title} ({self.protocol.name}{which_set(self.gate, sets)})"
 
     def kept(self, attack: str) -> Ints | None:
         """The images that a coupled detector scores; None: all."""
@@ -153,8 +157,8 @@ class Scoring:
         # Where a protocol keeps no image of an attack, there is nothing to score.
         todo = [(kind, attack) for kind in shown.protocol.kinds for attack in shown.protocol.able(shown.material)]
         todo += [("calibration", "")] if shown.material.calibration else []
-        text, sets = self._named(shown.part, shown.protocol, shown.gate)
-        with self.context.report.stage(f"score with {text}", (shown.gate, sets)) as tick:
+        sets = len(self.gate_places(shown.part))
+        with self.context.report.stage(f"score with {shown.named(sets)}", (shown.gate, sets)) as tick:
             for done, (kind, attack) in enumerate(todo):
                 tick(done, len(todo), "")
                 place = (kind, "" if kind == "clean" and shown.kept(attack) is None else attack)
@@ -190,11 +194,6 @@ class Scoring:
             if len(rows) != len(view):
                 raise UserError(f"The detector {title!r} gave {len(rows)} rows for {len(view)} images.")
         return {str(i): rows for i, rows in enumerate(values)}, cost | {"notes": _notes(fitted)}
-
-    def _named(self, part: DetectorPart, protocol: AnyProtocol, gate: int) -> tuple[str, int]:
-        """A detector as stages name it, with its protocol and the set of gates, and how many sets it runs with."""
-        sets = len(self.gate_places(part))
-        return f"{part.title} ({protocol.name}{f', set {gate + 1} of {sets}' if sets > 1 else ''})", sets
 
     def _fit(self, detector: Any, gate: int) -> Any:
         """Fit once; the training view memoises what several detectors need of it."""
@@ -234,8 +233,8 @@ class Scoring:
             material = self.images.material(protocol)
             shown = Shown(part, protocol, gate, material, built, self.candidates(part, protocol))
             table, costs = self.table(shown)
-            text, sets = self._named(part, protocol, gate)
-            with self.context.report.stage(f"fit and evaluate {text}", (gate, sets)):
+            sets = len(self.gate_places(part))
+            with self.context.report.stage(f"fit and evaluate {shown.named(sets)}", (gate, sets)):
                 outcome = protocol.evaluate(material, table, self.suite.seed)
         images = max(1, sum(cost["images"] for cost in costs))
         cost: Meta = {

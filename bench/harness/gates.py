@@ -45,6 +45,11 @@ class GateSet:
         return self.meta | {"seed": self.seed, "fingerprint": self.fingerprint}
 
 
+def which_set(number: int, sets: int) -> str:
+    """Words for one of several sets of gates; none for the only one."""
+    return f", set {number + 1} of {sets}" if sets > 1 else ""
+
+
 class GateSets:
     """A suite's sets of class gates, which differ in their seed; none if the suite has no subnets."""
 
@@ -87,7 +92,7 @@ class GateSets:
         def compute() -> tuple[Arrays, Meta]:
             lenient = options.model_copy(update={"allow_collapsed": True})
             number, sets = self.by_seed.index(options), len(self.by_seed)
-            text = "learn class gates" + (f", set {number + 1} of {sets}" if sets > 1 else "")
+            text = f"learn class gates{which_set(number, sets)}"
             with spent() as taken, setup.context.report.stage(text, (number, sets)) as tick:
                 extracted = extract(setup.trained.net, setup.train_split, lenient, progress=tick)
             meta = {

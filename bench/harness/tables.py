@@ -90,8 +90,13 @@ def write_tables(folder: Path, report: Report, check: bool = False) -> list[Path
 
     Raises UserError at the first that differs.
     """
+    return write_texts(folder, render(report), check)
+
+
+def write_texts(folder: Path, texts: Mapping[str, str], check: bool = False) -> list[Path]:
+    """Write what `render` gave, or compare it with existing files, as `write_tables` does."""
     paths = []
-    for name, text in render(report).items():
+    for name, text in texts.items():
         path = folder / "tables" / name
         if not check:
             write_text(path, text)
