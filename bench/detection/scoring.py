@@ -66,7 +66,7 @@ def detector_source(part: DetectorPart) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """One detector with one set of gates, and everything its scores depend on besides the images."""
+    """One detector with one of ``sets`` sets of gates, and everything its scores depend on besides the images."""
 
     part: DetectorPart
     protocol: AnyProtocol
@@ -74,6 +74,7 @@ class Shown:
     material: Material
     detectors: Sequence[Any]
     candidates: Sequence[Mapping[str, Any]]
+    sets: int = 1
 
     @property
     def coupled(self) -> bool:
@@ -83,9 +84,10 @@ class Shown:
         defaults = {each.name: each.default for each in constructor if each.default is not inspect.Parameter.empty}
         return any(cls.info.is_coupled(defaults | dict(parameters)) for parameters in self.candidates)
 
-    def named(self, sets: int) -> str:
-        """The detector as stages name it, one of ``sets`` sets of gates."""
-        return f"{self.part.title} ({self.protocol.name}{which_set(self.gate, sets)})"
+    @property
+    def title(self) -> str:
+        """The detector as stages name it, with its protocol and its one of several sets of gates."""
+        return f"{self.part.title} ({self.protocol.name}{which_set(self.gate, self.sets)})"
 
     def kept(self, attack: str) -> Ints | None:
         """The images that a coupled detector scores; None: all."""
@@ -157,8 +159,7 @@ class Scoring:
         # Where a protocol keeps no image of an attack, there is nothing to score.
         todo = [(kind, attack) for kind in shown.protocol.kinds for attack in shown.protocol.able(shown.material)]
         todo += [("calibration", "")] if shown.material.calibration else []
-        sets = len(self.gate_places(shown.part))
-        with self.context.report.stage(f"score with {shown.named(sets)}", (shown.gate, sets)) as tick:
+        with self.context.report.stage(f"score with {shown.title}", (shown.gate, shown.sets)) as tick:
             for done, (kind, attack) in enumerate(todo):
                 tick(done, len(todo), "")
                 place = (kind, "" if kind == "clean" and shown.kept(attack) is None else attack)
@@ -229,20 +230,19 @@ class Scoring:
     def _outcome(
         self, part: DetectorPart, protocol: AnyProtocol, gate: int, built: Sequence[Any]
     ) -> tuple[Arrays, Meta]:
+        candidates, sets = self.candidates(part, protocol), len(self.gate_places(part))
         with spent() as taken:
-            material = self.images.material(protocol)
-            shown = Shown(part, protocol, gate, material, built, self.candidates(part, protocol))
+            shown = Shown(part, protocol, gate, self.images.material(protocol), built, candidates, sets)
             table, costs = self.table(shown)
-            sets = len(self.gate_places(part))
-            with self.context.report.stage(f"fit and evaluate {shown.named(sets)}", (gate, sets)):
-                outcome = protocol.evaluate(material, table, self.suite.seed)
+            with self.context.report.stage(f"fit and evaluate {shown.title}", (gate, shown.sets)):
+                outcome = protocol.evaluate(shown.material, table, self.suite.seed)
         images = max(1, sum(cost["images"] for cost in costs))
         cost: Meta = {
             f"{name}_per_image": sum(cost[name] for cost in costs) / images
             for name in ("seconds", "forward", "backward")
         }
-        cost |= {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
-        cost["remarks"] = _remarks(self, shown)
+        notes = costs[0]["notes"] if costs else ""
+        cost |= {"candidates": len(built), "notes": notes, "remarks": _remarks(self, shown)}
         return _pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
 
 
