@@ -30,7 +30,7 @@ def markdown_text(text: str) -> str:
 
 def span(seconds: float) -> str:
     """A time in words: 0.4 s, 50 s, 4 min 50 s, 2 h 5 min."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
