@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,13 @@ from .harness.folder import clear_earlier, one_run_at_a_time, without_folders
 from .harness.suite import AnySuite
 from .harness.tables import write_tables
 from .harness.track import Running, Track
+from .parallel.config import config_of
+from .parallel.filling import filling
 from .session.suite import Objects, lent
 from .tracks import load_suite, located, tracks_of
+
+#: Fills the store with what these runs of a suite will read.
+Fill = Callable[[AnySuite, Sequence[Running]], None]
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ def run(
     store: str | Path | None = None,
     when: When = "missing",
     output: str | Path = "subnetbench-results",
+    n_jobs: int | None = None,
 ) -> pd.DataFrame:
     """Run a suite of any track and return its figures as a frame, one row each.
 
@@ -101,6 +107,9 @@ def run(
     tables are written below ``output/<suite>``; with ``attacks``, ``model``, ``dataset`` or ``only``, the suite's name
     gets theirs behind it.
 
+    ``n_jobs`` worker processes, of one thread each (or OMP_NUM_THREADS), do the work, -1 one per core; the results are
+    those of ``n_jobs=1``. Objects of this session are in no other process: with them, everything runs in this one.
+
     Detection: fit_on, test_on, auroc, low, high, n, ... per cell (rows of a part ``[adaptive]`` are in
     `load_results`). Localisation: net, method, variant, metric, value,
     low, high. Raises UserError, one sentence, for a mistake in the arguments or the suite.
@@ -111,8 +120,13 @@ def run(
     root = stated(DATA) if data_root is None else expanded(data_root)
     context = Context(artifacts, choose_device(device), root, Printed())
     chosen = chosen.overridden(limit=limit, seed=seed, classes=classes)
-    with lent(chosen, objects, context) as ready, located(ready if objects else suite):
-        return execute(ready, context, expanded(output)).frame
+    config = None if n_jobs is None else config_of(n_jobs, None)
+    with (
+        lent(chosen, objects, context) as ready,
+        located(ready if objects else suite),
+        filling(config, ready, ready, context, device, of_session=objects.any_object) as fill,
+    ):
+        return execute(ready, context, expanded(output), fill).frame
 
 
 def _listed(things: Any, name: str) -> list[Any]:
@@ -124,10 +138,11 @@ def _listed(things: Any, name: str) -> list[Any]:
     return list(things)
 
 
-def execute(suite: AnySuite, context: Context, output: Path) -> Result:
+def execute(suite: AnySuite, context: Context, output: Path, fill: Fill | None = None) -> Result:
     """Run a suite into ``output/<suite>``: each entry as it is made, then the files beside them, then tables.
 
     A detector or method that fails on its own becomes an entry with the reason; a mistake in the suite ends the run.
+    ``fill``, where given, has the store filled by others before the first entry is made.
     """
     folder = output / suite.name
     runs = [(track, track.run(suite, context)) for track in tracks_of(suite)]
@@ -137,8 +152,11 @@ def execute(suite: AnySuite, context: Context, output: Path) -> Result:
     context.report.overall(lambda: _weights([running for _, running in runs]))
     with one_run_at_a_time(folder):
         parts = []
-        for track, running in runs:
+        for _, running in runs:
             _announce(running)
+        if fill is not None:
+            fill(suite, [running for _, running in runs])
+        for track, running in runs:
             entries = _made(running, folder, context)
             _settle(track, suite, folder, entries, context)
             parts.append(Part(track, entries, running.failures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,16 @@ from ..detection.scoring import Scoring
 from ..detection.strict import Strict
 from ..detection.suite import DetectorPart, Suite
 from ..harness.context import Context
+from ..harness.task import LAST, Task
 from .arms import arm_note, arm_of
 from .crafting import Attacker, arm_passes, tried
 from .describe import Describer
-from .entry import TRANSFER, Entry, budget
+from .entry import Entry, budget
 from .ground import ground_of
-from .keys import attacker_of, keys_of
+from .keys import attacker_of, keys_of, mark
 from .prover import Prover
 from .target import Ground
-from .under import UnderAttack, under_attack
+from .under import UnderAttack, transfer, under_attack
 
 
 class Run:
@@ -79,13 +81,44 @@ class Run:
         attack = self.wanted.images * seconds
         return [attack / 10] * parts + [attack] * (parts * budgets) + [proof] * parts
 
+    # -- what processes of their own can do ---------------------------------------------------------------------------
+
+    def tasks(self) -> list[Task]:
+        return [Task("adaptive", part.title, LAST) for part in self.parts]
+
+    def stored(self, task: Task) -> bool:
+        return self.context.store.has("task", mark(self.scoring, self.wanted, self.protocol, self._part(task)))
+
+    def compute(self, task: Task) -> str:
+        """All arms and the proof of one detector. What takes all detectors, the transfer between them, is cheap."""
+        material, ground = self._ground
+        under = self._target(self._part(task), material, ground)
+        if isinstance(under, str):
+            return under
+        attacker = attacker_of(self.scoring, self.wanted, ground)
+        for epsilon in self.wanted.epsilons:
+            self._attack(under, attacker, epsilon)
+        prover = Prover(self.context, self.wanted, keys_of(self.scoring, ground), self.suite.seed)
+        prover.proofs(under.target, under.inputs, self._able(under), under.rows.frame())
+        self.context.store.get(
+            "task", mark(self.scoring, self.wanted, self.protocol, self._part(task)), lambda: ({}, {})
+        )
+        return ""
+
+    def _part(self, task: Task) -> DetectorPart:
+        return next(part for part in self.parts if part.title == task.cell)
+
     # -- entries ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _ground(self) -> tuple[Material, Ground]:
+        material = self.scoring.images.material(self.protocol)
+        return material, ground_of(self.scoring, self.protocol, material, self.wanted)
 
     def made(self) -> Iterator[tuple[Entry, pd.DataFrame | None]]:
         """Attack all detectors, then give each one's entry; one that cannot be attacked states the reason."""
         report, scoring = self.context.report, self.scoring
-        material = scoring.images.material(self.protocol)
-        ground = ground_of(scoring, self.protocol, material, self.wanted)
+        material, ground = self._ground
         describer = Describer(scoring, self.wanted, self.protocol)
         attacker = attacker_of(scoring, self.wanted, ground)
         under: list[UnderAttack] = []
@@ -101,7 +134,7 @@ class Run:
                 report.step(f"{self.suite.name}: {one.part.title} at {budget(epsilon)}")
                 self._attack(one, attacker, epsilon)
         for epsilon in self.wanted.epsilons:
-            self._transfer(under, epsilon)
+            transfer(under, epsilon)
         self.context.store.used.share()  # all detectors were attacked together, and each other's images tried on them
         prover = Prover(self.context, self.wanted, keys_of(scoring, ground), self.suite.seed)
         for one in under:
@@ -114,6 +147,7 @@ class Run:
     def _target(self, part: DetectorPart, material: Material, ground: Ground) -> UnderAttack | str:
         """The detector's one fit with its threshold, or why there is none."""
         try:
+            self.context.refuse_failed(f"adaptive {part.title}")
             made = under_attack(self.scoring, self.protocol, part, material, ground)
         except Exception as error:
             reason = why(part, error, self.context)
@@ -148,32 +182,20 @@ class Run:
             under.rows.add(part.title, epsilon, under.rows.index[left], tries.wrong, tries.score)
             under.beaten[left] |= tries.beaten(under.target.tau)
 
-    def _transfer(self, under: list[UnderAttack], epsilon: float) -> None:
-        """The images that are best against one detector, tried on all others where their own arms failed.
-
-        Last of all, so that what the arms are tried on does not depend on which other detectors a suite has.
-        """
-        best = [one.best(epsilon) for one in under]
-        for number, one in enumerate(under):
-            left = ~one.beaten_at(epsilon)
-            for other, (places, images) in enumerate(best):
-                chosen = left[places] if len(places) else np.zeros(0, bool)
-                if other != number and chosen.any():
-                    scores = one.target.exact(images[chosen])
-                    one.rows.lowest(TRANSFER, epsilon, one.rows.index[places[chosen]], scores)
-
     def _entry(self, under: UnderAttack, describer: Describer, prover: Prover) -> tuple[Entry, pd.DataFrame]:
         tau, rows = under.target.tau, under.rows.frame()
         tries = {
             epsilon: {label: tried(each, tau) for label, each in results.items()}
             for epsilon, results in under.results.items()
         }
-        able = [part for part in self.wanted.arms if self._fits(part, under)]
-        proofs = prover.proofs(under.target, under.inputs, able, rows)
+        proofs = prover.proofs(under.target, under.inputs, self._able(under), rows)
         notes = {
             part.title: arm_note(part, self.wanted, under.remarks.get(part.title, "")) for part in self.wanted.arms
         }
         return describer.entry(under.part, under.target, rows, tries, notes, proofs), rows
+
+    def _able(self, under: UnderAttack) -> list[ArmPart]:
+        return [part for part in self.wanted.arms if self._fits(part, under)]
 
     def _fits(self, part: ArmPart, under: UnderAttack) -> bool:
         """Whether an arm is one for this detector: it has the gradient that it needs, or takes the place of one."""

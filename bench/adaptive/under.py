@@ -17,7 +17,7 @@ from ..detection.suite import DetectorPart
 from ..stats.operating import fixed_at
 from .crafting import Tries, best_of
 from .draws import settled
-from .entry import STATIC
+from .entry import STATIC, TRANSFER
 from .rows import Rows
 from .target import Ground, Target, target
 
@@ -66,3 +66,18 @@ def _static(rows: Rows, chosen: Chosen, material: Material) -> None:
     for attack in material.attacks:
         scores = chosen.fit.scores(chosen.table.of(chosen.number, "adversarial", attack)[rows.index])
         rows.add(STATIC, 0.0, rows.index, material.success[attack][rows.index], scores)
+
+
+def transfer(under: list[UnderAttack], epsilon: float) -> None:
+    """The images that are best against one detector, tried on all others where their own arms failed.
+
+    Last of all, so that what the arms are tried on does not depend on which other detectors a suite has.
+    """
+    best = [one.best(epsilon) for one in under]
+    for number, one in enumerate(under):
+        left = ~one.beaten_at(epsilon)
+        for other, (places, images) in enumerate(best):
+            chosen = left[places] if len(places) else np.zeros(0, bool)
+            if other != number and chosen.any():
+                scores = one.target.exact(images[chosen])
+                one.rows.lowest(TRANSFER, epsilon, one.rows.index[places[chosen]], scores)

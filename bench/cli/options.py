@@ -58,6 +58,23 @@ ClassesOption = Annotated[
     str | None,
     typer.Option("--classes", help="Only these classes of an image folder: n01443537,n01629819 or a file of them."),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("-j", "--n-jobs", help="Worker processes on this machine; -1: one per core. Changes no result."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--parallel-config", help="TOML file with a backend (loky, dask, submitit, ray) and its keys."),
+]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", help="i/N: only the cells whose key modulo N is i, into the store.")
+]
+OnlyOption = Annotated[
+    str | None, typer.Option("--only", help="Only the cell of this key, as --dry-run lists it, into the store.")
+]
+CollectOption = Annotated[
+    bool, typer.Option("--collect", help="Compute nothing: entries and tables of what shards have put into the store.")
+]
 
 
 @dataclass(frozen=True)

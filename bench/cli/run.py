@@ -11,8 +11,13 @@ from . import console
 from .options import (
     RESULTS,
     ClassesOption,
+    CollectOption,
+    ConfigOption,
+    JobsOption,
     LimitOption,
+    OnlyOption,
     SeedOption,
+    ShardOption,
     SuiteArgument,
     Surroundings,
     When,
@@ -43,21 +48,29 @@ def run(
     output: Annotated[Path, typer.Option("--output", help="Results go to OUTPUT/<suite>.")] = RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and an estimate of its cost.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a plug-in that raises.")] = False,
+    n_jobs: JobsOption = None,
+    parallel_config: ConfigOption = None,
+    shard: ShardOption = None,
+    only: OnlyOption = None,
+    collect: CollectOption = False,
 ) -> None:
     """Run a suite: from images to tables. Nothing that is in the store is computed again."""
+    from ..parallel.request import Changes
     from ..runner import execute
-    from ..tracks import load_suite, located, tracks_of
+    from ..tracks import load_suite, located
+    from .parallel import Ways, dry, settled, some
 
-    chosen = load_suite(suite).overridden(limit=limit, seed=seed, classes=classes, detectors=detector or ())
+    changes = Changes(limit=limit, seed=seed, classes=classes, detectors=detector or [])
+    ways = Ways.of(n_jobs, parallel_config, shard, only, collect, when, debug=debug)
+    chosen = load_suite(suite).overridden(**changes.model_dump())
     with console.progress() as bars, located(suite):
-        context = here.context(bars, when=when, debug=debug)
+        context = here.context(bars, when=ways.when, debug=debug)
         if dry_run:
-            for track in tracks_of(chosen):
-                running = track.run(chosen, context)
-                running.check()
-                console.print_table(*running.estimate())
-            return
-        result = execute(chosen, context, output)
+            return dry(ways, chosen, context)
+        if ways.some:
+            return some(ways, chosen, context, output)
+        with settled(ways, chosen, context, output), ways.filling(suite, chosen, context, here.device, changes) as fill:
+            result = execute(chosen, context, output, fill)
     for part in result.parts:
         for shown in part.track.terminal.shown(part.entries, result.folder):
             console.show(shown)

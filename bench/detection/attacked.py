@@ -16,7 +16,7 @@ from ...attacks.base import FORWARD_AND_BACKWARD
 from ...attacks.conduct import FEW, conduct
 from ...attacks.contract import Attack
 from ...attacks.presets import build
-from ...attacks.verify import check_budget, craft, verify
+from ...attacks.verify import AttackFailed, check_budget, craft, verify
 from ..core.hashing import code_hash, hash_arrays, key_of, source_hash
 from ..core.progress import Tick
 from ..core.sources import HOME, home_of
@@ -26,6 +26,7 @@ from ..models.heard import heard
 from ..models.iterates import watched
 from ..models.passes import counted
 from .suite import AttackPart
+from .titles import batch_title
 
 #: Images forward and backward through the net, and what a batch costs besides.
 PASSES = ("forward", "backward")
@@ -51,12 +52,15 @@ class Attacked:
     def part(self, title: str) -> AttackPart:
         return next(part for part in self.parts if part.title == title)
 
+    def batches(self, part: AttackPart) -> list[slice]:
+        """Positions among the test images of each batch of an attack."""
+        size, count = self.attacks[part.title].info.batch_size or part.batch_size, len(self.setup.test)
+        return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
+
     def chunks(self, part: AttackPart) -> Iterator[tuple[slice, Meta]]:
         """The batches of an attack: positions among the test images, and the inputs that determine the result."""
         attack, setup = self.attacks[part.title], self.setup
-        size = attack.info.batch_size or part.batch_size
-        for begin in range(0, len(setup.test), size):
-            chunk = slice(begin, min(begin + size, len(setup.test)))
+        for chunk in self.batches(part):
             inputs = {
                 "model": setup.trained.sha256,
                 "dataset": setup.dataset.content_hash,
@@ -86,9 +90,14 @@ class Attacked:
     ) -> tuple[Arrays, Meta]:
         """``tell`` hears meanwhile what share of the batch's passes has been made."""
         attack = self.attacks[part.title]
-        return self.setup.context.store.get(
-            "adversarial", inputs, lambda: _made(self.setup, attack, part.title, chunk, tell)
-        )
+
+        def compute() -> tuple[Arrays, Meta]:
+            failed = self.setup.context.failed.get(batch_title(part, self.batches(part).index(chunk)))
+            if failed is not None:
+                raise AttackFailed(failed)
+            return _made(self.setup, attack, part.title, chunk, tell)
+
+        return self.setup.context.store.get("adversarial", inputs, compute)
 
     def strength(self, part: AttackPart) -> Arrays:
         """Verification results in float32 for every example, without the images themselves."""

@@ -24,8 +24,9 @@ from ..models import cifar, classifier
 from .cells import Columns, Measuring, adjust, compare, leaders
 from .measured import measured_cells
 from .scoring import Scoring
-from .sensitivity import Scored, sweep
+from .sensitivity import Scored, sweep, variants
 from .suite import AnyProtocol, Suite, columns_of
+from .titles import choice_title
 
 
 def comparisons(suite: Suite, protocol: AnyProtocol, detectors: Mapping[str, Columns]) -> dict[str, Any]:
@@ -103,14 +104,20 @@ def write_sensitivity(scoring: Scoring, folder: Path) -> None:
     if suite.sensitivity is None:
         return
     try:
-        write_json(path, sweep(suite, suite.sensitivity, lambda variant, text: _scored(scoring, variant, text)))
+        for number in range(len(list(variants(suite)))):
+            scoring.context.refuse_failed(choice_title(number))
+    except UserError as failed:
+        scoring.context.report.warn(f"The sensitivity is left out: {failed}")
+        return
+    try:
+        write_json(path, sweep(suite, suite.sensitivity, lambda variant, text: score_variant(scoring, variant, text)))
     except NotStored as missing:
         scoring.context.report.warn(f"The sensitivity is left out: the store lacks {missing}; run with --when missing.")
     except PluginFailed as failed:
         scoring.context.report.warn(f"The sensitivity is left out: {failed}")
 
 
-def _scored(scoring: Scoring, variant: Suite, text: str) -> Scored:
+def score_variant(scoring: Scoring, variant: Suite, text: str) -> Scored:
     """Score a variant of the suite under its one protocol, without entries; the data set is already in memory."""
     context, protocol = scoring.context, variant.protocols[0]
     inner = Scoring(variant, context, scoring.setup.dataset)

@@ -23,6 +23,15 @@ def failed_attack(attacked: Attacked, part: AttackPart, *, debug: bool) -> str |
     return None
 
 
+def failed_batch(attacked: Attacked, part: AttackPart, number: int) -> str | None:
+    """Attack one batch of the test images; why it has no images, or None."""
+    try:
+        attacked.crafted(part, *list(attacked.chunks(part))[number])
+    except AttackFailed as error:
+        return first_line(str(error))
+    return None
+
+
 def why(part: DetectorPart, error: Exception, context: Context) -> str:
     """Why a detector could not be run; errors of the store or of our own detectors are raised again."""
     store = context.store

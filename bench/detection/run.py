@@ -19,6 +19,7 @@ from ..harness.context import Context
 from ..harness.factory import refuse_untrained
 from ..harness.plugins import PluginFailed
 from ..harness.ready import check_setup
+from ..harness.task import SCORED, Task
 from ..harness.toml import fill
 from .beside import comparisons, write_figures, write_gates, write_sensitivity
 from .cells import Columns, empty_cell
@@ -33,6 +34,7 @@ from .scoring import COLUMNS, Scoring, detector_source, for_attacks
 from .sensitivity import variants
 from .strength import remarks
 from .suite import PROTOCOLS, AnyProtocol, DetectorPart, Suite
+from .tasks import is_stored, listed, make_ready, score
 
 
 class Run:
@@ -43,6 +45,7 @@ class Run:
         self.scoring = Scoring(suite, context)
         self.describer = Describer(self.scoring)
         self.failures: list[str] = []
+        self._attacked = False
         self._columns: dict[str, dict[str, Columns]] = {protocol.name: {} for protocol in suite.protocols}
 
     # -- before anything is computed ----------------------------------------------------------------------------------
@@ -88,6 +91,22 @@ class Run:
         """About how many seconds each step of `made` and `finish` takes."""
         return steps(self.scoring)
 
+    # -- what processes of their own can do ---------------------------------------------------------------------------
+
+    def tasks(self) -> list[Task]:
+        blank = blank_instead_of_download(self.suite.dataset.name, self.context.data_root)
+        return listed(self.scoring if blank is None else Scoring(self.suite, self.context, blank))
+
+    def stored(self, task: Task) -> bool:
+        return is_stored(self.scoring, task)
+
+    def compute(self, task: Task) -> str:
+        if task.wave < SCORED:
+            return make_ready(self.scoring, task)
+        if not self._attacked:
+            self._attack()
+        return score(self.scoring, task)
+
     # -- entries ------------------------------------------------------------------------------------------------------
 
     def made(self) -> Iterator[tuple[Entry, pd.DataFrame]]:
@@ -128,6 +147,7 @@ class Run:
             report.warn(f"The attack {title}: {remark}.")
         if failed:
             self.scoring = for_attacks(self.scoring, able)
+        self._attacked = True
 
     def _detector(self, part: DetectorPart, protocol: AnyProtocol) -> tuple[Entry, pd.DataFrame]:
         cost: Meta = {}

@@ -42,6 +42,7 @@ from .conduct import conduct
 from .images import Images
 from .protocol import Kind, Material, Outcome, Table, check_finite
 from .suite import NO_GATES, AnyProtocol, AttackPart, DetectorPart, Suite
+from .titles import outcome_title
 
 #: The code that makes scores of characteristics: protocols, and what they fit and choose with.
 PROTOCOL_CODE = (protocols, strict, fits, fitting, lee2018, column, combiner, logistic, metrics)
@@ -215,7 +216,13 @@ class Scoring:
         """Scores with one set of gates, from the store or computed from characteristics by the protocol."""
         self._fitted.clear()  # each outcome has its own detectors: release what earlier ones learned
         built = self.build(part, protocol, gate)
-        inputs = {
+        inputs = self.outcome_inputs(part, protocol, gate)
+        arrays, meta = self.context.store.get("outcome", inputs, lambda: self._outcome(part, protocol, gate, built))
+        return _unpack(arrays, meta, gate if self.needs_gates(part) else NO_GATES)
+
+    def outcome_inputs(self, part: DetectorPart, protocol: AnyProtocol, gate: int) -> Meta:
+        """Store inputs of an outcome."""
+        return {
             "detector": self.detector_inputs(part, protocol, gate),
             "protocol": protocol.model_dump(),
             "source": code_hash(*PROTOCOL_CODE),
@@ -224,25 +231,19 @@ class Scoring:
             "calibration": self.images.key("calibration", "", protocol) if protocol.calibrating else "",
             "seed": self.suite.seed,
         }
-        arrays, meta = self.context.store.get("outcome", inputs, lambda: self._outcome(part, protocol, gate, built))
-        return _unpack(arrays, meta, gate if self.needs_gates(part) else NO_GATES)
 
     def _outcome(
         self, part: DetectorPart, protocol: AnyProtocol, gate: int, built: Sequence[Any]
     ) -> tuple[Arrays, Meta]:
+        self.context.refuse_failed(outcome_title(part, protocol, gate))
         candidates, sets = self.candidates(part, protocol), len(self.gate_places(part))
         with spent() as taken:
             shown = Shown(part, protocol, gate, self.images.material(protocol), built, candidates, sets)
             table, costs = self.table(shown)
             with self.context.report.stage(f"fit and evaluate {shown.title}", (gate, shown.sets)):
                 outcome = protocol.evaluate(shown.material, table, self.suite.seed)
-        images = max(1, sum(cost["images"] for cost in costs))
-        cost: Meta = {
-            f"{name}_per_image": sum(cost[name] for cost in costs) / images
-            for name in ("seconds", "forward", "backward")
-        }
-        notes = costs[0]["notes"] if costs else ""
-        cost |= {"candidates": len(built), "notes": notes, "remarks": _remarks(self, shown)}
+        cost = _per_image(costs) | {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
+        cost["remarks"] = _remarks(self, shown)
         return _pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
 
 
@@ -337,6 +338,12 @@ def _joined(outcomes: Sequence[Outcome]) -> Outcome:
     frames = [outcome.scores.astype(dict.fromkeys(_TEXT, str)) for outcome in outcomes]
     frame = pd.concat(frames, ignore_index=True).astype(dict.fromkeys(_TEXT, "category"))
     return Outcome(frame, [record for outcome in outcomes for record in outcome.fits])
+
+
+def _per_image(costs: Sequence[Meta]) -> Meta:
+    """Mean cost of an image over all sets of images that were scored."""
+    images, names = max(1, sum(cost["images"] for cost in costs)), ("seconds", "forward", "backward")
+    return {f"{name}_per_image": sum(cost[name] for cost in costs) / images for name in names}
 
 
 def _cost_of_all(costs: Sequence[Meta]) -> Meta:

@@ -76,6 +76,10 @@ class GateSets:
     def sets(self) -> list[GateSet]:
         return [self._learned(options) for options in self.by_seed]
 
+    def learned(self, place: int) -> GateSet:
+        """One of the sets alone."""
+        return self._learned(self.by_seed[place])
+
     def inputs(self, options: GateOptions) -> Meta:
         """The inputs that determine a set of gates."""
         return {

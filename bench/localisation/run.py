@@ -17,6 +17,7 @@ from ..core.files import write_json
 from ..core.hashing import source_hash
 from ..core.places import placed
 from ..core.store import Arrays, Meta
+from ..data.annotations import Boxed
 from ..data.load import check_name
 from ..harness.context import Context
 from ..harness.factory import refuse_untrained
@@ -25,6 +26,7 @@ from ..harness.parameters import check_part
 from ..harness.plugins import PluginFailed
 from ..harness.ready import check_setup
 from ..harness.setup import Setup
+from ..harness.task import Task
 from ..harness.toml import fill
 from ..harness.train import Recipe
 from .controls import NO_NET, controls
@@ -37,7 +39,9 @@ from .metrics import claims
 from .pictures import pictured_maps
 from .statistics import alphas_of
 from .suite import NetPart, Suite, Variant
+from .tasks import Tasks, maps_title
 from .variants import GATED
+from .walk import Result
 
 Made = Iterator[tuple[Entry, pd.DataFrame | None]]
 
@@ -49,6 +53,7 @@ class Run:
         self.suite, self.context = suite, context
         self.images = Images(suite, context)
         self.describer = Describer(suite, self.images)
+        self._tasks = Tasks(suite, context, self.images)
         self.failures: list[str] = []
         self._frames: dict[tuple[str, str, str], pd.DataFrame] = {}
         self._gates: dict[str, Meta] = {}
@@ -94,6 +99,16 @@ class Run:
         variants = len(self.suite.localisation.variants)
         return [1.0] * (len(self.suite.models) * (1 + variants) + 1)
 
+    def tasks(self) -> list[Task]:
+        return list(self._tasks.listed())
+
+    def stored(self, task: Task) -> bool:
+        return self._tasks.stored(task)
+
+    def compute(self, task: Task) -> str:
+        self._tasks.compute(task)
+        return ""
+
     def made(self) -> Made:
         """Every method on every variant of every net, then the controls without a net."""
         suite, report = self.suite, self.context.report
@@ -136,8 +151,8 @@ class Run:
     def _entries(self, measured: Measured, variant: Variant) -> Made:
         """Every method on one variant of one net; one that does not work on it becomes an entry with the reason."""
         suite, part, describer = self.suite, measured.part, self.describer
-        heldout = measured.statistics(suite.saliency, variant, self.images.heldout, full=False)
-        tested = measured.statistics(suite.saliency, variant, self.images.test, full=True)
+        heldout = self._statistics(measured, variant, self.images.heldout, full=False)
+        tested = self._statistics(measured, variant, self.images.test, full=True)
         correct = self._correct(measured.gates.setup)
         for saliency in suite.saliency:
             held, test = heldout[saliency.title], tested[saliency.title]
@@ -155,6 +170,13 @@ class Run:
             entry, frame = describer.entry(head, held[0], arrays, correct, alphas_of(suite.localisation), seconds)
             self._frames[entry.key] = frame
             yield entry, frame
+
+    def _statistics(self, measured: Measured, variant: Variant, images: Boxed, *, full: bool) -> dict[str, Result]:
+        """By method title; of a task that has failed elsewhere, its reason for every method."""
+        failed = self.context.failed.get(maps_title(measured.part, variant))
+        if failed is not None:
+            return {saliency.title: failed for saliency in self.suite.saliency}
+        return measured.statistics(self.suite.saliency, variant, images, full=full)
 
     def _controls(self) -> Made:
         none_correct = np.zeros(len(self.images.test.split), bool)

@@ -37,6 +37,12 @@ class Objects:
     def __bool__(self) -> bool:
         return bool(self.detectors or self.attacks or self.only) or not (self.model is None and self.dataset is None)
 
+    @property
+    def any_object(self) -> bool:
+        """Whether any of them is more than a registered name."""
+        things = (*self.detectors, *self.attacks, self.model, self.dataset)
+        return not all(thing is None or isinstance(thing, str) for thing in things)
+
 
 @contextmanager
 def lent(suite: AnySuite, objects: Objects, context: Context) -> Iterator[AnySuite]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from ..detection.protocol import Material, check_finite
 from ..detection.scoring import Scoring
 from ..detection.strict import Strict
 from ..detection.suite import DetectorPart, Suite
+from ..detection.tasks import basis
 from ..harness.context import Context
+from ..harness.task import LAST, Task
 from ..views import View
 from . import corruptions
 from .corruptions import corrupted, kinds_for, refuse_unknown
@@ -61,19 +63,55 @@ class Run:
         images = self.wanted.images * len(kinds) * len(self.wanted.severities)
         return [images / speed(net.to(device), device)] * len(self.parts)
 
+    # -- what processes of their own can do ---------------------------------------------------------------------------
+
+    def tasks(self) -> list[Task]:
+        return [Task("shift", part.title, LAST) for part in self.parts]
+
+    def stored(self, task: Task) -> bool:
+        return self.context.store.has("task", self._mark(task))
+
+    def compute(self, task: Task) -> str:
+        part = self._part(task)
+        _ = self._shifted  # too few images are a mistake in the suite, not a detector's
+        try:
+            self._rows(part)
+        except Exception as error:
+            return why(part, error, self.context)
+        self.context.store.get("task", self._mark(task), lambda: ({}, {}))
+        return ""
+
+    def _mark(self, task: Task) -> Meta:
+        wanted = {"task": "shift", "wanted": self.wanted.model_dump(), "source": _source()}
+        return wanted | basis(self.scoring, self._part(task), self.protocol)
+
+    def _part(self, task: Task) -> DetectorPart:
+        return next(part for part in self.parts if part.title == task.cell)
+
     # -- entries ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _material(self) -> Material:
+        return self.scoring.images.material(self.protocol)
+
+    @cached_property
+    def _shifted(self) -> Shifted:
+        return Shifted(self.scoring, self.protocol, self._material)
+
+    def _rows(self, part: DetectorPart) -> tuple[Chosen, pd.DataFrame]:
+        self.context.refuse_failed(f"shift {part.title}")
+        chosen = one_fit(self.scoring, self.protocol, part, self._material, self.wanted.fit_on)
+        return chosen, self._shifted.rows(part, chosen)
 
     def made(self) -> Iterator[tuple[Entry, pd.DataFrame | None]]:
         """Every detector on all corruptions; one that cannot be tried states the reason."""
         scoring, report = self.scoring, self.context.report
-        material = scoring.images.material(self.protocol)
-        shifted = Shifted(scoring, self.protocol, material)
+        material, _ = self._material, self._shifted  # a mistake that these find ends the run
         describer = Describer(scoring, self.wanted, self.protocol)
         for part in self.parts:
             report.step(f"{self.suite.name}: benign shift, {part.title}")
             try:
-                chosen = one_fit(scoring, self.protocol, part, material, self.wanted.fit_on)
-                rows = shifted.rows(part, chosen)
+                chosen, rows = self._rows(part)
             except Exception as error:
                 reason = why(part, error, self.context)
                 self.failures.append(f"shift / {part.title}: {reason}")
