@@ -32,8 +32,10 @@ def attacker_of(scoring: Scoring, wanted: Adaptive, ground: Ground) -> Attacker:
     return Attacker(scoring.context.store, keys_of(scoring, ground), scoring.suite.seed, wanted.batch_size, ids)
 
 
-def mark(scoring: Scoring, wanted: Adaptive, protocol: Strict, part: DetectorPart) -> Meta:
+def mark(scoring: Scoring, protocol: Strict, part: DetectorPart) -> Meta:
     """What the mark of one detector's finished task says it was made of."""
+    wanted = scoring.suite.adaptive
+    assert wanted is not None  # else there are no such tasks
     arms = {arm.title: source_hash(registry.arms.get(arm.name)) for arm in wanted.arms}
     made = {"task": "adaptive", "wanted": wanted.model_dump(), "arms": arms, "source": code_hash(crafting)}
     return made | basis(scoring, part, protocol)

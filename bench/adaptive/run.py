@@ -15,7 +15,6 @@ from ..core.errors import reason_of
 from ..core.progress import late_stage
 from ..core.store import StoreError
 from ..detection.adaptive import ArmPart
-from ..detection.estimate import speed
 from ..detection.failing import why
 from ..detection.protocol import Material
 from ..detection.scoring import Scoring
@@ -24,7 +23,8 @@ from ..detection.suite import DetectorPart, Suite
 from ..harness.context import Context
 from ..harness.task import LAST, Task
 from .arms import arm_note, arm_of
-from .crafting import Attacker, arm_passes, tried
+from .bound import bound, most_seconds, step_seconds
+from .crafting import Attacker, tried
 from .describe import Describer
 from .entry import Entry, budget
 from .ground import ground_of
@@ -55,39 +55,22 @@ class Run:
                 arm_of(part, self.wanted, epsilon)
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
-        """Passes if every arm had to try every image: a bound, since beaten images are not tried again."""
-        rows = []
-        images = self.wanted.images * len(self.wanted.epsilons) * len(self.parts)
-        for part in self.wanted.arms:
-            arm = arm_of(part, self.wanted, self.wanted.epsilons[-1])
-            passes = images * arm_passes(arm)
-            rows.append({"arm": part.title, "forward passes, at most": f"{passes:,.0f}"})
-        title = (
-            f"{self.suite.name}, adaptive: {len(self.parts)} detectors, {len(self.wanted.epsilons)} budgets, "
-            f"{self.wanted.images} images"
-        )
-        return title, rows
+        return bound(self.suite, self.wanted, len(self.parts))
 
     def steps(self) -> list[float]:
-        """About how many seconds each step of `made` takes: thresholds, attacks budget by budget, proofs.
-
-        A bound, as in `estimate`. Proofs run the arms on as many images as they have, in both forms at each budget.
-        """
-        net, device = self.scoring.setup.blank_net(pretrained=False), self.context.device
-        arms = [arm_of(part, self.wanted, self.wanted.epsilons[-1]) for part in self.wanted.arms]
-        seconds = sum(map(arm_passes, arms)) / speed(net.to(device), device)
-        parts, budgets = len(self.parts), len(self.wanted.epsilons)
-        proof = 2 * budgets * self.wanted.proof.images * seconds
-        attack = self.wanted.images * seconds
-        return [attack / 10] * parts + [attack] * (parts * budgets) + [proof] * parts
+        """About how many seconds each step of `made` takes: thresholds, attacks budget by budget, proofs; at most."""
+        return step_seconds(self.scoring, self.wanted, len(self.parts))
 
     # -- what processes of their own can do ---------------------------------------------------------------------------
 
     def tasks(self) -> list[Task]:
         return [Task("adaptive", part.title, LAST) for part in self.parts]
 
+    def prices(self) -> dict[str, float]:
+        return most_seconds(self.scoring, self.wanted, self.tasks())
+
     def stored(self, task: Task) -> bool:
-        return self.context.store.has("task", mark(self.scoring, self.wanted, self.protocol, self._part(task)))
+        return self.context.store.has("task", mark(self.scoring, self.protocol, self._part(task)))
 
     def compute(self, task: Task) -> str:
         """All arms and the proof of one detector. What takes all detectors, the transfer between them, is cheap."""

@@ -17,6 +17,7 @@ from ..parallel.alone import Done, do, planned_of
 from ..parallel.config import Config, config_of
 from ..parallel.filling import Filling, filling
 from ..parallel.plan import Shard
+from ..parallel.priced import priced_of
 from ..parallel.shards import Shards
 from . import console
 from .options import When
@@ -107,10 +108,16 @@ def settled(ways: Ways, suite: AnySuite, context: Context, output: Path) -> Iter
 
 
 def dry(ways: Ways, suite: AnySuite, context: Context) -> None:
-    """Print the grid with its cost and the cells with their keys."""
+    """Print the grid with its cost, then the cells with their keys and times; nothing is computed or downloaded."""
     from ..tracks import tracks_of
 
     for track in tracks_of(suite):
         running = track.run(suite, context)
         running.check()
         console.print_table(*running.estimate())
+    priced = priced_of(suite, context, only=ways.only, shard=ways.shard)
+    if not priced.rows:
+        return
+    console.print_table(priced.title, priced.rows, whole=True)
+    for line in priced.remarks(1 if ways.config is None else ways.config.n_jobs):
+        console.plain(line)

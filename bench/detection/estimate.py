@@ -1,20 +1,22 @@
-"""The stages of a run and about how long they would take, without running them."""
+"""The stages and tasks of a run and about how long they would take: two batches are timed, nothing is run."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ...attacks.base import FORWARD_AND_BACKWARD
+from ..data.blank import blank_instead_of_download
 from ..models.classifier import Classifier, evaluating
 from .attacked import attack_passes
 from .scoring import Scoring
 from .sensitivity import variants
 from .suite import AnyProtocol, DetectorPart
+from .titles import batch_title, choice_title, outcome_title
 
 Row = dict[str, Any]
 
@@ -23,7 +25,7 @@ Row = dict[str, Any]
 class _Cost:
     """A row of the grid before the net is timed; ``passes`` counts forward passes, a backward pass as two.
 
-    ``seconds`` is work besides the passes.
+    ``seconds`` is work besides the passes; ``gradients``: whether the passes are those of gradients.
     """
 
     stage: str
@@ -31,38 +33,91 @@ class _Cost:
     passes: float
     detail: str = ""
     seconds: float = 0.0
+    gradients: bool = False
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds that an image takes in a forward pass, and in one with its gradient: each of a timed batch."""
+
+    forward: float
+    gradient: float
+
+    def seconds(self, passes: float, *, gradients: bool) -> float:
+        return passes / FORWARD_AND_BACKWARD * self.gradient if gradients else passes * self.forward
+
+
+def undownloaded(scoring: Scoring) -> tuple[Scoring, bool]:
+    """What sizes can be read from without a download, and whether that is the data set itself."""
+    blank = blank_instead_of_download(scoring.suite.dataset.name, scoring.context.data_root)
+    return (scoring, True) if blank is None else (Scoring(scoring.suite, scoring.context, blank), False)
 
 
 def plan(scoring: Scoring) -> tuple[str, list[Row]]:
-    """The grid of a suite, each row with its passes and an estimate from a timed batch of the untrained net."""
+    """The grid of a suite, each row with its passes and an estimate from two timed batches of the untrained net."""
     setup, device = scoring.setup, scoring.context.device
     net = setup.blank_net(pretrained=False).to(device)
-    images_per_second = speed(net, device)
+    speed = speed_of(net, device)
     costs = list(_Grid(scoring, net).costs())
-    passes, seconds = sum(cost.passes for cost in costs), sum(cost.seconds for cost in costs)
-    costs.append(_Cost("total", "", passes, "with an empty store", seconds))
+    seconds = [cost.seconds + speed.seconds(cost.passes, gradients=cost.gradients) for cost in costs]
+    costs.append(_Cost("total", "", sum(cost.passes for cost in costs), "with an empty store"))
     rows = [
         {
             "stage": cost.stage,
             "what": cost.what,
             "forward passes": f"{cost.passes:,.0f}",
-            "about": _span(cost.seconds + cost.passes / images_per_second),
+            "about": span(each),
             "detail": cost.detail,
         }
-        for cost in costs
+        for cost, each in zip(costs, [*seconds, sum(seconds)], strict=True)
     ]
     title = (
         f"{scoring.suite.name}: {len(setup.test)} images attacked, {len(setup.train_split)} to fit on, "
-        f"{images_per_second:,.0f} forward passes a second on {device}; what is in {scoring.context.store.root} is not "
-        "computed again"
+        f"{1 / speed.forward:,.0f} forward passes and {1 / speed.gradient:,.0f} gradients a second on {device}; what "
+        f"is in {scoring.context.store.root} is not computed again"
     )
     return title, rows
 
 
+def prices(scoring: Scoring) -> dict[str, float]:
+    """Seconds of every task, by its title; what all detectors share is spread over them."""
+    setup, suite, device = scoring.setup, scoring.suite, scoring.context.device
+    net = setup.blank_net(pretrained=False).to(device)
+    speed, grid = speed_of(net, device), _Grid(scoring, net)
+
+    def seconds(costs: Iterable[_Cost]) -> float:
+        return sum(cost.seconds + speed.seconds(cost.passes, gradients=cost.gradients) for cost in costs)
+
+    made = {f"net {suite.model.name}": seconds(grid.classifier())}
+    for part, cost in zip(suite.attacks, grid.attacks(), strict=True):
+        for number, batch in enumerate(scoring.attacked.batches(part)):
+            share = (batch.stop - batch.start) / max(1, len(setup.test))
+            made[batch_title(part, number)] = share * seconds([cost])
+    sets = len(scoring.gates.by_seed)
+    made |= {f"gates {place}": seconds(grid.gates()) / sets for place in range(sets)}
+    places = [(d, p, gate) for p in suite.protocols for d in suite.detectors for gate in scoring.gate_places(d)]
+    shared = seconds([grid.features()]) / len(places)
+    for detector, protocol, gate in places:
+        each = seconds([grid.detector(detector, protocol)]) / len(scoring.gate_places(detector))
+        made[outcome_title(detector, protocol, gate)] = each + shared
+    choices = len(list(variants(suite)))
+    return made | {choice_title(number): seconds(grid.sensitivity()) / choices for number in range(choices)}
+
+
 def steps(scoring: Scoring) -> list[float]:
     """About how many seconds each step of a run takes, in order: net, attacks, gates, detectors, sensitivity."""
-    net, device = scoring.setup.blank_net(pretrained=False).to(scoring.context.device), scoring.context.device
-    return _Grid(scoring, net).steps(speed(net, device))
+    setup, suite, device = scoring.setup, scoring.suite, scoring.context.device
+    net = setup.blank_net(pretrained=False).to(device)
+    speed, grid = speed_of(net, device), _Grid(scoring, net)
+
+    def seconds(costs: Iterable[_Cost]) -> list[float]:
+        return [cost.seconds + speed.seconds(cost.passes, gradients=cost.gradients) for cost in costs]
+
+    detectors = seconds(grid.detector(part, protocol) for protocol in suite.protocols for part in suite.detectors)
+    detectors[0] += sum(seconds([grid.features()]))  # by whichever detector comes first
+    repeats = [part for _, variant in variants(suite) for part in variant.detectors]
+    again = [sum(seconds(grid.sensitivity())) / len(repeats)] * len(repeats) if repeats else []
+    return [sum(seconds(grid.classifier())), *seconds(grid.attacks()), sum(seconds(grid.gates())), *detectors, *again]
 
 
 class _Grid:
@@ -75,51 +130,41 @@ class _Grid:
         self._sets = 1 + 2 * len(self._suite.attacks)
 
     def costs(self) -> Iterator[_Cost]:
-        yield from self._classifier()
-        yield from self._attacks()
-        yield from self._gates()
-        scored = sum(self._scored(protocol) for protocol in self._suite.protocols)
-        yield _Cost("features", "all detectors together", self._fitted + scored, "one pass an image set")
+        yield from self.classifier()
+        yield from self.attacks()
+        yield from self.gates()
+        yield self.features()
         for protocol in self._suite.protocols:
             for detector in self._suite.detectors:
-                yield self._detector(detector, protocol)
-        yield from self._sensitivity()
+                yield self.detector(detector, protocol)
+        yield from self.sensitivity()
 
-    def steps(self, images_per_second: float) -> list[float]:
-        def seconds(costs: Iterable[_Cost]) -> list[float]:
-            return [cost.seconds + cost.passes / images_per_second for cost in costs]
+    def features(self) -> _Cost:
+        scored = sum(self._scored(protocol) for protocol in self._suite.protocols)
+        return _Cost("features", "all detectors together", self._fitted + scored, "one pass an image set")
 
-        suite, protocols = self._suite, self._suite.protocols
-        shared = self._fitted + sum(map(self._scored, protocols))  # by whichever detector comes first
-        detectors = seconds(self._detector(part, protocol) for protocol in protocols for part in suite.detectors)
-        detectors[0] += shared / images_per_second
-        net, gates = sum(seconds(self._classifier())), sum(seconds(self._gates()))
-        repeats = [part for _, variant in variants(suite) for part in variant.detectors]
-        again = [sum(seconds(self._sensitivity())) / len(repeats)] * len(repeats) if repeats else []
-        return [net, *seconds(self._attacks()), gates, *detectors, *again]
-
-    def _classifier(self) -> Iterator[_Cost]:
+    def classifier(self) -> Iterator[_Cost]:
         setup, model = self._scoring.setup, self._suite.model
         if setup.context.store.has("weights", setup.weights_inputs):
             yield _Cost("classifier", model.name, 0, "in the store")
         elif model.trains:
             epochs = setup.recipe.epochs
             passes = FORWARD_AND_BACKWARD * epochs * len(setup.dataset.train)
-            yield _Cost("classifier", model.name, passes, f"{epochs} epochs")
+            yield _Cost("classifier", model.name, passes, f"{epochs} epochs", gradients=True)
 
-    def _attacks(self) -> Iterator[_Cost]:
+    def attacks(self) -> Iterator[_Cost]:
         for part in self._suite.attacks:
             attack = self._scoring.attacked.attacks[part.title]
             passes = self._count * attack_passes(attack, self._net.classes)
             values = attack.parameters.items()
             detail = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values)
-            yield _Cost(f"attack ({part.library})", part.title, passes, detail)
+            yield _Cost(f"attack ({part.library})", part.title, passes, detail, gradients=True)
 
-    def _gates(self) -> Iterator[_Cost]:
+    def gates(self) -> Iterator[_Cost]:
         options = self._scoring.gates.options
         if options is not None:
             detail = f"{options.l1}, gamma {options.gamma}, {options.seeds} sets"
-            yield _Cost("class gates", options.position, options.seeds * self._gate_passes(), detail)
+            yield _Cost("class gates", options.position, options.seeds * self._gate_passes(), detail, gradients=True)
 
     def _gate_passes(self) -> float:
         """Passes of one set of gates: each class's images and as many of other classes, in every epoch."""
@@ -129,7 +174,7 @@ class _Grid:
         images = min(options.images_per_class or self._fitted, self._fitted // classes)
         return 2 * images * classes * options.epochs * FORWARD_AND_BACKWARD
 
-    def _detector(self, part: DetectorPart, protocol: AnyProtocol) -> _Cost:
+    def detector(self, part: DetectorPart, protocol: AnyProtocol) -> _Cost:
         """A detector's passes beyond those that all share: through subnets and for pre-processing."""
         scoring, net = self._scoring, self._net
         candidates = scoring.candidates(part, protocol)
@@ -155,7 +200,7 @@ class _Grid:
         measure = getattr(built[0], "seconds", None)
         return float(measure(self._net, self._fitted, len(built))) if callable(measure) else 0.0
 
-    def _sensitivity(self) -> Iterator[_Cost]:
+    def sensitivity(self) -> Iterator[_Cost]:
         wanted = self._suite.sensitivity
         if wanted is not None:
             choices = len(list(variants(self._suite)))
@@ -164,19 +209,37 @@ class _Grid:
             yield _Cost("sensitivity", wanted.detector, choices * passes, f"{choices} choices of gate training")
 
 
-def speed(net: Classifier, device: torch.device) -> float:
-    """Forward passes a second."""
-    batch = torch.rand(64, *net.shape, device=device)
-    best = float("inf")
-    with torch.no_grad(), evaluating(net):
-        for _ in range(3):
-            began = time.monotonic()
+#: Images of a timed batch.
+BATCH = 64
+
+
+def speed_of(net: Classifier, device: torch.device) -> Speed:
+    """Two batches timed on this machine, the best of three each: a forward pass, and a gradient to the images."""
+    batch = torch.rand(BATCH, *net.shape, device=device)
+
+    def forward() -> None:
+        with torch.no_grad():
             net(batch).sum().item()  # item waits for the device
-            best = min(best, time.monotonic() - began)
-    return 64 / best
+
+    def gradient() -> None:
+        images = batch.clone().requires_grad_()
+        torch.autograd.grad(net(images).sum(), images)[0].sum().item()
+
+    with evaluating(net):
+        return Speed(_best(forward) / BATCH, _best(gradient) / BATCH)
 
 
-def _span(seconds: float) -> str:
+def _best(work: Callable[[], None]) -> float:
+    best = float("inf")
+    for _ in range(3):
+        began = time.monotonic()
+        work()
+        best = min(best, time.monotonic() - began)
+    return best
+
+
+def span(seconds: float) -> str:
+    """A time in words, as exact as an estimate is."""
     if 0 < seconds < 0.5:
         return "< 1 s"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

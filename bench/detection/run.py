@@ -13,7 +13,6 @@ from ..core.errors import UserError
 from ..core.files import json_files, write_json
 from ..core.places import placed
 from ..core.store import Meta
-from ..data.blank import blank_instead_of_download
 from ..data.load import check_name
 from ..harness.context import Context
 from ..harness.factory import refuse_untrained
@@ -25,7 +24,7 @@ from .beside import comparisons, write_figures, write_gates, write_sensitivity
 from .cells import Columns, empty_cell
 from .describe import Describer
 from .entry import Entry
-from .estimate import plan, steps
+from .estimate import plan, prices, steps, undownloaded
 from .failing import failed_attack, why
 from .measured import measured_cells, stored_scores
 from .parameters import check_parts
@@ -81,11 +80,10 @@ class Run:
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
         """The grid: each stage with its passes and its approximate time on this machine; nothing is downloaded."""
-        blank = blank_instead_of_download(self.suite.dataset.name, self.context.data_root)
-        if blank is None:
-            return plan(self.scoring)
-        title, rows = plan(Scoring(self.suite, self.context, blank))
-        return f"{title}; {self.suite.dataset.name} is not here yet and would be downloaded first", rows
+        scoring, there = undownloaded(self.scoring)
+        title, rows = plan(scoring)
+        absent = f"; {self.suite.dataset.name} is not here yet and would be downloaded first"
+        return title if there else f"{title}{absent}", rows
 
     def steps(self) -> list[float]:
         """About how many seconds each step of `made` and `finish` takes."""
@@ -94,8 +92,10 @@ class Run:
     # -- what processes of their own can do ---------------------------------------------------------------------------
 
     def tasks(self) -> list[Task]:
-        blank = blank_instead_of_download(self.suite.dataset.name, self.context.data_root)
-        return listed(self.scoring if blank is None else Scoring(self.suite, self.context, blank))
+        return listed(undownloaded(self.scoring)[0])
+
+    def prices(self) -> dict[str, float]:
+        return prices(undownloaded(self.scoring)[0])
 
     def stored(self, task: Task) -> bool:
         return is_stored(self.scoring, task)

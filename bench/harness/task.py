@@ -32,6 +32,9 @@ class Divisible(Protocol):
     def tasks(self) -> list[Task]:
         """Every task, wave by wave; nothing is downloaded, trained or attacked for the list."""
 
+    def prices(self) -> dict[str, float]:
+        """About how many seconds tasks take, by title, from batches timed here; of others, nobody knows."""
+
     def stored(self, task: Task) -> bool:
         """Whether the store has what the task makes. Asked when all earlier waves are done."""
 

@@ -29,7 +29,7 @@ def planned_of(suite: AnySuite, context: Context, *, only: str | None = None, sh
     for running in runs:
         running.check()
     tasks = plan(suite, runs)
-    if not tasks:
+    if not tasks and (only or shard):
         raise UserError(f"{suite.name} is of a track whose work is not divided; run it without this option.")
     if only is not None:
         return Done([by_key(tasks, only, suite.name)], len(tasks))

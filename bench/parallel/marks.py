@@ -1,4 +1,4 @@
-"""Which tasks have begun and not ended: one file a task in a folder that all workers see.
+"""Which tasks have begun and not ended: one file a task in a folder that all workers see, one line a beginning.
 
 A process that is killed says nothing. What it was doing is known from here, whatever started it, and is begun twice at
 most.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Marks:
             return False
         try:
             handle = os.open(self.folder / key, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            os.write(handle, b".")
+            os.write(handle, f"{socket.gethostname()} {os.getpid()}\n".encode())
             os.close(handle)
         except OSError as error:
             raise UserError(
@@ -58,7 +59,7 @@ class Marks:
     def count(self, key: str) -> int:
         """How often a task has begun, if it has not ended."""
         try:
-            return (self.folder / key).stat().st_size
+            return len((self.folder / key).read_bytes().splitlines())
         except OSError:
             return 0
 

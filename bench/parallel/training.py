@@ -29,6 +29,9 @@ class Training:
     def tasks(self) -> list[Task]:
         return [Task("net", label, NET) for label in self.nets]
 
+    def prices(self) -> dict[str, float]:
+        return {}
+
     def stored(self, task: Task) -> bool:
         return self.context.store.has("weights", self._setup(task).weights_inputs)
 

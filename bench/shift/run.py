@@ -14,7 +14,7 @@ from ..core.arrays import Ints
 from ..core.hashing import code_hash, key_of
 from ..core.store import Meta
 from ..data.dataset import Split
-from ..detection.estimate import speed
+from ..detection.estimate import speed_of
 from ..detection.failing import why
 from ..detection.one_fit import GATE, Chosen, calibration_for, held_out, one_fit
 from ..detection.protocol import Material, check_finite
@@ -61,12 +61,15 @@ class Run:
         net, device = self.scoring.setup.blank_net(pretrained=False), self.context.device
         kinds = self.wanted.kinds or list(corruptions.CORRUPTIONS)
         images = self.wanted.images * len(kinds) * len(self.wanted.severities)
-        return [images / speed(net.to(device), device)] * len(self.parts)
+        return [images * speed_of(net.to(device), device).forward] * len(self.parts)
 
     # -- what processes of their own can do ---------------------------------------------------------------------------
 
     def tasks(self) -> list[Task]:
         return [Task("shift", part.title, LAST) for part in self.parts]
+
+    def prices(self) -> dict[str, float]:
+        return {}
 
     def stored(self, task: Task) -> bool:
         return self.context.store.has("task", self._mark(task))
