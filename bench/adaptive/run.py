@@ -83,9 +83,7 @@ class Run:
             self._attack(under, attacker, epsilon)
         prover = Prover(self.context, self.wanted, keys_of(self.scoring, ground), self.suite.seed)
         prover.proofs(under.target, under.inputs, self._able(under), under.rows.frame())
-        self.context.store.get(
-            "task", mark(self.scoring, self.wanted, self.protocol, self._part(task)), lambda: ({}, {})
-        )
+        self.context.store.get("task", mark(self.scoring, self.protocol, self._part(task)), lambda: ({}, {}))
         return ""
 
     def _part(self, task: Task) -> DetectorPart:

@@ -107,6 +107,24 @@ def settled(ways: Ways, suite: AnySuite, context: Context, output: Path) -> Iter
         notes.clear()
 
 
+def trained_apart(
+    ways: Ways, source: str, suite: AnySuite, context: Context, device: str, *, seed: int | None, net: str | None
+) -> list[str] | None:
+    """Have a suite's nets trained by workers; the labels of those that are this process's, None for all."""
+    from ..parallel.driver import Driver
+    from ..parallel.plan import plan
+    from ..parallel.request import Changes, Source
+    from ..parallel.training import Training
+
+    training = Training(suite, context, net)
+    if ways.shard is not None:
+        return [p.task.cell for p in plan(suite, [training]) if ways.shard.has(p)]
+    if ways.config is not None and not ways.config.alone:
+        asked = Source.of(source, suite, Changes(seed=seed))
+        Driver(ways.config, asked, context, device, "train").fill(suite, [training])
+    return None
+
+
 def dry(ways: Ways, suite: AnySuite, context: Context) -> None:
     """Print the grid with its cost, then the cells with their keys and times; nothing is computed or downloaded."""
     from ..tracks import tracks_of

@@ -10,7 +10,7 @@ import typer
 
 from ..core.errors import UserError
 from . import console
-from .options import SeedOption, Surroundings, with_surroundings
+from .options import ConfigOption, JobsOption, SeedOption, ShardOption, Surroundings, When, with_surroundings
 from .output import with_output
 
 if TYPE_CHECKING:
@@ -35,17 +35,27 @@ def train(
         str | None, typer.Option("--as", help="Publish under this name instead of <data set>/<net>.")
     ] = None,
     seed: SeedOption = None,
+    n_jobs: JobsOption = None,
+    parallel_config: ConfigOption = None,
+    shard: ShardOption = None,
 ) -> None:
     """Train a suite's nets into the store; an interrupted training resumes after its last epoch."""
     from ..tracks import load_suite, located
+    from .parallel import Ways, trained_apart
 
-    nets = _chosen(suite, load_suite(suite).overridden(seed=seed).nets(), net)
+    ways = Ways.of(n_jobs, parallel_config, shard, None, False, When.missing)
+    loaded = load_suite(suite).overridden(seed=seed)
+    nets = _chosen(suite, loaded.nets(), net)
     if out_file is not None and len(nets) > 1:
         raise UserError(f"{suite} has {len(nets)} nets and --out names one file; choose one with --net.")
     if name is not None and (len(nets) > 1 or not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name)):
         raise UserError(f"--as {name} must name the weights of one net as <data set>/<net>, in letters, digits, . _ -.")
     command = f"subnetbench train {suite}" + (f" --ship {ship}" if ship else "") + (f" --as {name}" if name else "")
     command += f" --seed {seed}" if seed is not None else ""
+    if ways.config is not None or ways.shard is not None:
+        with console.progress() as bars, located(suite):
+            own = trained_apart(ways, suite, loaded, here.context(bars), here.device, seed=seed, net=net)
+        nets = nets if own is None else [loaded.nets()[label] for label in own]
     for chosen in nets:
         with located(suite):
             setup = _trained(chosen, here)
@@ -70,15 +80,10 @@ def _chosen(suite: str, nets: dict[str, NetSuite], label: str | None) -> list[Ne
 def _trained(suite: NetSuite, here: Surroundings) -> Setup:
     """The suite's data and net, trained even where the suite names weights."""
     from ..harness.setup import Setup
+    from ..parallel.training import to_train
 
-    if suite.model.train is None:
-        raise UserError(
-            f"{suite.name}: the model {suite.model.name!r} has no [model.train] table, so there is nothing to train; "
-            "add one."
-        )
-    chosen = suite.model_copy(update={"model": suite.model.model_copy(update={"weights": None})})
     with console.progress() as bars:
-        setup = Setup(chosen, here.context(bars))
+        setup = Setup(to_train(suite), here.context(bars))
         _ = setup.trained
     return setup
 

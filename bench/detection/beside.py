@@ -76,6 +76,28 @@ def write_figures(scoring: Scoring, folder: Path) -> None:
     write_arrays(folder / FEATURES, arrays, about | {"attack": suite.attacks[-1].title})
 
 
+def keep_figures(scoring: Scoring) -> None:
+    """Put the arrays of figure 2 into the store; where there are none, whoever writes them says why."""
+    try:
+        _features(scoring)
+    except StoreError:
+        raise
+    except UserError:
+        return
+    scoring.context.store.get("task", figures_mark(scoring), lambda: ({}, {}))
+
+
+def figures_mark(scoring: Scoring) -> Meta:
+    """What the mark of the finished task says it was made of."""
+    attacked = scoring.attacked.key(scoring.suite.attacks[-1])
+    inputs = {
+        "attack": attacked,
+        "gates": scoring.gates.inputs(scoring.gates.by_seed[0]),
+        "source": code_hash(features),
+    }
+    return {"task": "figures", **inputs}
+
+
 def _features(scoring: Scoring) -> Arrays:
     suite, first = scoring.suite, scoring.gates.sets[0]
     attack, protocol = suite.attacks[-1], suite.protocols[0]

@@ -105,7 +105,7 @@ class Run:
             return make_ready(self.scoring, task)
         if not self._attacked:
             self._attack()
-        return score(self.scoring, task)
+        return score(self.scoring, task, self.suite)
 
     # -- entries ------------------------------------------------------------------------------------------------------
 

@@ -8,12 +8,13 @@ from contextlib import suppress
 from ..core.store import Meta, Store
 from ..harness.plugins import PluginFailed
 from ..harness.task import ATTACKED, LAST, NET, SCORED, Task
-from .beside import score_variant
+from .beside import figures_mark, keep_figures, score_variant
 from .failing import failed_batch, why
+from .measured import measured_cells
 from .one_fit import GATE
 from .scoring import Scoring
 from .sensitivity import variants
-from .suite import AnyProtocol, DetectorPart
+from .suite import AnyProtocol, DetectorPart, Suite
 from .titles import batch_title, choice_title, outcome_title
 
 
@@ -35,6 +36,8 @@ def _listed(scoring: Scoring) -> Iterator[Task]:
         for part in suite.detectors:
             for gate in scoring.gate_places(part):
                 yield _task(outcome_title(part, protocol, gate), wave)
+    if scoring.gates.by_seed:
+        yield Task("figures", "0", LAST)
     for number, _ in enumerate(variants(suite)):
         yield _task(choice_title(number), LAST)
 
@@ -59,6 +62,8 @@ def is_stored(scoring: Scoring, task: Task) -> bool:
         return store.has("strength", whole) or store.has("adversarial", inputs)
     if task.stage == "scores":
         return _is_scored(scoring, store, *_of(scoring, task))
+    if task.stage == "figures":
+        return store.has("task", figures_mark(scoring))
     variant = list(variants(scoring.suite))[int(task.cell)][1]
     inner, protocol = Scoring(variant, scoring.context, setup.dataset), variant.protocols[0]
     places = [(part, gate) for part in variant.detectors for gate in inner.gate_places(part)]
@@ -89,8 +94,11 @@ def make_ready(scoring: Scoring, task: Task) -> str:
     return ""
 
 
-def score(scoring: Scoring, task: Task) -> str:
+def score(scoring: Scoring, task: Task, suite: Suite) -> str:
     """Do a task that rests on attacked images and gates; why there is no result, or an empty text.
+
+    ``suite``: the whole one, whose attacks may include some that gave no images. The last of a detector's sets of gates
+    measures the cells of them all.
 
     A plug-in that cannot be made has no result to report: whoever makes the entry finds that at once.
     """
@@ -98,9 +106,15 @@ def score(scoring: Scoring, task: Task) -> str:
         with suppress(PluginFailed):
             score_variant(scoring, list(variants(scoring.suite))[int(task.cell)][1], f"choice {int(task.cell) + 1}")
         return ""
+    if task.stage == "figures":
+        keep_figures(scoring)
+        return ""
     part, protocol, gate = _of(scoring, task)
     try:
         scoring.outcome(part, protocol, gate)
+        places = scoring.gate_places(part)
+        if all(_is_scored(scoring, scoring.context.store, part, protocol, place) for place in places):
+            measured_cells(suite, protocol, scoring.outcomes(part, protocol)[0], scoring.context.store)
     except PluginFailed:
         return ""
     except Exception as error:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..core import registry
-from ..core.arrays import Floats
+from ..core.arrays import Bools, Floats
 from ..core.errors import UserError
 from ..core.hashing import code_hash, source_hash
 from ..core.store import Arrays, Meta, StoreError
@@ -137,3 +138,20 @@ class Measured:
         except UserError as error:
             return str(error)
         return heat
+
+
+def right(measured: Measured, images: Boxed) -> Bools:
+    """Whether the whole net classifies each image correctly."""
+    setup, split = measured.gates.setup, images.split
+    net, context = setup.trained.net, setup.context
+
+    def compute() -> tuple[Arrays, Meta]:
+        predicted = []
+        with torch.no_grad():
+            for begin in range(0, len(split), 250):
+                batch = split.tensor(slice(begin, begin + 250)).to(context.device)
+                predicted.append(net(batch).argmax(1).cpu().numpy())
+        return {"correct": np.concatenate(predicted) == split.labels}, {}
+
+    inputs = {"model": setup.trained.sha256, "images": setup.split_key(split)}
+    return np.asarray(context.store.get("correct", inputs, compute)[0]["correct"], bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -11,8 +12,11 @@ from ..data.annotations import Boxed
 from .measure import Measured
 from .suite import Variant
 
+#: The nets whose maps are shown.
+SHOWN: tuple[Variant, ...] = ("normal", "subnet")
 
-def pictured_maps(measured: Measured, images: Boxed) -> Arrays:
+
+def pictured_maps(measured: Measured, images: Boxed, of: Sequence[Variant] = SHOWN) -> Arrays:
     """Maps of a few test images, drawn at random with the suite's seed, by the whole net and the subnet."""
     suite = measured.suite
     count = suite.localisation.pictures
@@ -26,9 +30,8 @@ def pictured_maps(measured: Measured, images: Boxed) -> Arrays:
         "labels": chosen.split.labels,
         "boxes": np.stack([truth[0] for truth in chosen.truth]),
     }
-    shown: tuple[Variant, ...] = ("normal", "subnet")
-    for variant, part in product(shown, suite.saliency):
-        if variant in suite.localisation.variants:
+    for variant, part in product(SHOWN, suite.saliency):
+        if variant in of and variant in suite.localisation.variants:
             heat = measured.maps(part, variant, chosen)
             if not isinstance(heat, str):
                 arrays[f"{measured.part.title}/{part.title}/{variant}"] = heat

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from ...subnets.gates import GateOptions
 from ..core import registry
-from ..core.arrays import Bools
 from ..core.files import write_json
 from ..core.hashing import source_hash
 from ..core.places import placed
@@ -34,7 +32,7 @@ from .describe import Describer, check_method, describe_method, describe_net
 from .entry import CONTROL, FOLDER, Entry, NetNote, claims_file
 from .images import Images
 from .maps import MAPS, write_maps
-from .measure import Measured, build
+from .measure import Measured, build, right
 from .metrics import claims
 from .pictures import pictured_maps
 from .statistics import alphas_of
@@ -156,7 +154,7 @@ class Run:
         suite, part, describer = self.suite, measured.part, self.describer
         heldout = self._statistics(measured, variant, self.images.heldout, full=False)
         tested = self._statistics(measured, variant, self.images.test, full=True)
-        correct = self._correct(measured.gates.setup)
+        correct = right(measured, self.images.test)
         for saliency in suite.saliency:
             held, test = heldout[saliency.title], tested[saliency.title]
             head = describer.head(
@@ -187,18 +185,3 @@ class Run:
         for control in controls(self.images, self.suite.localisation):
             head = self.describer.head(model, control.method, CONTROL)
             yield self.describer.entry(head, control.heldout, control.tested, none_correct, control.alphas, None)
-
-    def _correct(self, setup: Setup) -> Bools:
-        """Whether the whole net classifies each test image correctly."""
-        split, net, device = self.images.test.split, setup.trained.net, self.context.device
-
-        def compute() -> tuple[Arrays, Meta]:
-            predicted = []
-            with torch.no_grad():
-                for begin in range(0, len(split), 250):
-                    images = split.tensor(slice(begin, begin + 250)).to(device)
-                    predicted.append(net(images).argmax(1).cpu().numpy())
-            return {"correct": np.concatenate(predicted) == split.labels}, {}
-
-        inputs = {"model": setup.trained.sha256, "images": setup.split_key(split)}
-        return np.asarray(self.context.store.get("correct", inputs, compute)[0]["correct"], bool)

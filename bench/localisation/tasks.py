@@ -10,7 +10,8 @@ from ..harness.gates import GateSets
 from ..harness.setup import Setup
 from ..harness.task import ATTACKED, NET, SCORED, Task
 from .images import Images
-from .measure import Measured
+from .measure import Measured, right
+from .pictures import pictured_maps
 from .suite import NetPart, Suite, Variant
 from .variants import GATED
 
@@ -59,6 +60,8 @@ class Tasks:
             variant, methods = self._variant(task), self.suite.saliency
             measured.statistics(methods, variant, self.images.heldout, full=False)
             measured.statistics(methods, variant, self.images.test, full=True)
+            right(measured, self.images.test)
+            pictured_maps(measured, self.images.test, (variant,))
             self.context.store.get("task", self._mark(measured, variant), lambda: ({}, {}))
 
     def _measured(self, task: Task) -> Measured:

@@ -10,13 +10,15 @@ from ..core.errors import UserError
 from ..core.progress import Tick
 from ..harness.context import Context
 from ..harness.suite import AnySuite
-from ..harness.task import NET
 from .config import Config
 from .marks import DIED, MOST, Marks
 from .plan import Planned, plan, waves
 from .pools import Pool, WorkersDied, opened
 from .request import Answer, Request, Source, Surrounds
 from .worker import perform
+
+#: Stages without which there is nothing to go on with.
+NEEDED = ("net", "gates")
 
 
 class Driver:
@@ -61,7 +63,7 @@ class Driver:
         with report.stage(f"{stages}: {len(todo)} task{'s' if len(todo) > 1 else ''}, {pool.title}, {each}") as tick:
             Wave(self, pool, todo, marks, tick).run()
         for planned in todo:
-            if planned.task.wave <= NET and planned.title in self._failed:
+            if planned.task.stage in NEEDED and planned.title in self._failed:
                 raise UserError(f"{planned.title} could not be done: {self._failed[planned.title]}.")
             if not self._failed and not planned.running.stored(planned.task):
                 raise UserError(

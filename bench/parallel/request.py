@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..core.home import expanded
 from ..harness.suite import AnySuite
+from ..harness.toml import builtin_suites
 from ..tracks import TRACKS, load_suite
 from .plan import fingerprint
 
@@ -50,8 +51,10 @@ class Source(Text):
         """``source`` with ``changes`` is ``ready``."""
         head = {"name": ready.name, "fingerprint": fingerprint(ready), "version": version("subnetbench")}
         if not isinstance(source, AnySuite):
-            file = expanded(source)
-            return cls(**head, suite=str(file.absolute() if file.is_file() else source), changes=changes)
+            if isinstance(changes.classes, str):
+                changes = changes.model_copy(update={"classes": _absolute(changes.classes)})
+            shipped = str(source) in builtin_suites()
+            return cls(**head, suite=str(source) if shipped else _absolute(source), changes=changes)
         track = next(name for name, track in TRACKS.items() if not track.part and type(ready) is track.form)
         return cls(**head, suite=ready.model_dump_json(), track=track)
 
@@ -60,6 +63,12 @@ class Source(Text):
         if self.track:
             return TRACKS[self.track].form.model_validate_json(self.suite)
         return load_suite(self.suite).overridden(**self.changes.model_dump())
+
+
+def _absolute(text: str | Path) -> str:
+    """A file's whole path, since a worker may be in another folder; any other text as it is."""
+    file = expanded(text)
+    return str(file.absolute() if file.is_file() else text)
 
 
 class Surrounds(Text):

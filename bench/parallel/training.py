@@ -24,7 +24,7 @@ class Training:
 
     def __init__(self, suite: AnySuite, context: Context, net: str | None = None) -> None:
         self.context = context
-        self.nets = {label: to_train(each) for label, each in suite.nets().items() if net in (None, label)}
+        self.nets = {label: each for label, each in suite.nets().items() if net in (None, label)}
 
     def tasks(self) -> list[Task]:
         return [Task("net", label, NET) for label in self.nets]
@@ -40,4 +40,4 @@ class Training:
         return ""
 
     def _setup(self, task: Task) -> Setup:
-        return Setup(self.nets[task.cell], self.context)
+        return Setup(to_train(self.nets[task.cell]), self.context)

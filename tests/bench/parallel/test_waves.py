@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,8 +26,9 @@ from subnetbench.bench.parallel.pools import Pool, WorkersDied
 from subnetbench.bench.parallel.request import Answer, Changes, Request, Source, Surrounds
 from subnetbench.bench.tracks import load_suite
 
-from ..cli.test_commands import written
+from ..cli.test_commands import call, written
 from .conftest import Place
+from .test_backends import page
 
 Killer = Callable[[str], bool]
 
@@ -78,14 +80,19 @@ def test_workers_make_the_results_of_one_process_to_the_byte(plain: Place, fresh
     assert len(here.asked) == 4  # nothing is asked for that is there
 
 
-def test_three_shards_and_a_collection_make_the_same(plain: Place, fresh: Place) -> None:
+def test_the_matrix_of_the_documentation_makes_the_same_as_three_shards(plain: Place, fresh: Place) -> None:
+    workflow = page("yaml", "matrix")
+    commands = re.findall(r"- run: subnetbench run cifar10-table2 --store \S+ --output \S+ (.*)", workflow)
+    shards = re.findall(r'"(\d/3)"', workflow)
+    assert len(commands) == 2
+    assert shards == ["0/3", "1/3", "2/3"]
     assert "lacks" in fresh.run("--collect").mistake
-    for index in (2, 0, 1):
-        said = fresh.run("--shard", f"{index}/3")
+    for shard in reversed(shards):
+        said = fresh.run(*commands[0].replace("${{ matrix.shard }}", shard).split())
         assert said.code == 0, said.err
-    collected = fresh.run("--collect")
-    assert collected.code == 0, collected.err
-    assert "0 artifacts computed" in collected.out
+    said = fresh.run(*commands[1].split())
+    assert said.code == 0, said.err
+    assert "0 artifacts computed" in said.out
     assert fresh.content() == plain.content()
 
 
@@ -227,3 +234,13 @@ def test_objects_of_a_session_run_in_this_process_and_it_is_said(
     assert "Objects of this session are in no other process" in capsys.readouterr().err
     run(fresh.file, n_jobs=2, seed=3, **words)
     assert here.asked
+
+
+def test_nets_are_trained_by_workers_and_by_shards(tmp_path: Path, here: Here) -> None:
+    suite = written(tmp_path)
+    said = call("train", suite, "--store", tmp_path / "store", "-j", 2)
+    assert said.code == 0, said.err
+    assert len(here.asked) == 1
+    assert "images correctly classified" in said.out
+    words = [call("train", suite, "--store", tmp_path / "store", "--shard", f"{index}/2").out for index in range(2)]
+    assert sorted(bool(text) for text in words) == [False, True]
