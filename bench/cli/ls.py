@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from ..core.errors import UserError
-from ..core.store import Store, default_store
 from . import console
 from .options import StoreOption
 from .output import with_output
@@ -58,7 +57,7 @@ def _suites() -> Rows:
 
 
 def _weights() -> Rows:
-    from ..models.weights import cards
+    from ..models.cards import cards
 
     return [
         {
@@ -80,6 +79,8 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
 ) -> None:
     """List what the store holds and remove it."""
+    from ..core.store import Store, default_store
+
     where = Store(store or default_store())
     sizes = where.size()
     unknown = sorted(set(kind or ()) - set(sizes))

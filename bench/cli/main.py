@@ -11,7 +11,7 @@ import typer
 
 from ..core.errors import UserError
 from ..core.memory import keep_freed_memory
-from . import console, exchange, ls, plugin, results, run, store, train
+from . import console, exchange, ls, plugin, results, run, store, train, validate
 from .options import with_paths
 from .stopping import STOPPED, Stopping, end
 
@@ -44,7 +44,7 @@ def begin(
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "ls": ls.list_,
-    "validate": run.validate,
+    "validate": validate.validate,
     "train": train.train,
     "tables": results.tables,
     "plot": results.plot,

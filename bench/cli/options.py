@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.home import DATA, STORE, usable
-from ..core.progress import Reporter
-from ..core.store import Store, default_store
-from ..harness.context import Context
+
+if TYPE_CHECKING:
+    from ..core.progress import Reporter
+    from ..harness.context import Context
 
 
 class When(StrEnum):
@@ -88,6 +89,8 @@ class Surroundings:
     def context(self, report: Reporter, *, when: When = When.missing, debug: bool = False) -> Context:
         """Open the store and choose the device; UserError where either is impossible."""
         from ..core.device import choose_device  # imports torch, seconds that help and lists do without
+        from ..core.store import Store, default_store
+        from ..harness.context import Context
 
         store = Store(self.store or default_store(), when.value)
         return Context(store, choose_device(self.device), self.data_root, report, debug)

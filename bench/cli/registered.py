@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from ..core import registry
 from ..core.errors import UserError, first_line, reason_of
-from ..core.registry import Family, Registry, module_of
+from ..core.recall import recall, remember
+from ..core.registry import Family, Registry, module_of, origin
 from ..harness.plugins import info_fault
 
 Row = dict[str, Any]
@@ -45,7 +46,16 @@ def datasets() -> list[Row]:
 
 def models() -> list[Row]:
     rows = _listed("model", registry.models, partial(_factory, "model", classes=10, shape=(3, 32, 32)), "what")
-    return rows + [_family(prefix, family) for prefix, family in registry.models.families.items()]
+    return rows + _families()
+
+
+def _families() -> list[Row]:
+    """A row of each library; how many nets it has is what an earlier look at the same installation found."""
+    known: list[Row] | None = None if registry.models.is_loaded else recall("ls-families")
+    if known is None:
+        known = [_family(prefix, family) for prefix, family in registry.models.families.items()]
+        remember("ls-families", known)
+    return known
 
 
 def _family(prefix: str, family: Family) -> Row:
@@ -58,17 +68,30 @@ def _family(prefix: str, family: Family) -> Row:
 
 
 def _listed(title: str, items: Registry[Any], row: Callable[[str, Any], Row], text: str = "paper") -> list[Row]:
-    """A row of each, in order, and then of each that cannot be used, with the reason in the column ``text``."""
-    rows, broken = [], dict(items.broken)
-    for name in items:
-        item = items.get(name)
+    """A row of each, in order, and then of each that cannot be used, with the reason in the column ``text``.
+
+    Rows of ours, whose import takes seconds, are those of an earlier look at the same code; plug-ins are always loaded.
+    """
+    new = not items.is_loaded
+    known: dict[str, tuple[str, Row]] = (recall(f"ls-{title}") if new else None) or {}
+    others = items.beside({name: place for name, (place, _) in known.items()}) if known else dict(_all(items))
+    rows, broken = {name: row for name, (_, row) in known.items()}, dict(items.broken)
+    for name, item in others.items():
         try:
-            rows.append(row(name, item))
+            rows[name] = row(name, item)
         except _Fault as fault:
             broken.setdefault(name, f"{module_of(item)}: {fault}")
         except (Exception, SystemExit) as error:
             broken.setdefault(name, f"{module_of(item)}: what it says of itself raised {reason_of(error, typed=True)}")
-    return rows + [{title: f"{name} (broken)", text: reason} for name, reason in sorted(broken.items())]
+    if new and not known:
+        ours = {name: origin(item) for name, item in others.items() if items.is_from_home(item)}
+        remember(f"ls-{title}", {name: (place, rows[name]) for name, place in ours.items()})
+    listed = [row for _, row in sorted(rows.items())]
+    return listed + [{title: f"{name} (broken)", text: reason} for name, reason in sorted(broken.items())]
+
+
+def _all(items: Registry[Any]) -> Iterator[tuple[str, Any]]:
+    return ((name, items.get(name)) for name in items)
 
 
 def _detector(name: str, item: Any) -> Row:
@@ -82,7 +105,7 @@ def _detector(name: str, item: Any) -> Row:
         "paper": info.title,
         "year": info.year,
         "needs": ", ".join(info.needs),
-        "from": "subnetbench" if registry.detectors.is_ours(name) else module_of(item),
+        "from": "subnetbench" if registry.detectors.is_from_home(item) else module_of(item),
     }
 
 

@@ -1,4 +1,4 @@
-"""Commands that run a suite, or only check it."""
+"""The command that runs a suite."""
 
 from __future__ import annotations
 
@@ -90,23 +90,3 @@ def run(
 
 
 _TABLES = " (CSV and Markdown)"
-
-
-def validate(file: Annotated[str, typer.Argument(help="A suite file or a built-in suite.")]) -> None:
-    """Check a suite file without running it."""
-    import tempfile
-
-    from ..core.progress import Silent
-    from ..tracks import load_suite, located, tracks_of
-
-    suite = load_suite(file)
-    report = Silent()
-    with tempfile.TemporaryDirectory() as folder, located(file):
-        context = Surroundings("cpu", None, Path(folder)).context(report)
-        for track in tracks_of(suite):
-            track.run(suite, context).check()
-    for warning in report.warnings:
-        console.note(warning)
-    console.plain(f"{file} is a valid suite: {suite.size()}.")
-    for label, net in suite.nets().items():
-        console.plain(f"  {label}: {net.model.origin}")

@@ -7,8 +7,6 @@ import os
 import stat
 from pathlib import Path
 
-import platformdirs
-
 from .errors import UserError
 
 #: Variables that name folders; an option, or an argument of `run`, goes first.
@@ -47,6 +45,8 @@ def stated(variable: str) -> Path | None:
 
 def cache(option: str) -> Path:
     """The package's folder in the user's cache; ``option`` replaces it on the command line."""
+    import platformdirs
+
     with contextlib.suppress(RuntimeError):  # from newer versions, where there is no home
         folder = Path(platformdirs.user_cache_dir("subnetbench"))
         if folder.is_absolute():  # older ones leave ~ as it is, which would become a folder of that name

@@ -49,15 +49,15 @@ class Registry(Generic[T]):
         self._broken: dict[str, str] = {}
         self._lent: dict[str, Lent] = {}
         self._families: dict[str, Family] = {}
-        self._loaded = False
+        self._known: Mapping[str, str] = {}  # names of ours that are known without an import, with their origins
+        self._loaded, self._plugged = False, False
 
     def register(self, name: str) -> Callable[[T], T]:
         def decorate(item: T) -> T:
-            old = self._items.get(name)
-            if old is not None and _origin(old) != _origin(item):
+            taken_by = origin(self._items[name]) if name in self._items else self._known.get(name)
+            if taken_by is not None and taken_by != origin(item):
                 raise UserError(
-                    f"The {self.kind} name {name!r} is taken by {_origin(old)}; "
-                    f"register {_origin(item)} under another name."
+                    f"The {self.kind} name {name!r} is taken by {taken_by}; register {origin(item)} under another name."
                 )
             self._items[name] = item
             return item
@@ -102,9 +102,20 @@ class Registry(Generic[T]):
         except BaseException:  # also Ctrl-C: the next look must not find half of ours
             self._loaded = False
             raise
-        self._broken.clear()
+        if not self._plugged:
+            self._broken.clear()
+            for point in entry_points(group=self.group):
+                self._plug_in(point)
+
+    def beside(self, ours: Mapping[str, str]) -> dict[str, T]:
+        """What plug-ins register, found without an import of ours, whose names are known with the `origin` of each.
+
+        Why others could not be loaded is then in `broken`. A plug-in that looks one of ours up has all of them loaded.
+        """
+        self._known, self._plugged = ours, True
         for point in entry_points(group=self.group):
             self._plug_in(point)
+        return {name: item for name, item in sorted(self._items.items()) if name not in ours}
 
     def _plug_in(self, point: EntryPoint) -> None:
         """Register what an entry point names; a broken third-party package must not take the suite down."""
@@ -154,7 +165,8 @@ class Registry(Generic[T]):
     @property
     def broken(self) -> Mapping[str, str]:
         """Why plug-ins could not be loaded, by name."""
-        self._load()
+        if not self._plugged:
+            self._load()
         return dict(sorted(self._broken.items()))
 
     def __contains__(self, name: object) -> bool:
@@ -167,9 +179,16 @@ class Registry(Generic[T]):
 
     def is_ours(self, name: str) -> bool:
         """Whether our own packages registered the name, not a plug-in or a script."""
-        return not (name in self._lent or self.in_family(name)) and f"{module_of(self.get(name))}.".startswith(
-            f"{self._home}."
-        )
+        return not (name in self._lent or self.in_family(name)) and self.is_from_home(self.get(name))
+
+    def is_from_home(self, item: Any) -> bool:
+        """Whether a factory is defined in our own packages."""
+        return f"{module_of(item)}.".startswith(f"{self._home}.")
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether ours are imported, or being imported."""
+        return self._loaded
 
 
 def module_of(item: Any) -> str:
@@ -180,7 +199,7 @@ def module_of(item: Any) -> str:
         return type(item).__module__
 
 
-def _origin(item: Any) -> str:
+def origin(item: Any) -> str:
     """Module and name of a factory; a partial function, say, has only its type's."""
     return f"{module_of(item)}.{getattr(item, '__qualname__', type(item).__qualname__)}"
 

@@ -74,6 +74,13 @@ def read_suite(source: str | Path, tracks: Mapping[str, str] | None = None) -> S
     return SuiteRead(path, whole, lambda place: _where(chain, tree, place))
 
 
+def chain_of(source: str | Path) -> list[tuple[Path, str]]:
+    """Path and text of each file that a suite is merged from. Raises UserError as `read_suite` does."""
+    path = suite_path(source)
+    text, content = read_toml(path)
+    return [(layer.path, layer.text) for layer in _chain(path)] if "extends" in content else [(path, text)]
+
+
 def _chain(path: Path) -> list[Layer]:
     """The suite's file, the one that it extends, and so on."""
     chain = [_layer(path)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,10 @@ from ..core.errors import UserError
 from ..core.files import replace_file
 from ..core.hashing import digest
 from ..core.home import usable
+from .cards import INDEX, Card
+from .cards import cards as cards
+from .cards import folder as folder
 from .classifier import Classifier
-
-Card = dict[str, Any]
-
-INDEX = "index.json"
-
-
-def folder() -> Path:
-    return Path(str(files("subnetbench.bench"))) / "weights"
-
-
-def cards(where: Path | None = None) -> dict[str, Card]:
-    """Name -> card of every set of weights that ships."""
-    path = (where or folder()) / INDEX
-    index: dict[str, Card] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return index
 
 
 def locate(weights: str, where: Path | None = None) -> Path:

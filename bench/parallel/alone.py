@@ -40,7 +40,7 @@ def do(done: Done, context: Context) -> Done:
     """Do the tasks into the store, with the threads of this process fixed."""
     report, threads = context.report, inner_threads()
     report.note(f"{len(done.planned)} of {done.total} tasks, {threads} thread{'s' if threads > 1 else ''}")
-    report.overall(len(done.planned))
+    report.overall(lambda: [1.0] * len(done.planned))
     with fixed_threads(threads):
         for planned in done.planned:
             report.step(f"{planned.key} {planned.title}")
