@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import xlogy
-from scipy.stats import chi2
 
 from ..bench.core.arrays import Float64, Floats, Ints
 from ..bench.core.parameters import seed_of, whole
@@ -35,6 +34,8 @@ def combined(p: Float64, how: str) -> Float64:
     tan((1/2 - p) pi) is Cauchy, nearly so if they are not. ``harmonic``: L / sum 1/p, at most 1.
     """
     if how == "fisher":
+        from scipy.stats import chi2  # whoever asks for another detector does without
+
         return np.asarray(chi2.logsf(-2 * np.log(p).sum(-1), 2 * p.shape[-1]))
     if how == "harmonic":
         return np.asarray(np.minimum(np.log(p.shape[-1] / (1 / p).sum(-1)), 0.0))

@@ -13,11 +13,12 @@ from ...attacks.arms.best import margin_of
 from ...attacks.arms.contract import Score
 from ...attacks.verify import verify
 from ..core.arrays import Bools, ClassGates, Floats, Ints
+from ..core.store import Artifact
 from ..detection.one_fit import OneFit
 from ..detection.protocol import check_finite
 from ..models.classifier import Classifier, evaluating
 from ..views import View
-from .honest import gradient_of
+from .honest import gradient_of, offered
 
 #: Clean training images that attackers get to know; they are spread over the classes.
 GUIDES = 1000
@@ -80,7 +81,18 @@ class Target:
         return self.score.exact(images).numpy()
 
 
-def target(label: str, fit: OneFit, ground: Ground, rate: float, threshold: Callable[[Floats, float], float]) -> Target:
+#: Gives what the function computes, or what it gave for the same detector on the same ground.
+Keep = Callable[[Callable[[], Artifact]], Artifact]
+
+
+def target(
+    label: str,
+    fit: OneFit,
+    ground: Ground,
+    rate: float,
+    threshold: Callable[[Floats, float], float],
+    keep: Keep = lambda measure: measure(),
+) -> Target:
     """The detector with its threshold at a false-positive rate, and its gradient if it offers one that is honest."""
 
     def exact(images: torch.Tensor) -> torch.Tensor:
@@ -89,9 +101,15 @@ def target(label: str, fit: OneFit, ground: Ground, rate: float, threshold: Call
             values = fit.detector.characteristics(view)
         return torch.from_numpy(np.ascontiguousarray(fit.scores(check_finite(values, label, "attacked images"))))
 
-    calibration, clean = exact(ground.calibration).numpy(), exact(ground.images).numpy()
-    few = slice(0, min(64, len(ground.images)))
-    twin, reason = gradient_of(fit.detector, ground.net, ground.images[few], gates=ground.gates)
+    def measure() -> Artifact:
+        scores = {"calibration": exact(ground.calibration).numpy(), "clean": exact(ground.images).numpy()}
+        few = slice(0, min(64, len(ground.images)))
+        twin, reason = gradient_of(fit.detector, ground.net, ground.images[few], gates=ground.gates)
+        return scores, {"honest": twin is not None, "reason": reason}
+
+    scores, gradient = keep(measure)
+    calibration, clean, reason = scores["calibration"], scores["clean"], str(gradient["reason"])
+    twin = offered(fit.detector, ground.net)[0] if gradient["honest"] else None
     score = Score(
         exact=exact,
         smooth=None if twin is None else _combined(twin, fit),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from ..core.arrays import Bools, Ints
+from ..core.hashing import code_hash, hash_arrays
 from ..core.store import Meta
 from ..detection.one_fit import Chosen, one_fit
 from ..detection.protocol import Material
@@ -15,11 +17,14 @@ from ..detection.scoring import Scoring
 from ..detection.strict import Strict
 from ..detection.suite import DetectorPart
 from ..stats.operating import fixed_at
+from . import honest
+from . import target as targets
 from .crafting import Tries, best_of
 from .draws import settled
 from .entry import STATIC, TRANSFER
+from .keys import keys_of
 from .rows import Rows
-from .target import Ground, Target, target
+from .target import Ground, Keep, Target, target
 
 
 @dataclass
@@ -54,11 +59,24 @@ def under_attack(
     wanted = scoring.suite.adaptive
     assert wanted is not None
     chosen = one_fit(scoring, protocol, part, material, wanted.fit_on)
-    made = target(part.title, chosen.fit, ground, wanted.rate, fixed_at)
+    made = target(part.title, chosen.fit, ground, wanted.rate, fixed_at, _kept(scoring, chosen, ground))
     made = replace(made, score=settled(made.score, ground.images[:16]))
     rows = Rows(ground.index, made)
     _static(rows, chosen, material)
     return UnderAttack(part, chosen.inputs, made, rows, np.zeros(len(ground.index), bool))
+
+
+def _kept(scoring: Scoring, chosen: Chosen, ground: Ground) -> Keep:
+    """What is measured of the detector before anything is tried, through the store."""
+    seen = [images.cpu().numpy() for images in (ground.images, ground.calibration)]
+    inputs = {
+        "detector": chosen.inputs,
+        "combiner": chosen.fit.digest,
+        "ground": keys_of(scoring, ground),
+        "images": hash_arrays(*seen),
+        "source": code_hash(honest, targets),
+    }
+    return partial(scoring.context.store.get, "target", inputs)
 
 
 def _static(rows: Rows, chosen: Chosen, material: Material) -> None:

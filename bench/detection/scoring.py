@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from ... import detectors
 from ...subnets import chain, compact, frozen, gated, tree
@@ -325,18 +326,26 @@ def _pack(outcome: Outcome, cost: Meta) -> tuple[Arrays, Meta]:
 
 
 def _unpack(arrays: Arrays, meta: Meta, gate: int) -> tuple[Outcome, Meta]:
-    columns = {n: np.array(meta[n], object)[a] if n in _TEXT else a for n, a in arrays.items()}
+    columns: dict[str, Any] = {n: _texts(meta[n], a) if n in _TEXT else a for n, a in arrays.items()}
     columns["gate"] = np.full(len(columns["score"]), gate, np.int16)
-    frame = pd.DataFrame(columns)[COLUMNS].astype(dict.fromkeys(_TEXT, "category"))
+    frame = pd.DataFrame(columns)[COLUMNS]
     return Outcome(frame, [record | {"gate": gate} for record in meta["fits"]]), meta["cost"]
+
+
+def _texts(values: Sequence[str], codes: Ints) -> pd.Categorical:
+    """The text of each row, of which there are few: sorted categories, as `astype("category")` makes them."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    return pd.Categorical.from_codes(np.argsort(order)[codes], pd.Index([values[k] for k in order]))
 
 
 def _joined(outcomes: Sequence[Outcome]) -> Outcome:
     """The outcomes of several sets of gates as one."""
     if len(outcomes) == 1:
         return outcomes[0]
-    frames = [outcome.scores.astype(dict.fromkeys(_TEXT, str)) for outcome in outcomes]
-    frame = pd.concat(frames, ignore_index=True).astype(dict.fromkeys(_TEXT, "category"))
+    frames = [outcome.scores for outcome in outcomes]
+    texts = {n: union_categoricals([frame[n] for frame in frames], sort_categories=True) for n in _TEXT}
+    frame = pd.concat([frame.drop(columns=list(_TEXT)) for frame in frames], ignore_index=True)
+    frame = frame.assign(**texts)[COLUMNS]
     return Outcome(frame, [record for outcome in outcomes for record in outcome.fits])
 
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from ..core.arrays import Float64, Floats, Ints
 from .metrics import Ties, checked
@@ -200,7 +200,7 @@ def share_interval(estimate: Estimate, images: int, level: float = 0.95) -> tupl
         return 0.0, 1.0
     value = (estimate.value * images + 0.5) / (images + 1)
     deviation = np.sqrt(estimate.variance + 0.25 / images**2)
-    width = stats.t.ppf((1 + level) / 2, estimate.freedom) * deviation / (value * (1 - value))
+    width = special.stdtrit(estimate.freedom, (1 + level) / 2) * deviation / (value * (1 - value))
     low, high = special.expit(special.logit(value) + np.array([-width, width]))
     return min(float(low), estimate.value), max(float(high), estimate.value)
 
@@ -219,6 +219,6 @@ def difference_test(estimate: Estimate, images: int, level: float = 0.95) -> Tes
     if estimate.freedom == 0:
         return Test(-1.0, 1.0, 1.0)
     deviation = np.sqrt(estimate.variance + 0.5 / images**2)
-    width = stats.t.ppf((1 + level) / 2, estimate.freedom) * deviation
-    p = 2 * stats.t.sf(abs(estimate.value) / deviation, estimate.freedom)
+    width = special.stdtrit(estimate.freedom, (1 + level) / 2) * deviation
+    p = 2 * special.stdtr(estimate.freedom, -abs(estimate.value) / deviation)
     return Test(max(-1.0, estimate.value - width), min(1.0, estimate.value + width), min(1.0, float(p)))

@@ -122,3 +122,42 @@ def test_a_plugin_module_may_register_by_its_own_decorators(things, points, monk
     things.register("inside")(list)
     points.append(EntryPoint("stranger", "stranger", "subnetbench.things"))
     assert list(things) == ["inside"]
+
+
+def test_plug_ins_are_found_beside_names_of_ours_that_are_known(points, monkeypatch):
+    imported: list[str] = []
+    monkeypatch.setattr(registry, "modules_of", lambda home: imported.append(home) or [])
+    ours = Registry[Any]("thing", "subnetbench.rooms", "subnetbench.things")
+    plugin(monkeypatch, "third", made=dict, taken=list)
+    points += [
+        EntryPoint(name, value, "subnetbench.things")
+        for name, value in (("mine", "third:made"), ("one", "third:taken"))
+    ]
+    points.append(EntryPoint("half", "not_installed:thing", "subnetbench.things"))
+    with pytest.warns(UserWarning, match="'one' is taken by subnetbench.rooms.one.One"):
+        others = ours.beside({"one": "subnetbench.rooms.one.One"})
+    assert others == {"mine": dict}
+    assert list(ours.broken) == ["half", "one"]
+    assert imported == []
+    assert not ours.is_loaded
+
+
+def test_a_plug_in_that_looks_one_of_ours_up_has_ours_loaded(points, monkeypatch):
+    ours = Registry[Any]("thing", "json", "subnetbench.things")
+
+    def modules(home: str) -> list[str]:
+        ours.register("one")(dict)
+        return []
+
+    class Curious(types.ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            if name != "Two":
+                raise AttributeError(name)
+            return type("Two", (ours.get("one"),), {})
+
+    monkeypatch.setattr(registry, "modules_of", modules)
+    monkeypatch.setitem(sys.modules, "curious", Curious("curious"))
+    points.append(EntryPoint("two", "curious:Two", "subnetbench.things"))
+    assert list(ours.beside({"one": "builtins.dict"})) == ["two"]
+    assert ours.broken == {}
+    assert list(ours) == ["one", "two"]
