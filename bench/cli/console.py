@@ -9,15 +9,17 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from ..core.bars import Bars
 from ..core.errors import first_line
 from ..core.grid import Grid, Listing
 from ..core.text import span
 from . import output
+
+if TYPE_CHECKING:
+    from ..core.bars import Bars
 
 #: Notes, warnings and errors.
 err = Console(stderr=True, markup=False, highlight=False)
@@ -104,6 +106,8 @@ def aside(text: str) -> None:
 
 def progress() -> Bars:
     """Bars on standard error; with --quiet, warnings alone."""
+    from ..core.bars import Bars  # here alone: commands that list or check show none
+
     return Bars(err, quiet=output.current.quiet)
 
 

@@ -34,7 +34,6 @@ class Context:
         self.store.warn, self.store.waiting = self.report.warn, self.report.stage
         self.store.device = str(self.device)
 
-
     def refuse_failed(self, title: str) -> None:
         """Raise UserError with the reason of a task that has failed elsewhere."""
         if title in self.failed:
