@@ -136,6 +136,6 @@ def dry(ways: Ways, suite: AnySuite, context: Context) -> None:
     priced = priced_of(suite, context, only=ways.only, shard=ways.shard)
     if not priced.rows:
         return
-    console.print_table(priced.title, priced.rows, whole=True)
+    console.print_table(priced.title, priced.rows)
     for line in priced.remarks(1 if ways.config is None else ways.config.n_jobs):
-        console.plain(line)
+        console.aside(line)
