@@ -53,8 +53,9 @@ def undownloaded(scoring: Scoring) -> tuple[Scoring, bool]:
     return (scoring, True) if blank is None else (Scoring(scoring.suite, scoring.context, blank), False)
 
 
-def plan(scoring: Scoring) -> tuple[str, list[Row]]:
+def plan(asked: Scoring) -> tuple[str, list[Row]]:
     """The grid of a suite, each row with its passes and an estimate from two timed batches of the untrained net."""
+    scoring, there = undownloaded(asked)
     setup, device = scoring.setup, scoring.context.device
     net = setup.blank_net(pretrained=False).to(device)
     speed = speed_of(net, device)
@@ -76,7 +77,8 @@ def plan(scoring: Scoring) -> tuple[str, list[Row]]:
         f"{1 / speed.forward:,.0f} forward passes and {1 / speed.gradient:,.0f} gradients a second on {device}; what "
         f"is in {scoring.context.store.root} is not computed again"
     )
-    return title, rows
+    absent = "" if there else f"; {scoring.suite.dataset.name} is not here yet and would be downloaded first"
+    return f"{title}{absent}", rows
 
 
 def prices(scoring: Scoring) -> dict[str, float]:

@@ -27,9 +27,10 @@ from .entry import Entry
 from .estimate import plan, prices, steps, undownloaded
 from .failing import failed_attack, why
 from .measured import measured_cells, stored_scores
+from .outcomes import COLUMNS
 from .parameters import check_parts
 from .protocol import Outcome
-from .scoring import COLUMNS, Scoring, detector_source, for_attacks
+from .scoring import Scoring, detector_source, for_attacks
 from .sensitivity import variants
 from .strength import remarks
 from .suite import PROTOCOLS, AnyProtocol, DetectorPart, Suite
@@ -80,10 +81,7 @@ class Run:
 
     def estimate(self) -> tuple[str, list[dict[str, Any]]]:
         """The grid: each stage with its passes and its approximate time on this machine; nothing is downloaded."""
-        scoring, there = undownloaded(self.scoring)
-        title, rows = plan(scoring)
-        absent = f"; {self.suite.dataset.name} is not here yet and would be downloaded first"
-        return title if there else f"{title}{absent}", rows
+        return plan(self.scoring)
 
     def steps(self) -> list[float]:
         """About how many seconds each step of `made` and `finish` takes."""

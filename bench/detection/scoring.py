@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from pandas.api.types import union_categoricals
 
 from ... import detectors
 from ...subnets import chain, compact, frozen, gated, tree
@@ -41,6 +39,7 @@ from . import protocol as protocols
 from .attacked import Attacked
 from .conduct import conduct
 from .images import Images
+from .outcomes import cost_of_all, joined, pack, per_image, unpack
 from .protocol import Kind, Material, Outcome, Table, check_finite
 from .suite import NO_GATES, AnyProtocol, AttackPart, DetectorPart, Suite
 from .titles import outcome_title
@@ -211,7 +210,7 @@ class Scoring:
     def outcomes(self, part: DetectorPart, protocol: AnyProtocol) -> tuple[Outcome, Meta]:
         """A detector's scores under a protocol, over all sets of gates that it runs with, and their cost."""
         parts = [self.outcome(part, protocol, gate) for gate in self.gate_places(part)]
-        return _joined([outcome for outcome, _ in parts]), _cost_of_all([cost for _, cost in parts])
+        return joined([outcome for outcome, _ in parts]), cost_of_all([cost for _, cost in parts])
 
     def outcome(self, part: DetectorPart, protocol: AnyProtocol, gate: int) -> tuple[Outcome, Meta]:
         """Scores with one set of gates, from the store or computed from characteristics by the protocol."""
@@ -219,7 +218,7 @@ class Scoring:
         built = self.build(part, protocol, gate)
         inputs = self.outcome_inputs(part, protocol, gate)
         arrays, meta = self.context.store.get("outcome", inputs, lambda: self._outcome(part, protocol, gate, built))
-        return _unpack(arrays, meta, gate if self.needs_gates(part) else NO_GATES)
+        return unpack(arrays, meta, gate if self.needs_gates(part) else NO_GATES)
 
     def outcome_inputs(self, part: DetectorPart, protocol: AnyProtocol, gate: int) -> Meta:
         """Store inputs of an outcome."""
@@ -243,9 +242,9 @@ class Scoring:
             table, costs = self.table(shown)
             with self.context.report.stage(f"fit and evaluate {shown.title}", (gate, shown.sets)):
                 outcome = protocol.evaluate(shown.material, table, self.suite.seed)
-        cost = _per_image(costs) | {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
+        cost = per_image(costs) | {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
         cost["remarks"] = _remarks(self, shown)
-        return _pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
+        return pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
 
 
 def _content(name: str, candidates: Sequence[Mapping[str, Any]]) -> Meta:
@@ -306,60 +305,3 @@ def _spread(values: Floats, kept: Ints, count: int) -> Floats:
 def _notes(detectors: Sequence[Any]) -> str:
     notes = [first_line(str(getattr(detector, "notes", "") or "")) for detector in detectors]
     return "; ".join(dict.fromkeys(note for note in notes if note))
-
-
-COLUMNS = ["gate", "split", "fit_on", "test_on", "kind", "image", "score"]
-_TEXT = ("fit_on", "test_on", "kind")
-
-
-def _pack(outcome: Outcome, cost: Meta) -> tuple[Arrays, Meta]:
-    arrays: Arrays = {}
-    meta: Meta = {"fits": outcome.fits, "cost": cost}
-    for name in outcome.scores.columns:
-        column = outcome.scores[name]
-        if name in _TEXT:
-            codes, values = pd.factorize(column)
-            arrays[name], meta[name] = codes.astype(np.int16), [str(v) for v in values]
-        else:
-            arrays[name] = column.to_numpy(np.float64 if name == "score" else np.int32)
-    return arrays, meta
-
-
-def _unpack(arrays: Arrays, meta: Meta, gate: int) -> tuple[Outcome, Meta]:
-    columns: dict[str, Any] = {n: _texts(meta[n], a) if n in _TEXT else a for n, a in arrays.items()}
-    columns["gate"] = np.full(len(columns["score"]), gate, np.int16)
-    frame = pd.DataFrame(columns)[COLUMNS]
-    return Outcome(frame, [record | {"gate": gate} for record in meta["fits"]]), meta["cost"]
-
-
-def _texts(values: Sequence[str], codes: Ints) -> pd.Categorical:
-    """The text of each row, of which there are few: sorted categories, as `astype("category")` makes them."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    return pd.Categorical.from_codes(np.argsort(order)[codes], pd.Index([values[k] for k in order]))
-
-
-def _joined(outcomes: Sequence[Outcome]) -> Outcome:
-    """The outcomes of several sets of gates as one."""
-    if len(outcomes) == 1:
-        return outcomes[0]
-    frames = [outcome.scores for outcome in outcomes]
-    texts = {n: union_categoricals([frame[n] for frame in frames], sort_categories=True) for n in _TEXT}
-    frame = pd.concat([frame.drop(columns=list(_TEXT)) for frame in frames], ignore_index=True)
-    frame = frame.assign(**texts)[COLUMNS]
-    return Outcome(frame, [record for outcome in outcomes for record in outcome.fits])
-
-
-def _per_image(costs: Sequence[Meta]) -> Meta:
-    """Mean cost of an image over all sets of images that were scored."""
-    images, names = max(1, sum(cost["images"] for cost in costs)), ("seconds", "forward", "backward")
-    return {f"{name}_per_image": sum(cost[name] for cost in costs) / images for name in names}
-
-
-def _cost_of_all(costs: Sequence[Meta]) -> Meta:
-    """Cost over several sets of gates: mean cost per image, total seconds, peak memory."""
-    numbers = [name for name in costs[0] if name.endswith("_per_image")]
-    whole = costs[0] | {name: sum(cost[name] for cost in costs) / len(costs) for name in numbers}
-    if "seconds" in whole:  # not in a store of an earlier version
-        whole["seconds"] = sum(cost["seconds"] for cost in costs)
-        whole["peak_mb"] = max(cost["peak_mb"] or 0 for cost in costs) or None
-    return whole

@@ -164,9 +164,8 @@ class Setup:
         elif part.trains:
             meta = self._train(net)
         else:
-            given = (
-                f"as the factory of {part.name} gives them" if registry.models.lent(part.name) is None else "as given"
-            )
+            lent = registry.models.lent(part.name)
+            given = f"as the factory of {part.name} gives them" if lent is None else "as given"
             meta = {"weights": part.parameters.get("weights") or given}
         refuse_unusable(net.state_dict(), f"The net {part.name!r}, {part.origin},")
         return {n: t.detach().cpu().contiguous().numpy() for n, t in net.state_dict().items()}, meta

@@ -131,40 +131,9 @@ class Classifier(_Wraps):
         output with the (gated) outputs of the modules ``paths``, ``(N, channels, ...)``, which may include
         `PENULTIMATE`, ``(N, features)``. Differentiable in ``x`` and ``gates``."""
         seen: dict[str, torch.Tensor] = {}
-        with self._hooks(paths, gates or {}, seen):
+        with _observed(self, paths, gates or {}, seen):
             out = self.advance(x, start, stop)
         return out, seen
-
-    @contextmanager
-    def _hooks(
-        self, paths: Sequence[str], gates: Mapping[str, torch.Tensor], seen: dict[str, torch.Tensor]
-    ) -> Iterator[None]:
-        def hook_for(path: str) -> Any:
-            def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-                axis = self.channel_axis(path)
-                if path in gates:
-                    output = output * per_channel(gates[path], output, axis)
-                if path in wanted:
-                    seen[path] = output.clone() if path in overwritten else output
-                    if axis != 1:
-                        seen[path] = seen[path].movedim(axis, 1)
-                return output
-
-            return hook
-
-        def before_head(_module: nn.Module, inputs: Any) -> None:
-            seen[PENULTIMATE] = inputs[0].flatten(1)
-
-        wanted = set(paths)
-        overwritten = self.overwritten if wanted else frozenset()
-        modules = {path: self.module_at(path) for path in (wanted - {PENULTIMATE}) | gates.keys()}
-        handles = [self.head.register_forward_pre_hook(before_head)] if PENULTIMATE in wanted else []
-        handles += [module.register_forward_hook(hook_for(path)) for path, module in modules.items()]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     @cached_property
     def overwritten(self) -> frozenset[str]:
@@ -236,6 +205,40 @@ def laid(x: torch.Tensor, format: torch.memory_format) -> torch.Tensor:
         return x.contiguous(memory_format=torch.channels_last)
     # Not `contiguous`: it keeps an image of one channel as it is, and a convolution takes that for channels last.
     return x.clone(memory_format=torch.contiguous_format)
+
+
+@contextmanager
+def _observed(
+    model: Classifier, paths: Sequence[str], gates: Mapping[str, torch.Tensor], seen: dict[str, torch.Tensor]
+) -> Iterator[None]:
+    """Hooks that multiply channels by ``gates`` and put the outputs of ``paths`` into ``seen``, inside the block."""
+
+    def hook_for(path: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            axis = model.channel_axis(path)
+            if path in gates:
+                output = output * per_channel(gates[path], output, axis)
+            if path in wanted:
+                seen[path] = output.clone() if path in overwritten else output
+                if axis != 1:
+                    seen[path] = seen[path].movedim(axis, 1)
+            return output
+
+        return hook
+
+    def before_head(_module: nn.Module, inputs: Any) -> None:
+        seen[PENULTIMATE] = inputs[0].flatten(1)
+
+    wanted = set(paths)
+    overwritten = model.overwritten if wanted else frozenset()
+    modules = {path: model.module_at(path) for path in (wanted - {PENULTIMATE}) | gates.keys()}
+    handles = [model.head.register_forward_pre_hook(before_head)] if PENULTIMATE in wanted else []
+    handles += [module.register_forward_hook(hook_for(path)) for path, module in modules.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def overwritten_in(model: Classifier) -> frozenset[str]:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 from subnetbench.bench.detection.measured import _is_one_of
+from subnetbench.bench.detection.outcomes import _TEXT, COLUMNS, joined, pack, unpack
 from subnetbench.bench.detection.protocol import Outcome
-from subnetbench.bench.detection.scoring import _TEXT, COLUMNS, _joined, _pack, _unpack
 
 NAMES = {"fit_on": ["fgsm", "bim", "all but é"], "test_on": ["*", "bim", "Cw"], "kind": ["clean", "adversarial"]}
 
@@ -30,16 +30,16 @@ def by_text(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize("rows", [0, 1, 200])
 def test_a_stored_frame_is_the_one_that_was_stored(rows: int) -> None:
     outcome = drawn(0, rows)
-    again, _ = _unpack(*_pack(outcome, {}), gate=1)
+    again, _ = unpack(*pack(outcome, {}), gate=1)
     assert_frame_equal(again.scores, by_text(outcome.scores), check_categorical=rows > 0)
     assert again.digest() == Outcome(by_text(outcome.scores), []).digest()
 
 
 def test_frames_of_several_gates_join_as_their_texts_do() -> None:
     parts = [drawn(1), drawn(2, least=1)]
-    joined = _joined([_unpack(*_pack(part, {}), gate=1)[0] for part in parts])
+    frame = joined([unpack(*pack(part, {}), gate=1)[0] for part in parts])
     whole = pd.concat([part.scores for part in parts], ignore_index=True)
-    assert_frame_equal(joined.scores, by_text(whole))
+    assert_frame_equal(frame.scores, by_text(whole))
     assert len(joined.fits) == 2
 
 
