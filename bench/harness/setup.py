@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 
 import torch
 
@@ -135,6 +136,7 @@ class Setup:
         # What training leaves in a module of others besides tensors is not stored: then another net is trained.
         again = not ours and self.suite.model.trains
         arrays, meta = store.get("weights", inputs, lambda: self._weights(self.blank_net() if again else net))
+        meta = {**meta, **self._library}
         state = net.state_dict()
         net.load_state_dict({n: torch.from_numpy(arrays[n].copy()).to(state[n].dtype) for n in state})
         net.to(self.context.device, memory_format=layout(net)).eval()  # type: ignore[call-overload]
@@ -147,6 +149,13 @@ class Setup:
         self._check_floor(trained.accuracy)
         look(net, self.suite.model.name, self.dataset, trained.accuracy, self.context.report)
         return trained
+
+    @property
+    def _library(self) -> Meta:
+        """The library that builds a net by name, with its version, which no list of an entry's has."""
+        name = self.suite.model.name
+        library = name.partition("/")[0]
+        return {"library": f"{library} {version(library)}"} if registry.models.in_family(name) else {}
 
     def _check_floor(self, share: float) -> None:
         floor = self.suite.model.floor

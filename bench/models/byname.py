@@ -94,6 +94,7 @@ def _per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
 
 def out_of_place(net: nn.Module) -> None:
     """Let no activation overwrite the output before it, which may be tapped."""
+    module: Any
     for module in net.modules():
         if isinstance(getattr(module, "inplace", None), bool):
             module.inplace = False

@@ -39,7 +39,10 @@ def timm_net(
     name, tagged = f"timm/{architecture}", "." in architecture
     pretrained = tagged or weights is not None
     channels = 3 if pretrained else shape[0]
-    build = partial(_built, architecture, in_chans=channels, **arguments)
+
+    def build(count: int) -> nn.Module:
+        return _built(architecture, count, in_chans=channels, **arguments)
+
     if weights is not None:
         net = filled(build, tensors_of(weights), classes, what=f"The weights {weights}", rows=rows, head=head)
     elif tagged:

@@ -56,6 +56,7 @@ def test_a_net_by_name_is_used_as_its_weights_are(suite: Path, tmp_path: Path) -
     trained = setup_of(suite, tmp_path / "store").trained
     state = torch.load(tmp_path / "net.pth", weights_only=True)
     assert torch.equal(trained.net.head.weight, state["fc.weight"])
+    assert trained.weights["library"].startswith("timm ")
     assert setup_of(suite, tmp_path / "store").trained.sha256 == trained.sha256
 
 
