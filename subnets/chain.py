@@ -82,8 +82,7 @@ class Chain:
         inner = any(tap.startswith(f"{gate_at[at]}.") for at in gate_at for tap in tap_at.get(at, ()))
         if len(gate_at) < len(gates) or inner or min(tap_at) < first:
             return None
-        width = net.channels([gate_at[first]])[gate_at[first]]
-        builder = ChainBuilder(width)
+        builder = ChainBuilder(gates[gate_at[first]].shape[1])
         for at in range(first, last + 1):
             if at > first and not builder.add(modules[at]):
                 return None

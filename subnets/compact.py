@@ -15,7 +15,7 @@ from torch import nn
 
 from ..bench.core.arrays import ClassGates
 from ..bench.models.classifier import Classifier, laid, layout, per_channel, pool
-from ..bench.models.passes import paused, told, uncounted
+from ..bench.models.passes import told, uncounted
 from .chain import Chain, Convolution, Gate, Tap
 from .frozen import frozen_copy
 from .gated import Gated
@@ -47,8 +47,7 @@ def class_subnets(classifier: Classifier, gates: ClassGates, taps: Sequence[str]
     up_to_tap.made_by = classifier.made_by
     # A tapped convolution keeps its BatchNorm too, since the tap lies between the two.
     net = frozen_copy(up_to_tap, (*local, *taps)).to(classifier.mean)
-    with paused(classifier):
-        chain = Chain.of(net, local, taps)
+    chain = Chain.of(net, local, taps)
     if chain is None:
         return GatedSubnets(net, local, taps)
     uncounted(net)

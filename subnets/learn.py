@@ -16,6 +16,9 @@ from .calibration import Calibration
 from .frozen import GatedNet, Images
 from .gates import GateOptions, total_active_fraction
 
+#: Images that go forward and back at once; a class with more of its own in a step goes alone.
+PASS = 200
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -110,6 +113,20 @@ def gate_loss(
     return mean + options.gamma * l1_norm(gates, options.l1) * (count > 0)
 
 
+def passes(sizes: Sequence[int]) -> list[slice]:
+    """A step's images, of which each class has ``sizes``, in passes of whole classes and about `PASS` images.
+
+    More at once overflow a CPU's caches. Loss and gradient of a class come from its own images either way.
+    """
+    parts, begin, end = [], 0, 0
+    for size in sizes:
+        if end > begin and end + size - begin > PASS:
+            parts.append(slice(begin, end))
+            begin = end
+        end += size
+    return [*parts, slice(begin, end)]
+
+
 def learn(
     net: GatedNet,
     images: Images,
@@ -145,10 +162,15 @@ def learn(
             chosen = labels[owner]
             position = torch.from_numpy(index).to(net.device)
             full = calibration(images.logits[position, chosen], chosen)
-            loss = gate_loss(net, images.hidden(index), full, gates, owner, labels, calibration, options)
-            gradients = torch.autograd.grad(loss.sum(), list(gates.values()))
+            hidden = images.hidden(index)
+            loss, gradients = torch.zeros(len(chunk), dtype=net.dtype, device=net.device), list[torch.Tensor]()
+            for part in passes(sizes.tolist()) if net.device.type == "cpu" else [slice(None)]:
+                term = gate_loss(net, hidden[part], full[part], gates, owner[part], labels, calibration, options)
+                more = torch.autograd.grad(term.sum(), list(gates.values()))
+                gradients = [one + other for one, other in zip(gradients, more, strict=True)] if gradients else [*more]
+                loss += term.detach()
             adam.step(gradients, torch.tensor(rows, device=net.device), options.clamp)
-            total += loss.detach()
+            total += loss
             if tick:
                 tick(len(index))
         copied = {path: gate.detach().cpu().clone() for path, gate in gates.items()}

@@ -118,17 +118,6 @@ def uncounted(net: nn.Module) -> None:
             )
 
 
-@contextmanager
-def paused(classifier: Classifier) -> Iterator[None]:
-    """Count nothing of the body: a blank image that tells a net's shapes is no image of anybody's."""
-    ledger = _LEDGERS.get(classifier) or _Ledger(0)
-    counts, ledger.counts = ledger.counts, 0
-    try:
-        yield
-    finally:
-        ledger.counts = counts
-
-
 def told(classifier: Classifier, images: int, stage: int = 0) -> None:
     """Count images that went forward by other means than the net's modules: a cut subnet's, or another net's."""
     ledger = _LEDGERS.get(classifier)

@@ -17,16 +17,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from subnetbench.bench.core.arrays import ClassGates
 from subnetbench.bench.data.dataset import Split
 from subnetbench.bench.models.cifar import wide7
-from subnetbench.bench.models.classifier import Classifier
+from subnetbench.bench.models.classifier import Classifier, layout
+from subnetbench.bench.models.weights import load_weights, locate
 from subnetbench.bench.views import View
 from subnetbench.detectors.mahalanobis import Gaussians
-from subnetbench.detectors.subnet_mahalanobis import by_class, gated_taps, sorted_batches, subnet_distances
+from subnetbench.detectors.subnet_mahalanobis import (
+    SubnetMahalanobis,
+    by_class,
+    gated_taps,
+    sorted_batches,
+    subnet_distances,
+)
 from subnetbench.subnets.calibration import Calibration
 from subnetbench.subnets.frozen import GatedNet, Images
-from subnetbench.subnets.gates import GateOptions
+from subnetbench.subnets.gates import GateOptions, gates_from_arrays
 from subnetbench.subnets.learn import learn
 
 #: Share of channels that a random binary gate leaves active.
@@ -41,6 +49,7 @@ def net_and_gates(classes: int, position: str) -> tuple[Classifier, ClassGates]:
     """Weights and gates as drawn: time does not depend on which channels are active."""
     torch.manual_seed(0)
     net = wide7(classes=classes).eval()
+    net.to(memory_format=layout(net))  # type: ignore[call-overload]  # as a run has it
     generator = torch.Generator().manual_seed(0)
     channels = net.channels(net.gated_paths(position))
     return net, {p: (torch.rand(classes, n, generator=generator) < ACTIVE).float() for p, n in channels.items()}
@@ -151,6 +160,59 @@ def test_scoring_all_of_100_classes_against_10(benchmark: Any, position: str) ->
     benchmark.group = f"wide7, {position}, distances of {count} images to all classes"
     ten, hundred = alternate(benchmark, ways)
     benchmark.extra_info["times the seconds of 10 classes"] = round(10 * ten / hundred, 2)
+
+
+def shipped(classes: int, gates_of: str) -> tuple[Classifier, ClassGates]:
+    """A net that ships with the gates that a committed run learned for it, or random ones."""
+    net, gates = net_and_gates(classes, "units")
+    load_weights(net, locate(f"cifar{classes}/wide7"))
+    if gates_of != "random":
+        folder = Path(__file__).parents[2] / "results" / gates_of / "subnets"
+        gates = gates_from_arrays(load_file(folder / "gates.safetensors"))
+    return net.requires_grad_(False), gates
+
+
+@pytest.mark.parametrize("gates_of", ["random", "cifar100-table2"])
+def test_all_subnets_of_100_classes_in_bare_forwards(benchmark: Any, gates_of: str) -> None:
+    """65% of channels are active: random ones in every layer, learned ones nearly all in early layers."""
+    net, gates = shipped(100, gates_of)
+    count = few_if_disabled(benchmark, IMAGES)
+    few, asked = max(4, count // 10), every_class(net, count)
+    images = view(net, count).images
+
+    def bare() -> None:
+        with torch.no_grad():
+            net(images)
+
+    benchmark.group = f"wide7, all 100 subnets, {gates_of} gates, in bare forwards"
+    ways = [("bare forward", count, bare), ("cut", count, lambda: collect(net, gates, count, asked))]
+    ways.append(("gate a sample", few, lambda: view(net, few).subnet_features(gates, asked[:few])))
+    speeds = alternate(benchmark, ways)
+    benchmark.extra_info["bare forwards an image, cut"] = round(speeds[0] / speeds[1], 1)
+    benchmark.extra_info["bare forwards an image, gate a sample"] = round(speeds[0] / speeds[2], 1)
+
+
+@pytest.mark.parametrize("classes", ["predicted", "top-k", "all"])
+def test_the_gradient_of_a_score_in_bare_gradients(benchmark: Any, classes: str) -> None:
+    """What a step of an attacker who knows the detector costs: its gradient beside that of the net's own loss."""
+    net, gates = shipped(10, "cifar10-adaptive")
+    count, rng = few_if_disabled(benchmark, IMAGES), np.random.default_rng(0)
+    detector, images = SubnetMahalanobis(classes=classes), view(net, count).images
+    widths = net.channels(net.taps).items()
+    detector._state = gates, {tap: Gaussians(rng.normal(size=(10, n)), np.eye(n)) for tap, n in widths}
+    smooth = detector.differentiable(net)
+
+    def gradient(of: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        x = images.clone().requires_grad_()
+        return torch.autograd.grad(of(x).sum(), x)[0]
+
+    benchmark.group = f"wide7, gradient of subnet-mahalanobis, {classes}"
+    ways = [
+        ("bare", count, lambda: gradient(lambda x: net(x).logsumexp(1))),
+        (classes, count, lambda: gradient(smooth)),
+    ]
+    speeds = alternate(benchmark, ways)
+    benchmark.extra_info["bare gradients"] = round(speeds[0] / speeds[1], 2)
 
 
 def learn_gates(classes: int, position: str) -> int:

@@ -10,6 +10,7 @@ from subnetbench.bench.core.arrays import Ints
 from subnetbench.bench.data.dataset import Split
 from subnetbench.bench.models.cifar import resnet18
 from subnetbench.bench.models.classifier import Classifier
+from subnetbench.subnets import learn as learning
 from subnetbench.subnets.calibration import Calibration, fit_calibration
 from subnetbench.subnets.frozen import GatedNet, Images
 from subnetbench.subnets.gates import GateOptions, identity_gates
@@ -88,6 +89,19 @@ def test_a_class_learns_the_same_in_any_company(net64: Classifier, images: Split
     for path in together.gates:
         assert torch.allclose(together.gates[path][3:5], alone.gates[path], rtol=0, atol=1e-8)
     assert together.loss[3:5] == pytest.approx(alone.loss, abs=1e-8)
+
+
+def test_passes_of_fewer_classes_change_nothing(
+    net64: Classifier, images: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert learning.passes([16] * 10) == [slice(0, 160)]
+    expected = learned(net64, images)
+    monkeypatch.setattr(learning, "PASS", 40)
+    assert learning.passes([16, 16, 16, 41, 3]) == [slice(0, 32), slice(32, 48), slice(48, 89), slice(89, 92)]
+    for epoch, other in zip(learned(net64, images), expected, strict=True):
+        np.testing.assert_allclose(epoch.loss, other.loss, rtol=1e-12)
+        for path, gate in epoch.gates.items():
+            torch.testing.assert_close(gate, other.gates[path], rtol=1e-12, atol=1e-12)
 
 
 def test_what_is_kept_once_an_image_starts_where_the_first_gate_sits(net: Classifier, images: Split) -> None:
