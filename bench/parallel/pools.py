@@ -106,7 +106,7 @@ def _dask(config: Config) -> Iterator[Pool]:
     try:
         with contextlib.suppress(Exception):
             client.wait_for_workers(1, timeout=rest.get("wait_for_workers_timeout", PATIENCE))
-        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        count = len(client.ncores())
         if not count:
             raise UserError(f"The dask scheduler at {address} has no workers; start some: dask worker {address}.")
         yield Joblib(f"dask with {count} worker{'s' if count > 1 else ''}", -1, backend="dask", client=client, **rest)

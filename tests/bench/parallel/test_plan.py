@@ -84,6 +84,7 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path, words: tuple[obj
         ('backend = "dask"\ndask_address = "tcp://127.0.0.1:9"\ndask_timeout = 1', "There is no dask scheduler at"),
         ('backend = "submitit"\nslurm_tim = "1:00:00"', "Did you mean 'slurm_time'"),
         ('backend = "submitit"\ncluster = "moon"', "give 'slurm' or 'local'"),
+        ('backend = "submitit"', "submitit refuses this (RuntimeError: Could not detect"),
         ('backend = "ray"', "ray is not installed"),
     ],
 )

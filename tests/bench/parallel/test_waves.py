@@ -27,8 +27,34 @@ from subnetbench.bench.parallel.request import Answer, Changes, Request, Source,
 from subnetbench.bench.tracks import load_suite
 
 from ..cli.test_commands import call, written
+from ..localisation.test_run import SUITE as WSOL
+from ..localisation.test_run import draw
+from ..made_suite import SMALL
 from .conftest import Place
 from .test_backends import page
+
+#: Two sets of gates, a detector that uses them, and one choice of a sweep.
+GATES = """
+[subnets]
+l1 = "mean"
+gamma = 0.5
+images_per_class = 20
+batch_size = 4
+epochs = 4
+learning_rate = 0.05
+seeds = 2
+allow_collapsed = true
+
+[[detectors]]
+name = "subnet-mahalanobis"
+parameters = { classes = "predicted" }
+candidates = [{}]
+
+[sensitivity]
+position = ["units"]
+gamma = { mean = [0.5] }
+control = "subnet-mahalanobis"
+"""
 
 Killer = Callable[[str], bool]
 
@@ -244,3 +270,38 @@ def test_nets_are_trained_by_workers_and_by_shards(tmp_path: Path, here: Here) -
     assert "images correctly classified" in said.out
     words = [call("train", suite, "--store", tmp_path / "store", "--shard", f"{index}/2").out for index in range(2)]
     assert sorted(bool(text) for text in words) == [False, True]
+
+
+def test_a_localisation_suite_is_divided_likewise(tmp_path: Path, here: Here) -> None:
+    draw(tmp_path / "data")
+    (tmp_path / "wsol-digits.toml").write_text(WSOL.replace("resamples = 500", "resamples = 100"))
+    place = Place(tmp_path / "wsol-digits.toml", tmp_path)
+    root = ("--data-root", tmp_path / "data")
+    assert place.run(*root, store="one", output="one").code == 0
+    said = place.run(*root, "-j", 2, store="two", output="two")
+    assert said.code == 0, said.err
+    assert [len(asked) for asked in here.asked] == [1, 1, 5]  # the net, its gates, five variants
+    collected = place.run(*root, "--collect", store="two", output="collected")
+    assert collected.code == 0, collected.err
+    assert "0 artifacts computed" in collected.out
+    one, two, three = (place.content(output) for output in ("one", "two", "collected"))
+    assert one.keys() == two.keys() == three.keys()
+    assert two == three
+    timed = {name for name in one if Path(name).stem in ("report", "subnets") and "tables" in name}  # with seconds
+    assert {name for name in one if one[name] != two[name]} <= timed
+
+
+def test_gates_and_the_sweep_over_them_are_divided_likewise(tmp_path: Path, here: Here) -> None:
+    (tmp_path / "small.toml").write_text(SMALL + GATES)
+    place = Place(tmp_path / "small.toml", tmp_path)
+    assert place.run(store="one", output="one").code == 0
+    said = place.run("-j", 2, store="two", output="two")
+    assert said.code == 0, said.err
+    assert [len(asked) for asked in here.asked] == [1, 3 + 2, 2 + 2, 1 + 1]
+    collected = place.run("--collect", store="two", output="collected")
+    assert "0 artifacts computed" in collected.out, collected.err
+    one, two, three = (place.content(output) for output in ("one", "two", "collected"))
+    assert two == three
+    timed = {name for name in one if Path(name).stem in ("subnets", "sensitivity") and "tables" in name}
+    assert one.keys() == two.keys()
+    assert {name for name in one if one[name] != two[name]} <= timed
