@@ -15,7 +15,7 @@ from .core.arrays import Bools, ClassGates, Floats, Ints
 from .core.errors import UserError
 from .core.store import Store
 from .models.classifier import PENULTIMATE as PENULTIMATE
-from .models.classifier import Classifier, evaluating, pool
+from .models.classifier import Classifier, evaluating, has_head, pool
 
 T = TypeVar("T")
 
@@ -152,7 +152,7 @@ class View:
 
 def _full_pass(view: View) -> dict[str, Floats]:
     net = view.classifier
-    names = (*((PENULTIMATE,) if net.has_head else ()), *net.taps)
+    names = (*((PENULTIMATE,) if has_head(net) else ()), *net.taps)
     collected: dict[str, list[torch.Tensor]] = {name: [] for name in ("logits", *names)}
     with torch.no_grad(), evaluating(net):
         for part in view.batches():

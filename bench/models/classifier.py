@@ -24,7 +24,9 @@ PENULTIMATE = "penultimate"
 
 
 class _Wraps(nn.Module):
-    """The way in for a net that is no sequence of stages."""
+    """The way in for a net that is no sequence of stages, and what is particular to one."""
+
+    net: nn.Sequential
 
     @classmethod
     def wrap(
@@ -50,6 +52,11 @@ class _Wraps(nn.Module):
 
         more: Any = {"classes": classes, "shape": shape, "mean": mean, "std": std}
         return wrap(module, taps=taps, gate_positions=gate_positions, **more)
+
+    def channel_axis(self, path: str) -> int:
+        """The axis of a module's output that holds its channels: 1, but for nets of others with channels last."""
+        stage = self.net._modules.get(path.split(".")[0])
+        return stage.channel_axes.get(path, 1) if isinstance(stage, Stage) else 1
 
 
 class Classifier(_Wraps):
@@ -142,28 +149,7 @@ class Classifier(_Wraps):
     @cached_property
     def head(self) -> nn.Linear:
         """The last linear layer, which maps penultimate features to logits."""
-        stage = self.net[-1]
-        if isinstance(stage, Stage):
-            return stage.last_linear()
-        last = [module for module in self.net.modules() if isinstance(module, nn.Linear)][-1:]
-        if not last or last[0].out_features != self.classes:
-            raise UserError(
-                f"The net's last linear layer does not give its {self.classes} logits; "
-                "a detector that reads penultimate features needs one that does."
-            )
-        return last[0]
-
-    @property
-    def has_head(self) -> bool:
-        try:
-            return bool(self.head)
-        except UserError:
-            return False
-
-    def channel_axis(self, path: str) -> int:
-        """The axis of a module's output that holds its channels: 1, but for nets of others with channels last."""
-        stage = self.net._modules.get(path.split(".")[0])
-        return stage.channel_axes.get(path, 1) if isinstance(stage, Stage) else 1
+        return _last_linear(self.net, self.classes)
 
     def channels(self, paths: Sequence[str]) -> dict[str, int]:
         """Number of channels of each module's output."""
@@ -189,6 +175,27 @@ class Classifier(_Wraps):
         if self.made_by or more:
             digest.update(canonical([self.made_by, more]).encode())
         return digest.hexdigest()
+
+
+def has_head(net: Classifier) -> bool:
+    """Whether the logits come from a linear layer, so that there are penultimate features."""
+    try:
+        return isinstance(net.head, nn.Linear)
+    except UserError:
+        return False
+
+
+def _last_linear(net: nn.Sequential, classes: int) -> nn.Linear:
+    stage = net[-1]
+    if isinstance(stage, Stage):
+        return stage.last_linear()
+    last = [module for module in net.modules() if isinstance(module, nn.Linear)][-1:]
+    if not last or last[0].out_features != classes:
+        raise UserError(
+            f"The net's last linear layer does not give its {classes} logits; "
+            "a detector that reads penultimate features needs one that does."
+        )
+    return last[0]
 
 
 def layout(net: Classifier) -> torch.memory_format:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.models.classifier import Classifier
+from subnetbench.bench.models.classifier import Classifier, has_head
 from torch import nn
 
 SHAPE = (1, 8, 8)
@@ -135,7 +135,7 @@ def test_logits_beside_others_in_training_mode_are_trained() -> None:
 
 def test_a_net_without_a_linear_head_says_so_where_one_is_needed() -> None:
     net = Classifier.wrap(Net(lambda z, _: 2 * z), shape=SHAPE)
-    assert not net.has_head
+    assert not has_head(net)
     with pytest.raises(UserError, match="logits are not the output of a linear layer"):
         net.observe(torch.rand(3, *SHAPE), ["penultimate"])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from subnetbench.bench.models.classifier import PENULTIMATE, Classifier, pool
+from subnetbench.bench.models.classifier import PENULTIMATE, Classifier, has_head, pool
 from torch import nn
 
 from .tiny_nets import NETS, SHAPE, made
@@ -123,8 +123,8 @@ def test_a_gated_pass_is_one_with_channels_set_to_zero_by_hand(nets: Any, name: 
 @pytest.mark.parametrize("name", NETS)
 def test_the_head_maps_penultimate_features_to_the_logits(nets: Any, name: str, images: torch.Tensor) -> None:
     _, net = nets[name]
-    assert net.has_head is (name not in HEADLESS)
-    if net.has_head:
+    assert has_head(net) is (name not in HEADLESS)
+    if has_head(net):
         with torch.no_grad():
             given, seen = net.observe(images, [PENULTIMATE])
             torch.testing.assert_close(net.head(seen[PENULTIMATE]), given, atol=1e-5, rtol=1e-5)
