@@ -94,6 +94,8 @@ def show(shown: Grid | str) -> None:
         output.show(shown, out)
     elif output.current.is_data():
         plain(shown, err)
+    elif output.current.form_on(out) is output.Form.markdown:
+        plain(f"{shown}\n")
     else:
         out.print(shown)
 

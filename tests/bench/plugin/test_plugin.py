@@ -52,6 +52,7 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> str:
     out = io.StringIO()
     monkeypatch.setattr(sys, "argv", ["subnetbench", "ls", "detectors"])
     monkeypatch.setattr(console, "out", Console(width=200))
+    monkeypatch.setenv("COLUMNS", "200")
     with contextlib.redirect_stdout(out):
         cli.main()
     return out.getvalue()
