@@ -110,7 +110,8 @@ def legend(markup: str, console: Console) -> None:
     form = current.form_on(console)
     if form is Form.markdown:
         text = Text.from_markup(markup).plain.replace("Bold:", "**Bold**:").replace("*", r"\*")
-        console.print(text.replace(r"\*\*Bold\*\*", "**Bold**"), markup=False, highlight=False, soft_wrap=True)
+        text = text.replace(r"\*\*Bold\*\*", "**Bold**")
+        console.print(f"{text}\n", markup=False, highlight=False, soft_wrap=True)
     elif best_mark(console):
         console.print(Text(Text.from_markup(markup).plain.replace("Bold:", f"{BEST}:")))
     else:

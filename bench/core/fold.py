@@ -55,7 +55,7 @@ def arranged(grid: Grid, width: int | None, best: str = "") -> Arrangement:
             room = width - END - BESIDE - max(sum(widths[place] + BESIDE for place in stack) for stack in stacks)
             if room >= min(least, whole):
                 return Arrangement(stacks, min(room, whole), spreads)
-    return Arrangement([[place] for place in everything], min(FEW, whole), False)
+    return Arrangement([[place] for place in everything], min(FEW, whole), not grid.has_spreads)
 
 
 def _tries(
@@ -79,7 +79,7 @@ def _evenly(part: list[int], size: int) -> Iterator[list[int]]:
 
 def _figures(grid: Grid, place: int, spreads: bool, best: str) -> int:
     """The width of a column: that of its figures, or of its heading in lines."""
-    figures = max(cell_len(cell(row, place, spreads, best)) for row in grid.rows)
+    figures = max((cell_len(cell(row, place, spreads, best)) for row in grid.rows), default=0)
     return max(figures, *map(cell_len, _heading(grid.columns[place], max(FEW, figures))))
 
 
