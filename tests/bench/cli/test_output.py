@@ -80,8 +80,8 @@ def test_the_last_line_says_how_long_it_took(ran: Any) -> None:
 
 def test_wide_is_never_folded_and_folding_is_said(ran: Any) -> None:
     narrow, wide = ran(width=60).out, ran("--wide", width=60).out
-    assert "--wide prints each whole" in narrow
-    assert "--wide prints each whole" not in wide
+    assert "--wide prints each whole" in " ".join(narrow.split())
+    assert "--wide prints each whole" not in " ".join(wide.split())
     assert max(map(len, wide.splitlines())) > 60
 
 
