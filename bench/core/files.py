@@ -46,6 +46,28 @@ def partial_file(folder: Path) -> tuple[int, Path]:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), path
 
 
+#: Answers that mean: there are no hard links here (FAT, many mounts of object stores, some of Windows shares).
+NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL)
+
+
+def linked_once(partial: Path, path: Path) -> bool | None:
+    """Give a complete file a second name; False where that is taken, None where the file system has no hard links.
+
+    A link fails where the name exists, on network mounts as well; a rename would replace what is there.
+    """
+    try:
+        os.link(partial, path)
+        return True
+    except FileExistsError:
+        return False
+    except AttributeError:  # a system without links
+        return None
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return None
+
+
 def target_of(path: Path) -> Path:
     """The regular file, there or not, that writing to ``path`` replaces. OSError if something else is there."""
     target = Path(os.path.realpath(path)) if path.is_symlink() else path

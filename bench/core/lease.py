@@ -18,7 +18,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .files import partial_file
+from .files import linked_once, partial_file
 from .text import shown
 
 #: Seconds without a sign of life after which a lease is anybody's.
@@ -85,17 +85,9 @@ class Lease:
         return _holder_in(self.path)
 
     def _create(self) -> bool:
-        try:
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileExistsError:
-            return False
         token = secrets.token_hex(8)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(asdict(_myself(token)), file)
-        except OSError:
-            self.path.unlink(missing_ok=True)
-            raise
+        if not _written_once(self.path, json.dumps(asdict(_myself(token)))):
+            return False
         self._token = token
         self._released.clear()
         with contextlib.suppress(RuntimeError):  # no thread more: then it is not renewed
@@ -147,6 +139,27 @@ def holders(folder: Path) -> dict[str, Holder]:
     """
     found = {path.stem: _holder_in(path) for path in sorted(folder.glob("*.lease"))}
     return {name: holder for name, holder in found.items() if holder is not None and not holder.has_died}
+
+
+def _written_once(path: Path, text: str) -> bool:
+    """Make a file, at once with its text: a lease that says nothing blocks until it is stale. False if there is one."""
+    handle, partial = partial_file(path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        linked = linked_once(partial, path)
+        if linked is not None:
+            return linked
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return False
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        return True
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _beat(path: Path, token: str, released: threading.Event) -> None:

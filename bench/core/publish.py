@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .files import partial_file
+from .files import linked_once, partial_file
 from .lease import Lease
-
-#: Answers that mean: there are no hard links here (FAT, many mounts of object stores, some of Windows shares).
-NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL)
 
 
 def publish(path: Path, parts: Sequence[bytes]) -> bool:
@@ -37,21 +33,9 @@ def publish(path: Path, parts: Sequence[bytes]) -> bool:
 
 
 def named_once(partial: Path, path: Path) -> bool:
-    """Give a complete file its name, unless that is taken.
-
-    A hard link fails where the name exists, on network mounts as well; a rename would replace what is there.
-    """
-    try:
-        os.link(partial, path)
-        return True
-    except FileExistsError:
-        return False
-    except AttributeError:  # a system without links
-        pass
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-    return _renamed_once(partial, path)
+    """Give a complete file its name, unless that is taken."""
+    linked = linked_once(partial, path)
+    return _renamed_once(partial, path) if linked is None else linked
 
 
 def _renamed_once(partial: Path, path: Path) -> bool:

@@ -10,6 +10,7 @@ as much for all as for a quarter.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import resource
 import subprocess
@@ -21,6 +22,16 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve()
+
+
+def made_board() -> Any:
+    """The tests' own made results."""
+    spec = importlib.util.spec_from_file_location("made_board", HERE.parents[1] / "bench" / "made_board.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def made_cells(attacks: list[str], splits: int, images: int, calibrated: bool) -> list[dict[str, Any]]:
@@ -48,13 +59,12 @@ def made_cells(attacks: list[str], splits: int, images: int, calibrated: bool) -
 
 def write(folder: Path, detectors: int, attacks: int, splits: int, images: int) -> None:
     """One suite's results with an entry for each detector, without scores."""
-    sys.path.insert(0, str(HERE.parents[1]))
-    from bench.made_board import entry, scores  # the tests' own made results
     from subnetbench.bench.core.files import write_json
     from subnetbench.bench.detection.entry import Entry
 
     names = [f"attack-{number:02d}" for number in range(attacks)]
-    one = entry("made", scores({"fgsm": 1.0, "cw": 2.0}, images=4))
+    board = made_board()
+    one = board.entry("made", board.scores({"fgsm": 1.0, "cw": 2.0}, images=4))
     one["attacks"] = {name: one["attacks"]["fgsm"] | {"name": name} for name in names}
     one["protocol"] |= {"calibration": images}
     one["cells"] = made_cells(names, splits, images, calibrated=True)
@@ -88,8 +98,6 @@ def reading(folder: Path, **_: int) -> None:
 
 def comparisons(folder: Path, detectors: int, attacks: int, splits: int, images: int) -> None:
     """The columns of all detectors, as a run keeps them, and the test of all against the best."""
-    sys.path.insert(0, str(HERE.parents[1]))
-    from bench.made_board import MEASURING
     from subnetbench.bench.detection.cells import columns, leaders
 
     names = [f"attack-{number:02d}" for number in range(attacks)]
@@ -97,7 +105,7 @@ def comparisons(folder: Path, detectors: int, attacks: int, splits: int, images:
     places = [(-1, split) for split in range(splits)]
     made = {f"detector-{number:03d}": columns(cells, places) for number in range(detectors)}
     pairs = [(names[0], name) for name in names] + [(name, name) for name in names]
-    leaders(made, pairs, MEASURING)
+    leaders(made, pairs, made_board().MEASURING)
 
 
 def bootstrap(folder: Path, detectors: int, attacks: int, splits: int, images: int) -> None:
