@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from typing import Any
 
 import torch
 
@@ -23,7 +24,7 @@ from .context import Context
 from .factory import brings_weights, factory_source, make, refuse_untrained, with_files
 from .parameters import check_data, check_model
 from .sanity import look
-from .suite import NetSuite
+from .suite import ModelPart, NetSuite
 from .toml import fill
 from .train import Recipe, accuracy, train
 from .unattacked import unattacked
@@ -92,11 +93,7 @@ class Setup:
     def blank_net(self, *, pretrained: bool = True) -> Classifier:
         """The model from its factory; without ``pretrained``, a net of the same shape and no download."""
         part = self.suite.model
-        name, parameters = part.name, part.parameters
-        if not pretrained and registry.models.in_family(name):
-            name, parameters = architecture_only(name, parameters)
-        elif not pretrained and name in SMALLEST:
-            parameters = {key: value for key, value in parameters.items() if key not in ("weights", "rows")}
+        name, parameters = (part.name, part.parameters) if pretrained else _without_weights(part)
         check_model(part, dataset=self.dataset)
         debug, shape = self.context.debug, self.dataset.shape
         net = make(name, parameters, self.recipe.seed, debug=debug, classes=self.dataset.classes, shape=shape)
@@ -201,3 +198,12 @@ class Setup:
     def _of_another_seed(self) -> Classifier:
         part, given = self.suite.model, self.dataset
         return make(part.name, part.parameters, self.recipe.seed + 1, classes=given.classes, shape=given.shape)
+
+
+def _without_weights(part: ModelPart) -> tuple[str, dict[str, Any]]:
+    """A name and parameters of a net of the same shape that needs no download."""
+    if registry.models.in_family(part.name):
+        return architecture_only(part.name, part.parameters)
+    if part.name not in SMALLEST:
+        return part.name, part.parameters
+    return part.name, {key: value for key, value in part.parameters.items() if key not in ("weights", "rows")}
