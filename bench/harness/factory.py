@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,12 @@ def brings_weights(net: Classifier, other: Classifier) -> bool:
     """Whether nets that a factory gave under two seeds are equal: then their parameters are not drawn but read."""
     theirs = dict(other.named_parameters())
     return all(key in theirs and torch.equal(value, theirs[key]) for key, value in net.named_parameters())
+
+
+def library_of(name: str) -> dict[str, str]:
+    """The library that builds a net by name, with its version, which no list of an entry's has; {} of other nets."""
+    library = name.partition("/")[0]
+    return {"library": f"{library} {version(library)}"} if registry.models.in_family(name) else {}
 
 
 def refuse_untrained(part: ModelPart, where: str) -> None:

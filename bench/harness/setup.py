@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
-from typing import Any
 
 import torch
 
@@ -21,10 +19,10 @@ from ..models.dry import refuse_unfit
 from ..models.torchvision import SMALLEST
 from ..models.weights import load_weights, locate, refuse_unusable
 from .context import Context
-from .factory import brings_weights, factory_source, make, refuse_untrained, with_files
+from .factory import brings_weights, factory_source, library_of, make, refuse_untrained, with_files
 from .parameters import check_data, check_model
 from .sanity import look
-from .suite import ModelPart, NetSuite
+from .suite import NetSuite
 from .toml import fill
 from .train import Recipe, accuracy, train
 from .unattacked import unattacked
@@ -50,7 +48,6 @@ class Setup:
     def __init__(self, suite: NetSuite, context: Context, dataset: Dataset | None = None) -> None:
         """``dataset``: the suite's, if it is already in memory."""
         self.suite, self.context = suite, context
-        context.store.suite = context.store.suite or suite.name
         self._dataset = dataset
         self._calibration: dict[int, Split] = {}
 
@@ -93,7 +90,9 @@ class Setup:
     def blank_net(self, *, pretrained: bool = True) -> Classifier:
         """The model from its factory; without ``pretrained``, a net of the same shape and no download."""
         part = self.suite.model
-        name, parameters = (part.name, part.parameters) if pretrained else _without_weights(part)
+        name, parameters = part.name, part.parameters
+        if not pretrained and (registry.models.in_family(name) or name in SMALLEST):
+            name, parameters = architecture_only(name, parameters)
         check_model(part, dataset=self.dataset)
         debug, shape = self.context.debug, self.dataset.shape
         net = make(name, parameters, self.recipe.seed, debug=debug, classes=self.dataset.classes, shape=shape)
@@ -133,7 +132,7 @@ class Setup:
         # What training leaves in a module of others besides tensors is not stored: then another net is trained.
         again = not ours and self.suite.model.trains
         arrays, meta = store.get("weights", inputs, lambda: self._weights(self.blank_net() if again else net))
-        meta = {**meta, **self._library}
+        meta = {**meta, **library_of(self.suite.model.name)}
         state = net.state_dict()
         net.load_state_dict({n: torch.from_numpy(arrays[n].copy()).to(state[n].dtype) for n in state})
         net.to(self.context.device, memory_format=layout(net)).eval()  # type: ignore[call-overload]
@@ -146,13 +145,6 @@ class Setup:
         self._check_floor(trained.accuracy)
         look(net, self.suite.model.name, self.dataset, trained.accuracy, self.context.report)
         return trained
-
-    @property
-    def _library(self) -> Meta:
-        """The library that builds a net by name, with its version, which no list of an entry's has."""
-        name = self.suite.model.name
-        library = name.partition("/")[0]
-        return {"library": f"{library} {version(library)}"} if registry.models.in_family(name) else {}
 
     def _check_floor(self, share: float) -> None:
         floor = self.suite.model.floor
@@ -170,8 +162,9 @@ class Setup:
         elif part.trains:
             meta = self._train(net)
         else:
-            lent = registry.models.lent(part.name)
-            given = f"as the factory of {part.name} gives them" if lent is None else "as given"
+            given = (
+                f"as the factory of {part.name} gives them" if registry.models.lent(part.name) is None else "as given"
+            )
             meta = {"weights": part.parameters.get("weights") or given}
         refuse_unusable(net.state_dict(), f"The net {part.name!r}, {part.origin},")
         return {n: t.detach().cpu().contiguous().numpy() for n, t in net.state_dict().items()}, meta
@@ -198,12 +191,3 @@ class Setup:
     def _of_another_seed(self) -> Classifier:
         part, given = self.suite.model, self.dataset
         return make(part.name, part.parameters, self.recipe.seed + 1, classes=given.classes, shape=given.shape)
-
-
-def _without_weights(part: ModelPart) -> tuple[str, dict[str, Any]]:
-    """A name and parameters of a net of the same shape that needs no download."""
-    if registry.models.in_family(part.name):
-        return architecture_only(part.name, part.parameters)
-    if part.name not in SMALLEST:
-        return part.name, part.parameters
-    return part.name, {key: value for key, value in part.parameters.items() if key not in ("weights", "rows")}

@@ -108,7 +108,9 @@ def test_every_command_of_a_page_works_in_its_order_with_its_module(
 def test_the_suite_of_a_net_by_name_runs(tmp_path: Path, small: None) -> None:
     pytest.importorskip("timm")
     (suite,) = blocks("toml", PAGES["register-a-model.md"])
-    (tmp_path / "mine.toml").write_text(suite, encoding="utf-8")
+    # Attackers who know the detector take as many passes as all the rest.
+    quicker = changed(suite, ('without = ["model.floor"]', 'without = ["model.floor", "adaptive"]'))
+    (tmp_path / "mine.toml").write_text(quicker, encoding="utf-8")
     said = call("run", "mine.toml")
     assert said.code == 0, said.out + said.err
     report = (tmp_path / "subnetbench-results/digits-timm/tables/report.md").read_text(encoding="utf-8")
