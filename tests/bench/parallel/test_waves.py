@@ -287,7 +287,7 @@ def test_a_localisation_suite_is_divided_likewise(tmp_path: Path, here: Here) ->
     one, two, three = (place.content(output) for output in ("one", "two", "collected"))
     assert one.keys() == two.keys() == three.keys()
     assert two == three
-    timed = {name for name in one if Path(name).stem in ("report", "subnets") and "tables" in name}  # with seconds
+    timed = {name for name in one if Path(name).stem in ("cost", "subnets") and "tables" in name}  # with seconds
     assert {name for name in one if one[name] != two[name]} <= timed
 
 
