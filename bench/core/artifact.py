@@ -67,6 +67,6 @@ def made_by(path: Path) -> Mapping[str, Any]:
         text = file.read(length) if length <= _MOST_META else b""
     try:
         stated = json.loads(text)[MADE_BY]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return stated if isinstance(stated, dict) else {}

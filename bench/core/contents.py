@@ -59,7 +59,7 @@ def held(root: Path) -> Iterator[Held]:
                 facts, stated = path.stat(), made_by(path)
                 machines = stated.get("machines")
                 count = len(machines) if isinstance(machines, list) else 0
-                yield Held(kind, str(stated.get("suite", "")), facts.st_size, facts.st_mtime, count)
+                yield Held(kind, str(stated.get("suite", ""))[:200], facts.st_size, facts.st_mtime, count)
 
 
 def unfinished(root: Path) -> tuple[int, int]:

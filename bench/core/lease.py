@@ -179,7 +179,7 @@ def _holder_in(path: Path) -> Holder | None:
         facts = json.loads(path.read_text(encoding="utf-8"))
         texts = {name: shown(str(facts[name]))[:200] for name in ("host", "since", "where", "started", "token")}
         return Holder(pid=int(facts["pid"]), **texts)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
@@ -187,7 +187,7 @@ def _token_in(path: Path) -> str:
     """OSError where the file cannot be read."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["token"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

@@ -37,12 +37,24 @@ class Machine:
         return cls(_cpu(), threads, device)
 
     @classmethod
-    def stated(cls, facts: Mapping[str, Any]) -> Machine:
-        return cls(str(facts.get("cpu", "")), int(facts.get("threads", 0)), str(facts.get("device", "")))
+    def stated(cls, facts: Any) -> Machine:
+        """The one that an artifact states, in what any file may hold; `UNKNOWN` if that is none."""
+        if not isinstance(facts, Mapping):
+            return UNKNOWN
+        cpu, threads, device = (facts.get(name) for name in ("cpu", "threads", "device"))
+        if not (isinstance(cpu, str) and isinstance(device, str) and type(threads) is int and 0 <= threads < 1 << 20):
+            return UNKNOWN
+        return cls(cpu[:1000], threads, device[:200])
 
 
 #: That of an artifact which does not say: a store of an earlier version.
 UNKNOWN = Machine("not stated", 0, "not stated")
+
+
+def stated_machines(made_by: Mapping[str, Any]) -> list[Machine]:
+    """The machines that an artifact states."""
+    stated = made_by.get("machines")
+    return [Machine.stated(facts) for facts in stated] if isinstance(stated, list) and stated else [UNKNOWN]
 
 
 class Used:

@@ -19,7 +19,7 @@ from .contents import LOCKS as LOCKS
 from .files import replace_file
 from .hashing import canonical, key_of
 from .home import STORE, cache, stated
-from .machine import UNKNOWN, Machine, Used, written
+from .machine import Machine, Used, stated_machines, written
 from .mount import Mount
 from .publish import discard, publish
 from .refusal import StoreError as StoreError
@@ -109,8 +109,7 @@ class Store:
             return None
         if is_whole(blob):
             arrays, meta, made_by = unpacked(blob)
-            machines = [Machine.stated(facts) for facts in made_by.get("machines", [])] or [UNKNOWN]
-            self.used.add(machines, apart=kind in OF_ONE_ENTRY)
+            self.used.add(stated_machines(made_by), apart=kind in OF_ONE_ENTRY)
             return arrays, meta
         self._damaged(path, kind)
         return None
