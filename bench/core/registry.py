@@ -106,6 +106,7 @@ class Registry(Generic[T]):
             self._broken.clear()
             for point in entry_points(group=self.group):
                 self._plug_in(point)
+        self._plugged = False  # said of the state before: whoever has it loaded again has plug-ins loaded again
 
     def beside(self, ours: Mapping[str, str]) -> dict[str, T]:
         """What plug-ins register, found without an import of ours, whose names are known with the `origin` of each.

@@ -26,8 +26,8 @@ from .describe import Describer
 from .entry import Entry
 from .estimate import plan, prices, steps, undownloaded
 from .failing import failed_attack, why
+from .frames import COLUMNS
 from .measured import measured_cells, stored_scores
-from .outcomes import COLUMNS
 from .parameters import check_parts
 from .protocol import Outcome
 from .scoring import Scoring, detector_source, for_attacks

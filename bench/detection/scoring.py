@@ -38,8 +38,8 @@ from . import fits, fitting, lee2018, strict
 from . import protocol as protocols
 from .attacked import Attacked
 from .conduct import conduct
+from .frames import joined, pack, unpack
 from .images import Images
-from .outcomes import cost_of_all, joined, pack, per_image, unpack
 from .protocol import Kind, Material, Outcome, Table, check_finite
 from .suite import NO_GATES, AnyProtocol, AttackPart, DetectorPart, Suite
 from .titles import outcome_title
@@ -210,7 +210,7 @@ class Scoring:
     def outcomes(self, part: DetectorPart, protocol: AnyProtocol) -> tuple[Outcome, Meta]:
         """A detector's scores under a protocol, over all sets of gates that it runs with, and their cost."""
         parts = [self.outcome(part, protocol, gate) for gate in self.gate_places(part)]
-        return joined([outcome for outcome, _ in parts]), cost_of_all([cost for _, cost in parts])
+        return joined([outcome for outcome, _ in parts]), _cost_of_all([cost for _, cost in parts])
 
     def outcome(self, part: DetectorPart, protocol: AnyProtocol, gate: int) -> tuple[Outcome, Meta]:
         """Scores with one set of gates, from the store or computed from characteristics by the protocol."""
@@ -242,7 +242,7 @@ class Scoring:
             table, costs = self.table(shown)
             with self.context.report.stage(f"fit and evaluate {shown.title}", (gate, shown.sets)):
                 outcome = protocol.evaluate(shown.material, table, self.suite.seed)
-        cost = per_image(costs) | {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
+        cost = _per_image(costs) | {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
         cost["remarks"] = _remarks(self, shown)
         return pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
 
@@ -305,3 +305,19 @@ def _spread(values: Floats, kept: Ints, count: int) -> Floats:
 def _notes(detectors: Sequence[Any]) -> str:
     notes = [first_line(str(getattr(detector, "notes", "") or "")) for detector in detectors]
     return "; ".join(dict.fromkeys(note for note in notes if note))
+
+
+def _per_image(costs: Sequence[Meta]) -> Meta:
+    """Mean cost of an image over all sets of images that were scored."""
+    images, names = max(1, sum(cost["images"] for cost in costs)), ("seconds", "forward", "backward")
+    return {f"{name}_per_image": sum(cost[name] for cost in costs) / images for name in names}
+
+
+def _cost_of_all(costs: Sequence[Meta]) -> Meta:
+    """Cost over several sets of gates: mean cost per image, total seconds, peak memory."""
+    numbers = [name for name in costs[0] if name.endswith("_per_image")]
+    whole = costs[0] | {name: sum(cost[name] for cost in costs) / len(costs) for name in numbers}
+    if "seconds" in whole:  # not in a store of an earlier version
+        whole["seconds"] = sum(cost["seconds"] for cost in costs)
+        whole["peak_mb"] = max(cost["peak_mb"] or 0 for cost in costs) or None
+    return whole

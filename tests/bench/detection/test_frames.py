@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from subnetbench.bench.detection.frames import COLUMNS, TEXT, joined, pack, unpack
 from subnetbench.bench.detection.measured import _is_one_of
-from subnetbench.bench.detection.outcomes import _TEXT, COLUMNS, joined, pack, unpack
 from subnetbench.bench.detection.protocol import Outcome
 
 NAMES = {"fit_on": ["fgsm", "bim", "all but é"], "test_on": ["*", "bim", "Cw"], "kind": ["clean", "adversarial"]}
@@ -24,7 +24,7 @@ def drawn(seed: int, rows: int = 200, least: int = 0) -> Outcome:
 
 
 def by_text(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(gate=np.int16(1))[COLUMNS].astype(dict.fromkeys(_TEXT, "category"))
+    return frame.assign(gate=np.int16(1))[COLUMNS].astype(dict.fromkeys(TEXT, "category"))
 
 
 @pytest.mark.parametrize("rows", [0, 1, 200])
@@ -37,10 +37,10 @@ def test_a_stored_frame_is_the_one_that_was_stored(rows: int) -> None:
 
 def test_frames_of_several_gates_join_as_their_texts_do() -> None:
     parts = [drawn(1), drawn(2, least=1)]
-    frame = joined([unpack(*pack(part, {}), gate=1)[0] for part in parts])
+    whole_of = joined([unpack(*pack(part, {}), gate=1)[0] for part in parts])
     whole = pd.concat([part.scores for part in parts], ignore_index=True)
-    assert_frame_equal(frame.scores, by_text(whole))
-    assert len(joined.fits) == 2
+    assert_frame_equal(whole_of.scores, by_text(whole))
+    assert len(whole_of.fits) == 2
 
 
 @pytest.mark.parametrize("rows", [0, 200])
