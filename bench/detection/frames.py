@@ -39,7 +39,7 @@ def unpack(arrays: Arrays, meta: Meta, gate: int) -> tuple[Outcome, Meta]:
     return Outcome(frame, [record | {"gate": gate} for record in meta["fits"]]), meta["cost"]
 
 
-def _texts(values: Sequence[str], codes: Ints) -> pd.Categorical:
+def _texts(values: Sequence[str], codes: Ints) -> Any:
     """The text of each row, of which there are few: sorted categories, as `astype("category")` makes them."""
     order = sorted(range(len(values)), key=values.__getitem__)
     return pd.Categorical.from_codes(np.argsort(order)[codes], pd.Index([values[k] for k in order]))
