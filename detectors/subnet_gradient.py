@@ -73,7 +73,8 @@ class SubnetColumns:
     def _winners(self, images: torch.Tensor, taps: Sequence[str], classes: torch.Tensor) -> dict[str, torch.Tensor]:
         """The nearest of ``classes`` ``(N, k)`` at every gated tap, ``(N,)``: a choice, by subnets without a graph."""
         subnets = class_subnets(self.net, self.gates, taps)
-        hidden, labels = subnets.prefix(images.detach()), classes.unique()
+        hidden = subnets.prefix(images.detach())
+        labels = classes.unique()  # type: ignore[no-untyped-call]
         columns = {tap: torch.empty_like(classes, dtype=torch.float64) for tap in taps}
         if classes.shape[1] == len(labels):  # every image competes in all of them
             groups = subnets.each(hidden, labels.tolist())

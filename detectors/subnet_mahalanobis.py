@@ -72,8 +72,8 @@ def by_class(view: View, gates: ClassGates, taps: Sequence[str], classes: Ints, 
         # Every image asks for the same classes, once each: they share what their gates leave equal.
         if 1 < len(labels) == wanted.shape[1] and bool((np.sort(wanted, 1) == labels).all()):
             for begin in range(0, len(index), view.batch_size):
-                part = slice(begin, begin + view.batch_size)
-                yield from _of_all(subnets, index[part], hidden[part], wanted[part])
+                some = slice(begin, begin + view.batch_size)
+                yield from _of_all(subnets, index[some], hidden[some], wanted[some])
             continue
         for label in labels:
             rows, column = np.nonzero(wanted == label)

@@ -54,6 +54,11 @@ class Twig:
     factor: torch.Tensor
     outputs: torch.Tensor
 
+    def saved(self, area: int) -> int:
+        """Multiply-adds saved at each place by subtracting what is removed from a convolution of all channels, with a
+        kernel of ``area`` values."""
+        return len(self.outputs) * (area * (self.kept - self.changed) - SUBTRACT)
+
     @property
     def kept(self) -> int:
         return int((self.factor != 0).sum())
@@ -110,20 +115,19 @@ class Tree:
         """A branch for each distinct row of the gate that waits."""
         twigs = self._twigs(step, branch)
         area = step.weight[0, 0].numel()
-        saving = [twig for twig in twigs if self._saved(step, branch, twig) > 0]
+        saved = [max(0, twig.saved(area)) for twig in twigs]
         whole = None
-        if sum(self._saved(step, branch, twig) for twig in saving) > area * len(branch.channels) * len(step.weight):
+        if sum(saved) > area * len(branch.channels) * len(step.weight):
             whole = _convolve(step, branch.x, step.weight[:, branch.channels], step.bias)
-        for twig in twigs:
-            less = whole is not None and any(twig is one for one in saving)
-            x = _less(step, branch, twig, whole) if less else _direct(step, branch, twig)
+        for twig, worth in zip(twigs, saved, strict=True):
+            x = _direct(step, branch, twig) if whole is None or not worth else _less(step, branch, twig, whole)
             yield Branch(x, twig.outputs, twig.labels, step.gate, True, branch.seen)
 
     def _twigs(self, step: Convolution, branch: Branch) -> list[Twig]:
         if branch.pending is None:
             return [Twig(branch.labels, branch.x.new_ones(len(branch.channels)), self._outputs(step, branch.labels))]
         rows = self.gates[branch.pending][branch.labels][:, branch.channels]
-        factors, group = rows.unique(dim=0, return_inverse=True)
+        factors, group = rows.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
         members = [branch.labels[group == place] for place in range(len(factors))]
         return [Twig(some, row, self._outputs(step, some)) for some, row in zip(members, factors, strict=True)]
 
@@ -133,10 +137,6 @@ class Tree:
             return torch.arange(len(step.weight), device=labels.device)
         kept = (self.gates[step.gate][labels] != 0).any(0).nonzero().flatten()
         return kept if len(kept) else torch.zeros(1, dtype=torch.int64, device=labels.device)
-
-    def _saved(self, step: Convolution, branch: Branch, twig: Twig) -> int:
-        """Multiply-adds saved at each place by subtracting what is removed from a convolution of all channels."""
-        return len(twig.outputs) * (step.weight[0, 0].numel() * (twig.kept - twig.changed) - SUBTRACT)
 
 
 def _less(step: Convolution, branch: Branch, twig: Twig, whole: torch.Tensor) -> torch.Tensor:
