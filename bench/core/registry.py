@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from .errors import UserError, reason_of
 
@@ -146,13 +146,10 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         if self.in_family(name):
             prefix, _, rest = name.partition("/")
-            member: T = self._families[prefix].member(rest)
-            return member
+            return cast(T, self._families[prefix].member(rest))
         if name not in self._items and name in self._broken:
-            raise UserError(
-                f"The {self.kind} {name!r} is registered and could not be loaded ({self._broken[name]}); "
-                "correct or uninstall its package."
-            )
+            reason = f"is registered and could not be loaded ({self._broken[name]}); correct or uninstall its package."
+            raise UserError(f"The {self.kind} {name!r} {reason}")
         if name not in self._items:
             near = difflib.get_close_matches(name, self._items, n=1, cutoff=0.4)
             hint = f" Did you mean {near[0]!r}?" if near else ""
