@@ -146,7 +146,8 @@ def test_a_batchnorm_behind_a_relu_that_comes_twice_is_not_folded() -> None:
 
 class Standardised(nn.Conv2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.conv2d(x, self.weight / self.weight.std((1, 2, 3), keepdim=True), self.bias)
+        weight = self.weight / self.weight.std((1, 2, 3), keepdim=True)
+        return F.conv2d(x, weight, self.bias, padding=1)
 
 
 class Activated(nn.BatchNorm2d):
@@ -162,7 +163,7 @@ class Backwards(nn.Sequential):
 @pytest.mark.parametrize(
     "pair",
     [
-        nn.Sequential(Standardised(1, 4, 1), nn.BatchNorm2d(4)),
+        nn.Sequential(Standardised(1, 4, 3, padding=1), nn.BatchNorm2d(4)),
         nn.Sequential(nn.Conv2d(1, 4, 1), Activated(4)),
         Backwards(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),
     ],

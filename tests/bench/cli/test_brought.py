@@ -77,7 +77,7 @@ def followed(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict
             laid(folder, tmp_path / "site")
             monkeypatch.syspath_prepend(tmp_path / "site")
             for kind in KINDS:
-                kind._loaded = False
+                kind._loaded = kind._plugged = False
             continue
         assert words[0] == "subnetbench"
         said[words[1]] = call(*words[1:])

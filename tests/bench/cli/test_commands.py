@@ -576,7 +576,7 @@ def test_ctrl_c_ends_within_seconds_and_keeps_finished_work(tmp_path: Path) -> N
     with process:
         try:
             assert process.stderr is not None
-            seen = next((line for line in process.stderr if line == "  attack bim\n"), None)
+            seen = next((line for line in process.stderr if line.endswith(" attack bim\n")), None)
             assert seen, "the stage was never announced"
             time.sleep(0.3)
             began = time.monotonic()

@@ -89,7 +89,7 @@ def test_every_command_of_the_page_works_in_its_order(
             (tmp_path / "margin" / "subnetbench_margin.py").write_text(source, encoding="utf-8")
             laid(tmp_path / "margin", tmp_path / "site")
             monkeypatch.syspath_prepend(tmp_path / "site")
-            registry.detectors._loaded = False
+            registry.detectors._loaded = registry.detectors._plugged = False
             continue
         assert words[0] == "subnetbench"
         if words[1] == "import":  # somebody else's store, with the same net
@@ -216,6 +216,7 @@ def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
         *(("register-a-detector.md", language) for language in ("python", "toml", "json")),
         *((page, "python") for page in BROUGHT),  # tests/bench/cli/test_brought.py
         ("register-a-model.md", "toml"),  # the same
+        *(("many-machines.md", language) for language in ("toml", "yaml")),  # tests/bench/parallel
     }
 
 

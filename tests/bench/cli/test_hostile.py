@@ -95,7 +95,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
         monkeypatch.setitem(sys.modules, "stranger", Module("stranger"))
         point = EntryPoint(name, "stranger:thing", KINDS[where].group)
         monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in [point] if p.group == group])
-        KINDS[where]._loaded = False
+        KINDS[where]._loaded = KINDS[where]._plugged = False
 
     yield declare
     for name, kind in KINDS.items():

@@ -52,7 +52,7 @@ candidates = [{}]
 
 [sensitivity]
 position = ["units"]
-gamma = { mean = [0.5] }
+gamma = { mean = [0.6] }
 control = "subnet-mahalanobis"
 """
 
@@ -112,6 +112,7 @@ def test_the_matrix_of_the_documentation_makes_the_same_as_three_shards(plain: P
     shards = re.findall(r'"(\d/3)"', workflow)
     assert len(commands) == 2
     assert shards == ["0/3", "1/3", "2/3"]
+    (fresh.folder / "store").mkdir(exist_ok=True)
     assert "lacks" in fresh.run("--collect").mistake
     for shard in reversed(shards):
         said = fresh.run(*commands[0].replace("${{ matrix.shard }}", shard).split())

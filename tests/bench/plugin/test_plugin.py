@@ -40,7 +40,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         (info / "entry_points.txt").write_text(ENTRY_POINTS)
         monkeypatch.syspath_prepend(site)
         sys.modules.pop("subnetbench_margin", None)
-        detectors._loaded = False
+        detectors._loaded = detectors._plugged = False
 
     yield lay
     sys.modules.pop("subnetbench_margin", None)

@@ -205,7 +205,7 @@ def test_a_net_of_other_classes_or_another_shape_is_refused(place: Place) -> Non
 def test_what_is_no_net_is_refused(place: Place) -> None:
     for thing, message in (
         (nn.Linear, "model is the class Linear; make an instance of it"),
-        (3, "model is of type int; give a registered name, a torch module or a Classifier"),
+        (3, "model is of type int; give a registered name, a table with one, a torch module or a Classifier"),
         ("wide77", "no model named 'wide77'. Did you mean 'wide7'"),
         (digits_cnn().half(), "give a net in float32"),
     ):

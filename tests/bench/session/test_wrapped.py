@@ -109,4 +109,5 @@ def test_a_suite_runs_on_a_transformer_from_a_notebook(place: Place, head: bool)
     )
     made_rows = set(frame.dropna(subset=["auroc"])["detector"])
     assert {"max-softmax", "energy"} <= made_rows
-    assert ("kd-pu" in made_rows) is head
+    (entry,) = (place.folder / f"out-{head}").rglob("kd-pu.json")
+    assert ("last linear layer" in entry.read_text(encoding="utf-8")) is not head
