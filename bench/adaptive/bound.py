@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..detection.adaptive import Adaptive, ArmPart
-from ..detection.estimate import Speed, speed_of, undownloaded
+from ..detection.estimate import speed_for, undownloaded
 from ..detection.scoring import Scoring
 from ..detection.suite import Suite
 from ..harness.task import Task
@@ -32,7 +32,7 @@ def bound(suite: Suite, wanted: Adaptive, detectors: int) -> tuple[str, list[dic
 def most_seconds(scoring: Scoring, wanted: Adaptive, tasks: Sequence[Task]) -> dict[str, float]:
     """Seconds of every task, at most and by title; the proof is not in them."""
     passes = sum(most_passes(part, wanted) for part in wanted.arms)
-    speed = _speed(undownloaded(scoring)[0])
+    speed = speed_for(undownloaded(scoring)[0])
     return {task.title: speed.seconds(passes, gradients=True) for task in tasks}
 
 
@@ -42,11 +42,6 @@ def step_seconds(scoring: Scoring, wanted: Adaptive, detectors: int) -> list[flo
     Proofs run the arms on as many images as they have, in both forms at each budget.
     """
     passes = sum(arm_passes(arm_of(part, wanted, wanted.epsilons[-1])) for part in wanted.arms)
-    image, budgets = _speed(scoring).seconds(passes, gradients=True), len(wanted.epsilons)
+    image, budgets = speed_for(scoring).seconds(passes, gradients=True), len(wanted.epsilons)
     attack, proof = wanted.images * image, 2 * budgets * wanted.proof.images * image
     return [attack / 10] * detectors + [attack] * (detectors * budgets) + [proof] * detectors
-
-
-def _speed(scoring: Scoring) -> Speed:
-    device = scoring.context.device
-    return speed_of(scoring.setup.blank_net(pretrained=False).to(device), device)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ...attacks.base import FORWARD_AND_BACKWARD
+from ..core.hashing import canonical
 from ..data.blank import blank_instead_of_download
 from ..models.classifier import Classifier, evaluating
 from .attacked import attack_passes
@@ -46,6 +47,12 @@ class Speed:
     def seconds(self, passes: float, *, gradients: bool) -> float:
         return passes / FORWARD_AND_BACKWARD * self.gradient if gradients else passes * self.forward
 
+    def of(self, cost: _Cost) -> float:
+        return cost.seconds + self.seconds(cost.passes, gradients=cost.gradients)
+
+    def total(self, costs: Iterable[_Cost]) -> float:
+        return sum(map(self.of, costs))
+
 
 def undownloaded(scoring: Scoring) -> tuple[Scoring, bool]:
     """What sizes can be read from without a download, and whether that is the data set itself."""
@@ -57,17 +64,16 @@ def plan(asked: Scoring) -> tuple[str, list[Row]]:
     """The grid of a suite, each row with its passes and an estimate from two timed batches of the untrained net."""
     scoring, there = undownloaded(asked)
     setup, device = scoring.setup, scoring.context.device
-    net = setup.blank_net(pretrained=False).to(device)
-    speed = speed_of(net, device)
-    costs = list(_Grid(scoring, net).costs())
-    seconds = [cost.seconds + speed.seconds(cost.passes, gradients=cost.gradients) for cost in costs]
+    speed, grid = _timed_grid(scoring)
+    costs = list(grid.costs())
+    seconds = list(map(speed.of, costs))
     costs.append(_Cost("total", "", sum(cost.passes for cost in costs), "with an empty store"))
     rows = [
         {
             "stage": cost.stage,
             "what": cost.what,
             "forward passes": f"{cost.passes:,.0f}",
-            "about": span(each),
+            "about": roughly(each),
             "detail": cost.detail,
         }
         for cost, each in zip(costs, [*seconds, sum(seconds)], strict=True)
@@ -83,43 +89,51 @@ def plan(asked: Scoring) -> tuple[str, list[Row]]:
 
 def prices(scoring: Scoring) -> dict[str, float]:
     """Seconds of every task, by its title; what all detectors share is spread over them."""
-    setup, suite, device = scoring.setup, scoring.suite, scoring.context.device
-    net = setup.blank_net(pretrained=False).to(device)
-    speed, grid = speed_of(net, device), _Grid(scoring, net)
-
-    def seconds(costs: Iterable[_Cost]) -> float:
-        return sum(cost.seconds + speed.seconds(cost.passes, gradients=cost.gradients) for cost in costs)
-
-    made = {f"net {suite.model.name}": seconds(grid.classifier())}
+    suite = scoring.suite
+    speed, grid = _timed_grid(scoring)
+    made = {f"net {suite.model.name}": speed.total(grid.classifier())}
     for part, cost in zip(suite.attacks, grid.attacks(), strict=True):
         for number, batch in enumerate(scoring.attacked.batches(part)):
-            share = (batch.stop - batch.start) / max(1, len(setup.test))
-            made[batch_title(part, number)] = share * seconds([cost])
+            share = (batch.stop - batch.start) / max(1, len(scoring.setup.test))
+            made[batch_title(part, number)] = share * speed.of(cost)
     sets = len(scoring.gates.by_seed)
-    made |= {f"gates {place}": seconds(grid.gates()) / sets for place in range(sets)}
+    made |= {f"gates {place}": speed.total(grid.gates()) / sets for place in range(sets)}
     places = [(d, p, gate) for p in suite.protocols for d in suite.detectors for gate in scoring.gate_places(d)]
-    shared = seconds([grid.features()]) / len(places)
+    shared = speed.of(grid.features()) / len(places)
     for detector, protocol, gate in places:
-        each = seconds([grid.detector(detector, protocol)]) / len(scoring.gate_places(detector))
+        each = speed.of(grid.detector(detector, protocol)) / len(scoring.gate_places(detector))
         made[outcome_title(detector, protocol, gate)] = each + shared
     choices = len(list(variants(suite)))
-    return made | {choice_title(number): seconds(grid.sensitivity()) / choices for number in range(choices)}
+    return made | {choice_title(number): speed.total(grid.sensitivity()) / choices for number in range(choices)}
 
 
 def steps(scoring: Scoring) -> list[float]:
     """About how many seconds each step of a run takes, in order: net, attacks, gates, detectors, sensitivity."""
-    setup, suite, device = scoring.setup, scoring.suite, scoring.context.device
-    net = setup.blank_net(pretrained=False).to(device)
-    speed, grid = speed_of(net, device), _Grid(scoring, net)
-
-    def seconds(costs: Iterable[_Cost]) -> list[float]:
-        return [cost.seconds + speed.seconds(cost.passes, gradients=cost.gradients) for cost in costs]
-
-    detectors = seconds(grid.detector(part, protocol) for protocol in suite.protocols for part in suite.detectors)
-    detectors[0] += sum(seconds([grid.features()]))  # by whichever detector comes first
+    suite = scoring.suite
+    speed, grid = _timed_grid(scoring)
+    detectors = [speed.of(grid.detector(part, protocol)) for protocol in suite.protocols for part in suite.detectors]
+    detectors[0] += speed.of(grid.features())  # by whichever detector comes first
     repeats = [part for _, variant in variants(suite) for part in variant.detectors]
-    again = [sum(seconds(grid.sensitivity())) / len(repeats)] * len(repeats) if repeats else []
-    return [sum(seconds(grid.classifier())), *seconds(grid.attacks()), sum(seconds(grid.gates())), *detectors, *again]
+    again = [speed.total(grid.sensitivity()) / len(repeats)] * len(repeats) if repeats else []
+    attacks = map(speed.of, grid.attacks())
+    return [speed.total(grid.classifier()), *attacks, speed.total(grid.gates()), *detectors, *again]
+
+
+def _timed_grid(scoring: Scoring) -> tuple[Speed, _Grid]:
+    net = scoring.setup.blank_net(pretrained=False).to(scoring.context.device)
+    return speed_for(scoring, net), _Grid(scoring, net)
+
+
+def speed_for(scoring: Scoring, net: Classifier | None = None) -> Speed:
+    """The speed of a suite's net, timed once in a run: all of its parts ask for it. ``net``: that net, untrained."""
+    setup, context = scoring.setup, scoring.context
+    part, dataset = setup.suite.model, setup.dataset
+    key = canonical([part.name, part.parameters, dataset.classes, dataset.shape])
+    if key not in context.timed:
+        net = net or setup.blank_net(pretrained=False).to(context.device)
+        context.timed[key] = speed_of(net, context.device)
+    speed: Speed = context.timed[key]
+    return speed
 
 
 class _Grid:
@@ -240,7 +254,7 @@ def _best(work: Callable[[], None]) -> float:
     return best
 
 
-def span(seconds: float) -> str:
+def roughly(seconds: float) -> str:
     """A time in words, as exact as an estimate is."""
     if 0 < seconds < 0.5:
         return "< 1 s"

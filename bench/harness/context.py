@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import UserError
 from ..core.progress import Reporter, Silent
@@ -20,7 +20,8 @@ class Context:
 
     ``debug`` lets a third-party detector's error through instead of reporting it as a cell. The store's warnings go to
     ``report``, and so does its waiting for another run. ``failed``: titles of tasks that have failed elsewhere, with
-    the reason; they are reported with it and not tried again.
+    the reason; they are reported with it and not tried again. ``timed``: what was measured of nets, for the
+    estimates of all parts of a suite.
     """
 
     store: Store
@@ -29,6 +30,7 @@ class Context:
     report: Reporter = field(default_factory=Silent)
     debug: bool = False
     failed: dict[str, str] = field(default_factory=dict)
+    timed: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.store.warn, self.store.waiting = self.report.warn, self.report.stage

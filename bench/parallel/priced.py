@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..detection.estimate import span
+from ..detection.estimate import roughly
 from ..harness.context import Context
 from ..harness.suite import AnySuite
 from .alone import planned_of
@@ -33,7 +33,7 @@ class Priced:
                 "key": planned.key,
                 "stage": planned.task.stage,
                 "cell": planned.task.cell,
-                "about": span(self.seconds[planned.title]) if planned.title in self.seconds else "not known",
+                "about": roughly(self.seconds[planned.title]) if planned.title in self.seconds else "not known",
             }
             for planned in self.planned
         ]
@@ -41,9 +41,9 @@ class Priced:
     def remarks(self, workers: int | None) -> list[str]:
         """The total time, alone and with so many workers, and what it leaves out."""
         total = sum(self.seconds.get(planned.title, 0.0) for planned in self.planned)
-        lines = [f"About {span(total)} in one process."]
+        lines = [f"About {roughly(total)} in one process."]
         if workers is not None and workers > 1:
-            lines = [f"About {span(total)} in one process, {span(self._spread(workers))} with {workers} workers."]
+            lines = [f"About {roughly(total)} in one process, {roughly(self._spread(workers))} with {workers} workers."]
         unknown = [planned for planned in self.planned if planned.title not in self.seconds]
         if unknown:
             lines.append(f"Not in it: {len(unknown)} cells whose time is not known.")

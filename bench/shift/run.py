@@ -14,7 +14,7 @@ from ..core.arrays import Ints
 from ..core.hashing import code_hash, key_of
 from ..core.store import Meta
 from ..data.dataset import Split
-from ..detection.estimate import speed_of
+from ..detection.estimate import speed_for
 from ..detection.failing import why
 from ..detection.one_fit import GATE, Chosen, calibration_for, held_out, one_fit
 from ..detection.protocol import Material, check_finite
@@ -58,10 +58,9 @@ class Run:
 
     def steps(self) -> list[float]:
         """About how many seconds each step of `made` takes: forward passes through the net."""
-        net, device = self.scoring.setup.blank_net(pretrained=False), self.context.device
         kinds = self.wanted.kinds or list(corruptions.CORRUPTIONS)
         images = self.wanted.images * len(kinds) * len(self.wanted.severities)
-        return [images * speed_of(net.to(device), device).forward] * len(self.parts)
+        return [images * speed_for(self.scoring).forward] * len(self.parts)
 
     # -- what processes of their own can do ---------------------------------------------------------------------------
 
