@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.home import DATA, STORE, usable
+from .signature import declare
 
 if TYPE_CHECKING:
     from ..core.progress import Reporter
@@ -103,16 +103,8 @@ def with_surroundings(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*, device: str, data_root: Path | None, store: Path | None, **options: Any) -> None:
         command(here=Surroundings(device, data_root, store), **options)
 
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = inspect.signature(command, eval_str=True).parameters.values()
-    specific = [parameter.replace(kind=keyword) for parameter in parameters if parameter.name != "here"]
-    shared = [
-        inspect.Parameter("device", keyword, default="auto", annotation=DeviceOption),
-        inspect.Parameter("data_root", keyword, default=None, annotation=RootOption),
-        inspect.Parameter("store", keyword, default=None, annotation=StoreOption),
-    ]
-    wrapper.__signature__ = inspect.Signature([*specific, *shared])  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*specific, *shared]}
+    shared = {"device": (DeviceOption, "auto"), "data_root": (RootOption, None), "store": (StoreOption, None)}
+    declare(wrapper, command, shared, without="here")
     return wrapper
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from rich.text import Text
 from ..core.fold import BEST, arranged, cards, drawn, listed
 from ..core.grid import Grid, Listing
 from ..core.plain import csv_text, json_text, markdown
+from .signature import declare
 
 
 class Form(StrEnum):
@@ -151,14 +151,7 @@ def with_output(*names: str) -> Callable[[Callable[..., None]], Callable[..., No
             with _printed(Output(form, said.get("quiet", False), said.get("wide", False))):
                 command(**options)
 
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        parameters = inspect.signature(command, eval_str=True).parameters.values()
-        specific = [parameter.replace(kind=keyword) for parameter in parameters]
-        shared = [
-            inspect.Parameter(name, keyword, default=_OPTIONS[name][1], annotation=_OPTIONS[name][0]) for name in chosen
-        ]
-        wrapper.__signature__ = inspect.Signature([*specific, *shared])  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*specific, *shared]}
+        declare(wrapper, command, {name: _OPTIONS[name] for name in chosen})
         return wrapper
 
     return decorate
