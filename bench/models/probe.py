@@ -13,6 +13,7 @@ from torch import nn
 
 from .classifier import evaluating
 from .flow import Facts, Flow, Record, key_of
+from .trace import around_modules
 
 
 class Output(NamedTuple):
@@ -114,12 +115,5 @@ def _watched(net: nn.Module, seen: Probe, flow: Flow, running: list[str]) -> Ite
 
         return hook
 
-    handles = []
-    for path, module in net.named_modules():
-        if path:
-            handles += [module.register_forward_pre_hook(begin(path)), module.register_forward_hook(end(path))]
-    try:
+    with around_modules(net, begin, end):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

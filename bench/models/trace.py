@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -93,6 +93,13 @@ def _watched(net: nn.Module, sketch: Sketch, running: list[tuple[str, nn.Module]
 
         return hook
 
+    with around_modules(net, begin, end):
+        yield
+
+
+@contextmanager
+def around_modules(net: nn.Module, begin: Callable[[str], Any], end: Callable[[str], Any]) -> Iterator[None]:
+    """Hooks before and behind every module inside the net, made of its path, while the body runs."""
     handles = []
     for path, module in net.named_modules():
         if path:
