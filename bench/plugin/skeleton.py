@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import keyword
 import re
@@ -16,6 +15,7 @@ from typing import Any
 
 from ..core import registry
 from ..core.errors import UserError
+from ..core.near import did_you_mean
 from ..core.registry import Registry
 from ..harness.suite import NAME
 
@@ -95,9 +95,9 @@ def kind_of(word: str) -> Kind:
     """The kind that a user names. UserError with the nearest where there is none."""
     if word in KINDS:
         return KINDS[word]
-    near = difflib.get_close_matches(word, KINDS, n=1, cutoff=0.4)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise UserError(f"There is no package to start from for {word!r}.{hint} Give one of {', '.join(KINDS)}.")
+    raise UserError(
+        f"There is no package to start from for {word!r}.{did_you_mean(word, KINDS)} Give one of {', '.join(KINDS)}."
+    )
 
 
 def write(word: str, name: str, into: Path, year: int) -> Path:

@@ -22,15 +22,6 @@ from ..made_board import edit, entry, made_results, scores, write_entry
 from ..made_suite import changed
 
 
-@pytest.fixture
-def again(tiny: Tiny, tmp_path: Path) -> Tiny:
-    """The finished run, copied with its store."""
-    shutil.copytree(tiny.store, tmp_path / "store")
-    shutil.copytree(tiny.output, tmp_path / "out")
-    shutil.copy(tiny.file, tmp_path / "tiny.toml")
-    return Tiny(tmp_path / "tiny.toml", tmp_path / "store", tmp_path / "out")
-
-
 def test_files_of_others_are_neither_read_nor_removed(again: Tiny) -> None:
     folder, count = again.folder, len(read_entries(again.folder))
     lid = folder / "entries" / "strict" / "lid.json"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 from subnetbench.bench.core.machine import Machine
@@ -15,15 +13,6 @@ from ..cli.test_commands import call
 from ..conftest import Tiny
 
 FAR = Machine("another kind", 64, "cpu")
-
-
-@pytest.fixture
-def again(tiny: Tiny, tmp_path: Path) -> Tiny:
-    """The finished run, copied with its store."""
-    shutil.copytree(tiny.store, tmp_path / "store")
-    shutil.copytree(tiny.output, tmp_path / "out")
-    shutil.copy(tiny.file, tmp_path / "tiny.toml")
-    return Tiny(tmp_path / "tiny.toml", tmp_path / "store", tmp_path / "out")
 
 
 def kinds(entry: Entry) -> list[str]:
