@@ -29,7 +29,7 @@ def timing(entries: Sequence[Entry]) -> pd.DataFrame:
         total = sum(seconds for _, seconds, _ in stages)
         peaks = [peak for _, _, peak in stages if peak]
         minutes = _minutes(members[0])
-        if minutes:
+        if minutes is not None:
             rows.append(_row(suite, "train the net (not in the sum)", 60 * minutes, None))
         rows += [_row(suite, *stage) for stage in stages]
         rows.append(_row(suite, "sum; highest", total, max(peaks, default=None)))

@@ -21,6 +21,9 @@ from .suite import Form
 #: A larger file is refused unread, and one with tables or lists in more levels than this: no suite comes near either.
 MOST_BYTES, DEEPEST = 1 << 20, 20
 
+#: The suites that most readers look for: they come first, in this order, wherever suites are listed or offered.
+FIRST = ("digits", "cifar10-table2", "cifar10-adaptive", "cifar10-grid")
+
 #: Keys and positions from the top of a suite, as in ``("attacks", 1, "name")``.
 Place = tuple[str | int, ...]
 
@@ -43,8 +46,15 @@ def shown(value: Any) -> str:
 
 
 def builtin_suites() -> dict[str, Path]:
+    """Files of the suites that ship, by name: those of ``FIRST``, then the others by the alphabet."""
     folder = files("subnetbench.bench") / "suites"
-    return {Path(str(f)).stem: Path(str(f)) for f in sorted(folder.iterdir(), key=str) if str(f).endswith(".toml")}
+    paths = {Path(str(file)).stem: Path(str(file)) for file in folder.iterdir() if str(file).endswith(".toml")}
+    return {name: paths[name] for name in sorted(paths, key=suite_rank)}
+
+
+def suite_rank(name: str) -> tuple[int, str]:
+    """What suites are sorted by."""
+    return FIRST.index(name) if name in FIRST else len(FIRST), name
 
 
 def suite_path(source: str | Path, folder: Path = Path(), asker: str = "") -> Path:
@@ -54,7 +64,7 @@ def suite_path(source: str | Path, folder: Path = Path(), asker: str = "") -> Pa
     if not path.is_file():
         raise UserError(
             f"{f'{asker}: there' if asker else 'There'} is no suite named {str(source)!r} and no such file"
-            f"{' beside it' if asker else ''}.{did_you_mean(str(source), shipped)} "
+            f"{' beside it' if asker else ''}.{did_you_mean(str(source), shipped, ranked=True)} "
             "`subnetbench ls suites` lists what ships."
         )
     return path

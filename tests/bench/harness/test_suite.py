@@ -155,7 +155,7 @@ def test_a_detector_whose_name_no_suite_can_hold_is_one_sentence(monkeypatch: py
 
 
 def test_the_beginning_of_a_name_is_met_with_those_that_go_on_from_it() -> None:
-    with pytest.raises(UserError, match=r"Did you mean 'cifar10-table2', 'cifar10-lee2018' or 'cifar10-adaptive'\?"):
+    with pytest.raises(UserError, match=r"Did you mean 'cifar10-table2', 'cifar10-adaptive' or 'cifar10-grid'\?"):
         load_suite("cifar10")
 
 
