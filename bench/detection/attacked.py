@@ -57,22 +57,25 @@ class Attacked:
         size, count = self.attacks[part.title].info.batch_size or part.batch_size, len(self.setup.test)
         return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
+    def inputs(self, part: AttackPart, chunk: slice) -> Meta:
+        """What determines one batch of adversarial images."""
+        attack, setup = self.attacks[part.title], self.setup
+        return {
+            "model": setup.trained.sha256,
+            "dataset": setup.dataset.content_hash,
+            "images": hash_arrays(setup.test.ids[chunk]),
+            "attack": type(attack).__qualname__,
+            "source": self.sources[part.title],
+            "library": attack.info.library,
+            "version": attack.info.version,
+            "parameters": attack.parameters,
+            "seed": setup.suite.seed,
+        }
+
     def chunks(self, part: AttackPart) -> Iterator[tuple[slice, Meta]]:
         """The batches of an attack: positions among the test images, and the inputs that determine the result."""
-        attack, setup = self.attacks[part.title], self.setup
         for chunk in self.batches(part):
-            inputs = {
-                "model": setup.trained.sha256,
-                "dataset": setup.dataset.content_hash,
-                "images": hash_arrays(setup.test.ids[chunk]),
-                "attack": type(attack).__qualname__,
-                "source": self.sources[part.title],
-                "library": attack.info.library,
-                "version": attack.info.version,
-                "parameters": attack.parameters,
-                "seed": setup.suite.seed,
-            }
-            yield chunk, inputs
+            yield chunk, self.inputs(part, chunk)
 
     def key(self, part: AttackPart) -> str:
         """Store key of all images of an attack."""

@@ -26,7 +26,8 @@ def failed_attack(attacked: Attacked, part: AttackPart, *, debug: bool) -> str |
 def failed_batch(attacked: Attacked, part: AttackPart, number: int) -> str | None:
     """Attack one batch of the test images; why it has no images, or None."""
     try:
-        attacked.crafted(part, *list(attacked.chunks(part))[number])
+        chunk = attacked.batches(part)[number]
+        attacked.crafted(part, chunk, attacked.inputs(part, chunk))
     except AttackFailed as error:
         return first_line(str(error))
     return None

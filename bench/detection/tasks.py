@@ -57,7 +57,7 @@ def is_stored(scoring: Scoring, task: Task) -> bool:
     if task.stage == "attack":
         title, _, number = task.cell.rpartition("/")
         part = scoring.attacked.part(title)
-        inputs = list(scoring.attacked.chunks(part))[int(number)][1]
+        inputs = scoring.attacked.inputs(part, scoring.attacked.batches(part)[int(number)])
         whole = {"attack": scoring.attacked.key(part)}
         return store.has("strength", whole) or store.has("adversarial", inputs)
     if task.stage == "scores":
