@@ -142,6 +142,8 @@ def _combined(chain: list[Layer], tracks: Mapping[str, str]) -> dict[str, Any]:
         bases = chain[number + 1 :]
         _refuse_another_track(layer, tree, tracks)
         removed = [_to_leave_out(layer, tree, part) for part in layer.without]
+        if _is_of_another_net(layer, tree):
+            removed.append(("model", "weights"))
         for place in [*removed, *((name,) for name in OWN)]:
             for parts in (tree, *(base.tree for base in bases)):
                 _remove(parts, place)
@@ -149,6 +151,19 @@ def _combined(chain: list[Layer], tracks: Mapping[str, str]) -> dict[str, Any]:
         for (key, label), other in layer.after.items():
             tree[key] = _moved(layer, tree[key], key, label, other)
     return tree
+
+
+def _is_of_another_net(layer: Layer, base: dict[str, Any]) -> bool:
+    """Whether a suite names another net or other data than its base: the base's weights are of no use to it."""
+    for key in ("model", "dataset"):
+        here, there = layer.tree.get(key), base.get(key)
+        if (
+            isinstance(here, dict)
+            and isinstance(there, dict)
+            and here.get("name", there.get("name")) != there.get("name")
+        ):
+            return True
+    return False
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -108,7 +108,9 @@ class _Lending:
             self.stack.enter_context(registry.datasets.lend(name, data.Given(dataset), origin))
             self.added.append(name)
             part = DatasetPart(name=name, train_limit=suite.dataset.train_limit)
-        return suite.model_copy(update={"dataset": part, "model": suite.model.model_copy(update={"floor": 0.0})})
+        # The suite's weights are of a net for its own data.
+        model = suite.model.model_copy(update={"floor": 0.0, "weights": None})
+        return suite.model_copy(update={"dataset": part, "model": model})
 
     def _with_model(self, suite: Suite) -> Suite:
         thing = self.objects.model

@@ -209,6 +209,20 @@ def test_a_suite_that_ships_is_extended_by_name_from_anywhere(tmp_path: Path) ->
     assert mine == base.model_copy(update={"name": "mine", "title": "", "limit": 100})
 
 
+@pytest.mark.parametrize("change", ['[model]\nname = "resnet34"\n', '[dataset]\nname = "mine.npz"\n'])
+def test_weights_are_not_inherited_by_another_net_or_for_other_data(tmp_path: Path, change: str) -> None:
+    mine = read_suite(written(tmp_path, f'extends = "cifar10-table2"\nname = "mine"\n{change}')).content
+    assert "weights" not in mine["model"]
+    assert mine["model"]["train"] == read_suite("cifar10-table2").content["model"]["train"]
+
+
+def test_weights_are_inherited_for_the_same_net_and_stated_ones_stay(tmp_path: Path) -> None:
+    head = 'extends = "cifar10-table2"\nname = "mine"\n[dataset]\nname = "cifar10"\n[model]\nname = "wide7"\n'
+    assert read_suite(written(tmp_path, head)).content["model"]["weights"] == "cifar10/wide7"
+    stated = head.replace('"wide7"', '"resnet34"\nweights = "w.safetensors"')
+    assert read_suite(written(tmp_path, stated)).content["model"]["weights"] == "w.safetensors"
+
+
 def test_the_order_of_rows_of_a_suite_that_ships() -> None:
     suite = load_suite("cifar100-table2")
     assert [part.title for part in suite.detectors][3:6] == [
