@@ -18,6 +18,7 @@ from ..bench.views import View
 from .checks import chosen_taps, fitted, one_of
 from .contract import DetectorInfo
 from .gradient import Differentiable, seen_by
+from .reference import batch_of, distances_to, squares_to
 
 #: Relative precision to which distances between float32 features are known.
 RESOLUTION = 1e-7
@@ -43,10 +44,7 @@ def lid_tensor(features: torch.Tensor, batch: torch.Tensor, k: int) -> torch.Ten
     Differentiable in the distances; which of ``batch`` are the nearest has no gradient. In the two cases in which
     `lid_mle` is a constant (a distance of 0, k equal distances) the gradient is 0.
     """
-    with torch.no_grad():
-        distances = torch.cdist(features, batch, compute_mode="donot_use_mm_for_euclid_dist")
-        nearest = distances.topk(k, largest=False).indices
-    squares = (features[:, None] - batch[nearest]).square().sum(2)
+    squares = squares_to(batch, features, k)
     zero = squares == 0  # a root has no gradient there
     logarithms = 0.5 * torch.where(zero, 1.0, squares).log()
     total = (logarithms[:, -1:] - logarithms).sum(1)
@@ -100,25 +98,17 @@ class Lid:
         self._references: dict[str, Floats] | None = None
 
     def fit(self, train: View) -> Self:
-        if self.reference == "train" and len(train) < self.batch_size:
-            raise UserError(
-                f"lid needs {self.batch_size} training images for its reference batch, but there are {len(train)}; "
-                "lower batch_size."
-            )
-
-        def draw() -> dict[str, Floats]:
-            index = np.sort(np.random.default_rng(self.seed).permutation(len(train))[: self.batch_size])
-            return {tap: train.features(tap)[index] for tap in train.classifier.taps}
-
-        references = train.memo(("lid references", self.seed, self.batch_size), draw)
-        self._references = {tap: references[tap] for tap in chosen_taps("lid", train, self.taps)}
+        if self.reference == "train":
+            self._references = batch_of("lid", train, self.batch_size, self.seed, self.taps)
+        else:
+            self._references = dict.fromkeys(chosen_taps("lid", train, self.taps), np.empty((0, 0)))
         return self
 
     def characteristics(self, x: View) -> Floats:
         """``(N, taps)``."""
         references = fitted("lid", self._references)
         if self.reference == "train":
-            nearest = [self._to_train(x, tap, batch) for tap, batch in references.items()]
+            nearest = [distances_to(batch, x, tap) for tap, batch in references.items()]
         else:
             nearest = [self._to_parents(x, tap) for tap in references]
         return np.stack([lid_mle(distances[:, : self.k]) for distances in nearest], 1)
@@ -139,11 +129,6 @@ class Lid:
             return torch.stack(lids, 1)
 
         return columns
-
-    def _to_train(self, x: View, tap: str, batch: Floats) -> Floats:
-        """Sorted distances ``(N, batch_size)``, computed once for all k."""
-        key = ("lid", tap, batch.tobytes())
-        return x.memo(key, lambda: np.sort(cdist(x.features(tap), batch), axis=1))
 
     def _to_parents(self, x: View, tap: str) -> Floats:
         """Sorted distances ``(N, batch_size - 1)`` to the same batch of clean originals, without the nearest."""

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 
 from ..bench.core.arrays import Float64, Floats
+from ..bench.core.errors import UserError
 from ..bench.core.parameters import seed_of, whole
 from ..bench.core.registry import register_detector
 from ..bench.models.classifier import Classifier
 from ..bench.views import View
-from .checks import chosen_taps, fitted
+from .checks import fitted
 from .contract import DetectorInfo
 from .gradient import Differentiable, seen_by
 from .lid import RESOLUTION
-from .neighbours import Index
+from .reference import batch_of, distances_to, squares_to
 
 
 def growth(distances: Float64) -> Float64:
@@ -41,13 +42,14 @@ def growth_tensor(squares: torch.Tensor) -> torch.Tensor:
 class MultiLid:
     """log(d_i / d_k), i = 1 ... k - 1, for every tap: taps x (k - 1) characteristics, tap by tap.
 
-    d_i is the Euclidean distance of a tap's spatially mean-pooled features to the i-th nearest training image. LID is k
-    over minus the sum of these logarithms, so that higher is more adversarial, as there; the combiner weighs each.
+    d_i is the Euclidean distance of a tap's spatially mean-pooled features to the i-th nearest of a reference batch: as
+    for `Lid`, ``batch_size`` clean training images that are drawn once, with ``seed``, so that no image depends on its
+    neighbours, where the paper takes the image's own minibatch of 100. A batch that is denser than the paper's loses
+    what the method sees: among all training images the nearest are alike for clean and adversarial images. LID is k
+    over minus the sum of these logarithms; the combiner weighs each.
 
-    The paper compares with the image's own minibatch of 100; here the neighbours come from the index of training images
-    that all neighbour detectors share, so that no image depends on its neighbours. The paper fits a random forest as
-    well as a logistic regression; every detector here has the protocol's logistic regression, which is the weaker of
-    its two rows.
+    The paper fits a random forest as well as a logistic regression; every detector here has the protocol's logistic
+    regression, which is the weaker of its two rows.
     """
 
     info: ClassVar[DetectorInfo] = DetectorInfo(
@@ -58,38 +60,36 @@ class MultiLid:
         venue="VISAPP 2023",
         url="https://arxiv.org/abs/2212.06776",
     )
-    candidates: ClassVar[Sequence[Mapping[str, Any]]] = ({"k": 10}, {"k": 20})
+    candidates: ClassVar[Sequence[Mapping[str, Any]]] = ({"k": 10}, {"k": 20}, {"k": 50})
 
-    def __init__(self, *, k: int = 20, seed: int = 0, taps: Sequence[str] | None = None) -> None:
+    def __init__(self, *, k: int = 20, batch_size: int = 100, seed: int = 0, taps: Sequence[str] | None = None) -> None:
         whole("multilid", "k", k, 2)
+        whole("multilid", "batch_size", batch_size, 2)
         seed_of("multilid", "seed", seed)
-        self.k, self.seed, self.taps = k, seed, taps
-        self.notes = ""
-        self._indices: list[Index] | None = None
+        if k > batch_size:
+            raise UserError(f"multilid: k is {k} and batch_size is {batch_size}; k must not be above batch_size.")
+        self.k, self.batch_size, self.seed, self.taps = k, batch_size, seed, taps
+        self.notes = "logistic regression, where the paper also has a random forest"
+        self._references: dict[str, Floats] | None = None
 
     def fit(self, train: View) -> Self:
-        taps = chosen_taps("multilid", train, self.taps)
-        self._indices = [Index.of(train, tap, "euclidean", self.seed) for tap in taps]
-        self.notes = (
-            f"neighbours among {len(self._indices[0]) if taps else 0} training images, not the minibatch; "
-            "logistic regression, where the paper also has a random forest"
-        )
+        self._references = batch_of("multilid", train, self.batch_size, self.seed, self.taps)
         return self
 
     def characteristics(self, x: View) -> Floats:
         """``(N, taps * (k - 1))``."""
-        indices = fitted("multilid", self._indices)
-        return np.concatenate([growth(index.of_view(x, self.k)[0]) for index in indices], 1)
+        references = fitted("multilid", self._references)
+        columns = [growth(distances_to(batch, x, tap)[:, : self.k]) for tap, batch in references.items()]
+        return np.concatenate(columns, 1)
 
     def differentiable(self, classifier: Classifier) -> Differentiable:
-        """`characteristics` in torch, exact: distances have a gradient, the choice and order of neighbours have none.
-
-        Every call searches the whole index again.
-        """
-        indices = fitted("multilid", self._indices)
+        """`characteristics` in torch, exact: distances have a gradient, which neighbours are nearest has none."""
+        references = fitted("multilid", self._references)
+        batches = {tap: torch.from_numpy(batch).double() for tap, batch in references.items()}
 
         def columns(images: torch.Tensor) -> torch.Tensor:
-            _, seen = seen_by(classifier, images, tuple(index.tap for index in indices))
-            return torch.cat([growth_tensor(index.square_tensor(seen[index.tap], self.k)) for index in indices], 1)
+            _, seen = seen_by(classifier, images, tuple(batches))
+            squares = [squares_to(batch.to(images.device), seen[tap], self.k) for tap, batch in batches.items()]
+            return torch.cat([growth_tensor(rows) for rows in squares], 1)
 
         return columns

@@ -115,7 +115,7 @@ def test_the_detector_itself_does_not_detect_pure_noise(net: Classifier, dataset
 def test_all_k_share_one_sorted_distance_matrix(
     train_view: View, test_view: View, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import subnetbench.detectors.lid as module
+    import subnetbench.detectors.reference as module
 
     calls: list[int] = []
     monkeypatch.setattr(module, "cdist", lambda a, b: (calls.append(1), cdist(a, b))[1])
