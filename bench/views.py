@@ -138,6 +138,7 @@ class View:
             del self._memo[key]
 
     def batches(self) -> list[slice]:
+        """Slices of at most ``batch_size`` images, for passes of one's own: ``x.images[batch].to(x.device)``."""
         return [slice(begin, begin + self.batch_size) for begin in range(0, max(1, len(self)), self.batch_size)]
 
     def _pass(self) -> dict[str, Floats]:
