@@ -217,6 +217,8 @@ def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
         *((page, "python") for page in BROUGHT),  # tests/bench/cli/test_brought.py
         ("register-a-model.md", "toml"),  # the same
         *(("many-machines.md", language) for language in ("toml", "yaml")),  # tests/bench/parallel
+        ("worked-claim.md", "python"),  # tests/docs
+        *((f"notebook-{name}.md", "python") for name in ("bring-a-detector", "regenerate-a-table")),  # the same
     }
 
 
