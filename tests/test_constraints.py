@@ -1,0 +1,38 @@
+"""`constraints.txt` has the versions that the committed results were made with, as their entries state them."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+PINNED = dict(line.split("==") for line in TEXT.splitlines() if line and not line.startswith("#"))
+
+
+def stated() -> dict[str, set[str]]:
+    """Every version that an entry states, by package."""
+    found: dict[str, set[str]] = {}
+    for file in (ROOT / "results").rglob("*.json"):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and isinstance(content.get("versions"), dict):
+            for package, version in content["versions"].items():
+                found.setdefault(package, set()).add(version)
+    return found
+
+
+def test_each_version_is_the_one_that_every_entry_states():
+    versions = stated()
+    python = versions.pop("python")
+    versions.pop("subnetbench")
+    assert {package: {version} for package, version in PINNED.items()} == versions
+    assert {re.search(r"Python ([\d.]+\d)", TEXT)[1]} == python
+
+
+def test_they_are_within_the_bounds_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lowest = dict(re.fullmatch(r"([\w-]+)>=([\d.]+).*", bound).groups() for bound in project["dependencies"])
+    for package, version in PINNED.items():
+        assert [int(n) for n in version.split(".")] >= [int(n) for n in lowest[package].split(".")], package
