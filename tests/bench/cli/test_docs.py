@@ -218,6 +218,7 @@ def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
         ("register-a-model.md", "toml"),  # the same
         *(("many-machines.md", language) for language in ("toml", "yaml")),  # tests/bench/parallel
         ("worked-claim.md", "python"),  # tests/docs
+        *(("register-an-arm.md", language) for language in ("python", "toml")),  # the same
         *((f"notebook-{name}.md", "python") for name in ("bring-a-detector", "regenerate-a-table")),  # the same
     }
 
