@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-SHIM = Path(__file__).resolve().parents[2] / "docs" / "assets" / "iframe-worker.js"
+ROOT = Path(__file__).resolve().parents[2]
+SHIM = ROOT / "docs" / "assets" / "iframe-worker.js"
+OFFLINE = ROOT / ".ci" / "offline.py"
 WORKER = """
 self.onmessage = (event) => {
   const asked = event.data.asked;
@@ -31,6 +33,7 @@ synchronous = false;
 
 
 def test_a_worker_of_a_page_on_disk_answers_and_shares_nothing_with_it(tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
     if path is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
@@ -44,3 +47,20 @@ def test_a_worker_of_a_page_on_disk_answers_and_shares_nothing_with_it(tmp_path:
         page.goto((tmp_path / "page.html").as_uri())
         assert page.evaluate("window.told") == ["REGISTER A DETECTOR", "typed on", False]
         browser.close()
+
+
+@pytest.mark.parametrize(
+    ("page", "fault"),
+    [
+        ('<script src="./assets/iframe-worker.js"></script><a href="https://zensical.org">Zensical</a>', None),
+        ('<script src="https://unpkg.com/iframe-worker/shim"></script>', "loads https://unpkg.com/iframe-worker/shim"),
+        ('<link rel="stylesheet" href="//fonts.example"><script src="iframe-worker.js"></script>', "//fonts.example"),
+        ("<p>no script</p>", "does not load iframe-worker.js"),
+    ],
+)
+def test_a_page_that_needs_the_network_fails_the_build(tmp_path: Path, page: str, fault: str | None) -> None:
+    (tmp_path / "index.html").write_text(page, encoding="utf-8")
+    (tmp_path / "search.js").write_text("", encoding="utf-8")
+    ran = subprocess.run([sys.executable, OFFLINE, tmp_path], capture_output=True, text=True, check=False)
+    assert ran.returncode == bool(fault)
+    assert (fault or "opens from disk") in ran.stdout
