@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -53,19 +53,36 @@ def open_scores(folder: Path, entry: Entry, names: Sequence[str] = ()) -> pq.Par
     return pq.ParquetFile(BytesIO(blob), read_dictionary=list(names)) if names else file
 
 
+#: How a column of whole numbers may be written, the first of the shortest being chosen: repeats of a run of images are
+#: found among plain bytes only, a run itself is short as differences, and a few values are short as a dictionary.
+_WHOLE = ("DICTIONARY", "PLAIN", "DELTA_BINARY_PACKED")
+
+
 def packed(frame: pd.DataFrame) -> bytes:
     """A frame as parquet, values unchanged: of many columns, statistics and schemas would be most of a file."""
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    kinds = zip(table.column_names, table.schema.types, strict=True)
-    numbers = [name for name, kind in kinds if pa.types.is_floating(kind)]
+    encodings = {name: _encoding(table.select([name])) for name in table.column_names}
+    return _written(table, encodings)
+
+
+def _encoding(column: pa.Table) -> str:
+    kind = column.schema.types[0]
+    if pa.types.is_floating(kind):
+        return "BYTE_STREAM_SPLIT"
+    if not pa.types.is_integer(kind):
+        return "DICTIONARY"
+    return min(_WHOLE, key=lambda encoding: len(_written(column, {column.column_names[0]: encoding})))
+
+
+def _written(table: pa.Table, encodings: Mapping[str, str]) -> bytes:
     blob = BytesIO()
     pq.write_table(
         table,
         blob,
         compression="zstd",
         compression_level=19,
-        use_dictionary=[name for name in table.column_names if name not in numbers],
-        column_encoding=dict.fromkeys(numbers, "BYTE_STREAM_SPLIT"),
+        use_dictionary=[name for name, encoding in encodings.items() if encoding == "DICTIONARY"],
+        column_encoding={name: encoding for name, encoding in encodings.items() if encoding != "DICTIONARY"},
         write_statistics=False,
         store_schema=False,
     )

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from ..core.errors import UserError
 from ..harness.audit import Audit, Line, settings
-from ..harness.scores import known_columns, open_scores, read_columns, read_frame
-from .entry import Entry, claims_file, read_claims, read_entries
+from ..harness.scores import known_columns, open_scores, read_columns
+from .entry import Entry, claims_file, read_claims, read_entries, read_images
+from .hits import are_hits, spread
 from .metrics import METRICS, claims, drawn_counts, measured_metrics, samples
 from .suite import Localisation, Suite
 
@@ -45,12 +46,14 @@ def examine(root: Path, entry: Entry) -> int | None:
 def _measured(root: Path, entry: Entry) -> tuple[int, dict[str, float]]:
     """The number of images and the metrics that they give."""
     file = open_scores(root, entry)
-    names = [name for name in known_columns(entry, file) if name in _COLUMNS or name.startswith(("v1_", "v2_"))]
+    known = known_columns(entry, file)
+    names = [name for name in known if name in _COLUMNS] + are_hits(known)
     if not file.metadata.num_rows:
         raise UserError(f"The scores of the entry {entry.file} hold no images with hits; run its suite again.")
     table = read_columns(file, names)
     try:
-        values = {name: table[name].to_numpy().astype(np.float64).astype(bool) for name in names}
+        hits = spread({name: table[name].to_numpy() for name in names})
+        values = {name: column.astype(np.float64).astype(bool) for name, column in hits.items()}
         metrics = samples(values, np.ones((1, len(table)), np.float32))
     except (pa.ArrowException, ValueError, TypeError, KeyError):
         raise UserError(
@@ -87,7 +90,7 @@ def look_beside(audit: Audit, suite: Suite | str) -> Iterator[Line]:
     yield Line("form", "match", f"{len(stated)} claims")
     options = suite.localisation
     entries = [entry for entry in read_entries(audit.root) if entry.metrics and entry.has_net]
-    frames = {entry.key: read_frame(audit.root, entry) for entry in entries}
+    frames = {entry.key: read_images(audit.root, entry) for entry in entries}
     images = {len(frame) for frame in frames.values()}
     if len(images) != 1:
         raise UserError(f"The entries beside it have {sorted(images)} images, but pairs need the same ones.")

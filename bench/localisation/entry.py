@@ -12,7 +12,8 @@ from ..core.files import read_json
 from ..harness import entry as entries_of
 from ..harness.entry import Column, Count, DatasetNote, Form, Positive, Share, Shown, read_form
 from ..harness.reports import GateReport
-from ..harness.scores import packed
+from ..harness.scores import packed, read_frame
+from . import hits
 
 FOLDER = "localisation"
 
@@ -97,7 +98,7 @@ class Entry(entries_of.Entry):
         *(Column("hit", "number"), Column("correct", "number")),
         *(Column("image", "whole", False), Column("label", "whole", False), Column("iou", "number", False)),
         *(Column("usable", "number", False), Column("pointing", "number", False)),
-        Column(r"v1_\d{1,6}|v2_\d\.?\d{0,6}_\d{1,6}", "number", False),
+        *(Column(hits.ONE, "number", False), Column(hits.MANY, "whole", False)),
     )
 
     dataset: BoxedNote
@@ -164,7 +165,11 @@ class Entry(entries_of.Entry):
 
     @classmethod
     def packed(cls, scores: pd.DataFrame) -> bytes:
-        return packed(scores)
+        return packed(pd.DataFrame(hits.packed({name: scores[name].to_numpy() for name in map(str, scores)})))
+
+    @classmethod
+    def unpacked(cls, scores: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame(hits.spread({name: scores[name].to_numpy() for name in map(str, scores)}))
 
 
 def read_entries(folder: Path) -> list[Entry]:
@@ -185,6 +190,11 @@ def _order(folder: Path) -> dict[str, int]:
         return {name: place for place, name in enumerate([*names, *suite["localisation"]["variants"]])}
     except (KeyError, TypeError, AttributeError):
         return {}
+
+
+def read_images(folder: Path, entry: Entry) -> pd.DataFrame:
+    """The results of every image, which an entry names; their sha256 must be the one it states."""
+    return entry.unpacked(read_frame(folder, entry))
 
 
 class Claims(Form):

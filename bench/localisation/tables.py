@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from ..harness.gate_words import gate_departures, tau_met
-from ..harness.scores import read_frame
 from ..harness.tables import Lines, Report, Section, percent, published_table, stated_versions
-from .entry import CONTROL, Claim, Entry, read_claims, read_entries, read_net_reports
+from .entry import CONTROL, Claim, Entry, read_claims, read_entries, read_images, read_net_reports
 from .metrics import METRICS, drawn_counts, measured_metrics
 
 #: Table 1's rows and networks by our names; they are comparable on ImageNet alone.
@@ -78,7 +77,7 @@ def recomputed(folder: Path, entry: Entry) -> dict[str, dict[str, float]]:
     """An entry's metrics, computed again from the results of every image."""
     options = entry.statistics
     assert options is not None  # an entry with metrics states how they were drawn
-    images = read_frame(folder, entry)
+    images = read_images(folder, entry)
     return measured_metrics(images, drawn_counts(len(images), options.resamples, entry.seed), options.level)
 
 
