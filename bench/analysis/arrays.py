@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import lzma
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,9 +17,14 @@ from ..core.files import MOST_ARRAYS, read_bounded, write_bytes
 from ..core.hashing import canonical
 from ..core.store import Arrays
 
-#: Where a results folder keeps the arrays of figures 2 and 3.
-FEATURES = Path("subnets") / "features.safetensors"
+#: Where a results folder keeps the arrays of figures 2 and 3. Those of figure 2, two thirds of them zeros, were as large
+#: as everything else of a suite, so that they are compressed; earlier versions wrote them as they are.
+FEATURES = Path("subnets") / "features.safetensors.xz"
+PLAIN_FEATURES = FEATURES.with_suffix("")
 GATES = Path("subnets") / "gates.safetensors"
+
+#: Memory that opening a compressed file may take beside its content; the one of the highest preset takes 65 MiB.
+MOST_MEMORY = 1 << 28
 
 #: The fewest images on which a neighbour vote is informative.
 MINIMUM_IMAGES = 20
@@ -31,24 +38,47 @@ REPRESENTATIONS = {
 
 
 def write_arrays(path: Path, arrays: Arrays, metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file: the same arrays and metadata give the same bytes.
+    """Write a safetensors file, compressed where the name ends in xz: the same arrays and metadata give the same bytes.
 
     The metadata (``dataset``, ``attack``, ...) are one JSON text, since the format does not fix the order of several.
     """
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_bytes(path, save(whole, metadata={"about": canonical(dict(metadata))}))
+    blob = save(whole, metadata={"about": canonical(dict(metadata))})
+    write_bytes(path, lzma.compress(blob, preset=9) if path.suffix == ".xz" else blob)
+
+
+def features_file(folder: Path) -> Path | None:
+    """The arrays of figure 2 in a results folder, compressed or as earlier versions wrote them; None without any."""
+    return next((folder / name for name in (FEATURES, PLAIN_FEATURES) if (folder / name).is_file()), None)
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of the arrays and metadata in a file: the same whether or not it is compressed, and by what version."""
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    """The safetensors bytes of a file, at most `MOST_ARRAYS` of them. OSError, ValueError or lzma's own if damaged."""
+    blob = read_bounded(path, MOST_ARRAYS)
+    if path.suffix != ".xz":
+        return blob
+    opened = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_MEMORY)
+    content = opened.decompress(blob, MOST_ARRAYS)
+    if not opened.eof:
+        raise ValueError("it is cut off, or larger than any that a run writes")
+    return content
 
 
 def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
     """Arrays and metadata that `write_arrays` wrote; UserError where the file is not such a file."""
     try:
-        blob = read_bounded(path, MOST_ARRAYS)
+        blob = _content(path)
         arrays = load(blob)
         header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
         metadata = {str(key): str(value) for key, value in json.loads(header["__metadata__"]["about"]).items()}
         if "dataset" not in metadata:
             raise KeyError("dataset")
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, SafetensorError, lzma.LZMAError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read as arrays of a figure ({reason_of(error, typed=True)}); run its suite again."
         ) from None
@@ -57,7 +87,7 @@ def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
 
 def read_features(folder: Path) -> tuple[Arrays, dict[str, str]]:
     """The arrays of figure 2, checked: every image appears once true and once adversarial."""
-    path = folder / FEATURES
+    path = features_file(folder) or folder / FEATURES
     arrays, metadata = read_arrays(path)
     wanted = ("full", "subnet", "predicted", "adversarial", "image")
     missing = [name for name in wanted if name not in arrays]

@@ -12,7 +12,7 @@ from ..core.arrays import Bools, Float64, Floats, Ints
 from ..core.store import Arrays
 from ..stats.inference import bootstrap_auroc, interval, resample_counts, share_interval
 from ..stats.metrics import auroc
-from .arrays import FEATURES, REPRESENTATIONS, read_features
+from .arrays import REPRESENTATIONS, features_file, read_features
 
 #: Number of neighbours that vote.
 NEIGHBOURS = 10
@@ -94,7 +94,7 @@ SEPARATION_NOTE = (
 
 def separation(folder: Path) -> pd.DataFrame:
     """The table of figure 2, one row per representation and difference; empty where the folder has no features."""
-    if not (folder / FEATURES).is_file():
+    if features_file(folder) is None:
         return pd.DataFrame()
     arrays, metadata = read_features(folder)
     estimates = measured(arrays)

@@ -13,7 +13,7 @@ from ...subnets import gates as gate_code
 from ...subnets.gates import random_gates
 from .. import views
 from ..analysis import features
-from ..analysis.arrays import FEATURES, GATES, write_arrays
+from ..analysis.arrays import FEATURES, GATES, PLAIN_FEATURES, write_arrays
 from ..analysis.features import figure_arrays, gate_arrays
 from ..core.errors import UserError
 from ..core.files import write_json
@@ -59,7 +59,7 @@ def write_gates(scoring: Scoring, folder: Path) -> None:
 
 def write_figures(scoring: Scoring, folder: Path) -> None:
     """Write the arrays of figures 2 and 3: one set of gates, and penultimate features under the suite's last attack."""
-    for path in (FEATURES, GATES):
+    for path in (FEATURES, PLAIN_FEATURES, GATES):
         (folder / path).unlink(missing_ok=True)
     if not scoring.gates.sets:
         return

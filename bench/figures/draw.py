@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..adaptive.entry import read_entries as read_adaptive
-from ..analysis.arrays import FEATURES, GATES
+from ..analysis.arrays import FEATURES, GATES, PLAIN_FEATURES
 from ..core.errors import UserError
 from ..detection.entry import Entry, read_entries
 from ..localisation.maps import MAPS
@@ -53,6 +53,10 @@ def _adaptive(folder: Path) -> Drawn:
         yield f"adaptive/{entry.label}", entry_curves(entry)
 
 
+def _features(folder: Path) -> Drawn:
+    yield "figure2", figure2(folder, folder / "figures")
+
+
 def _heatmaps(folder: Path) -> Drawn:
     for net in nets_pictured(folder):
         yield f"figure4-{net}", figure4(folder, net)
@@ -65,6 +69,10 @@ class Figure:
     source: Path
     draw: Callable[[Path], Drawn]
     photographs: bool = False
+    earlier: Path | None = None  # the source's name in results of earlier versions
+
+    def is_in(self, folder: Path) -> bool:
+        return any((folder / source).exists() for source in (self.source, self.earlier) if source is not None)
 
 
 #: All figures by the names that ``--only`` takes.
@@ -72,7 +80,7 @@ FIGURES: Mapping[str, Figure] = {
     "roc": Figure(Path("entries"), _roc),
     "histograms": Figure(Path("entries"), _histograms),
     "adaptive": Figure(Path("adaptive"), _adaptive),
-    "figure2": Figure(FEATURES, lambda folder: iter([("figure2", figure2(folder, folder / "figures"))])),
+    "figure2": Figure(FEATURES, _features, earlier=PLAIN_FEATURES),
     "figure3": Figure(GATES, lambda folder: iter([("figure3", figure3(folder, folder / "figures"))])),
     "sensitivity": Figure(
         SENSITIVITY, lambda folder: iter([("sensitivity", sensitivity_figure(folder / SENSITIVITY))])
@@ -111,7 +119,7 @@ def write_plots(
     with style():
         for name in wanted:
             source = FIGURES[name].source
-            sources = [root for root in folders if (root / source).exists()]
+            sources = [root for root in folders if FIGURES[name].is_in(root)]
             if not sources and only is not None:
                 raise UserError(
                     f"{folder} has no {source}, which {name} is drawn from; run a suite that writes it, or "

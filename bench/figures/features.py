@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from ..analysis.arrays import FEATURES, REPRESENTATIONS, read_features
+from ..analysis.arrays import FEATURES, REPRESENTATIONS, content_hash, features_file, read_features
 from ..analysis.class_names import class_names
 from ..analysis.semantics import class_map
 from ..analysis.separation import measured
@@ -97,7 +97,7 @@ def embedding(folder: Path, arrays: Arrays, figures: Path) -> pd.DataFrame:
     ``figure2.json``) is read, not made again. Raises `NoUmap` if it must be made and cannot be.
     """
     table, card = figures / "figure2.csv", figures / "figure2.json"
-    digest = hashlib.sha256((folder / FEATURES).read_bytes()).hexdigest()
+    digest = _digest(folder)
     kept = _kept(table, card, digest, len(SHOWN) * len(arrays["image"]))
     if kept is not None:
         return kept
@@ -128,15 +128,18 @@ def check_data(folder: Path) -> list[Path]:
             continue
         if name == "figure2":
             arrays = read_features(folder)[0]
-            digest = hashlib.sha256((folder / FEATURES).read_bytes()).hexdigest()
             rows = len(SHOWN) * len(arrays["image"])
-            good = _kept(path, figures / "figure2.json", digest, rows) is not None
+            good = _kept(path, figures / "figure2.json", _digest(folder), rows) is not None
         else:
             good = path.read_text(encoding="utf-8") == csv_text(class_map(folder)[0], "%.6f")
         if not good:
             raise UserError(f"{path} is not what its entries give; run `subnetbench plot {folder}` and commit it.")
         checked.append(path)
     return checked
+
+
+def _digest(folder: Path) -> str:
+    return content_hash(features_file(folder) or folder / FEATURES)
 
 
 def _kept(table: Path, card: Path, digest: str, rows: int) -> pd.DataFrame | None:

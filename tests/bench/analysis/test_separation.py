@@ -182,7 +182,7 @@ def test_damaged_arrays_are_one_sentence(tmp_path):
     whole = path.read_bytes()
     for blob in (b"", whole[:50], whole[:-1], b"\x80\x04pickle" * 9):
         path.write_bytes(blob)
-        with pytest.raises(UserError, match=r"features\.safetensors cannot be read as arrays .*run its suite again\.$"):
+        with pytest.raises(UserError, match=r"features\.safetensors\.xz cannot be read .*run its suite again\.$"):
             separation(tmp_path)
     arrays = {"full": np.zeros((2, 1), np.float16)}
     write_arrays(path, arrays, {"attack": "cw"})

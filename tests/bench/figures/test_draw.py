@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from scipy.integrate import trapezoid
 from subnetbench.bench import UserError
-from subnetbench.bench.analysis.arrays import FEATURES, GATES, write_arrays
+from subnetbench.bench.analysis.arrays import FEATURES, GATES, PLAIN_FEATURES, content_hash, read_arrays, write_arrays
 from subnetbench.bench.analysis.features import gate_arrays
 from subnetbench.bench.cli import console
 from subnetbench.bench.cli import main as cli
@@ -214,6 +214,18 @@ def test_coordinates_are_read_again_while_the_features_are_the_same(results, fak
     assert len(fake_umap) == 6
 
 
+def test_coordinates_that_an_earlier_version_made_of_plain_arrays_are_kept(results, fake_umap):
+    write_arrays(results / PLAIN_FEATURES, *read_arrays(results / FEATURES))
+    (results / FEATURES).unlink()
+    write_plots(results, only="figure2", formats="svg")
+    assert len(fake_umap) == 2
+    write_arrays(results / FEATURES, *read_arrays(results / PLAIN_FEATURES))
+    (results / PLAIN_FEATURES).unlink()
+    write_plots(results, only="figure2", formats="svg")
+    assert len(fake_umap) == 2
+    assert [path.name for path in check_data(results)] == ["figure2.csv"]
+
+
 def test_a_redraw_needs_no_umap(results, fake_umap, monkeypatch):
     write_plots(results, only="figure2", formats="svg")
     first = contents(results)
@@ -282,7 +294,7 @@ def test_umap_itself_draws_figure_2(results):
     frame = pd.read_csv(results / "figures" / "figure2.csv")
     assert np.isfinite(frame[["x", "y"]]).all(axis=None)
     card = json.loads((results / "figures" / "figure2.json").read_text())
-    assert card["features_sha256"] == hashlib.sha256((results / FEATURES).read_bytes()).hexdigest()
+    assert card["features_sha256"] == content_hash(results / FEATURES)
 
 
 def test_what_a_folder_lacks_is_left_out_unless_it_was_asked_for(results):
