@@ -17,8 +17,8 @@ from ..core.files import MOST_ARRAYS, read_bounded, write_bytes
 from ..core.hashing import canonical
 from ..core.store import Arrays
 
-#: Where a results folder keeps the arrays of figures 2 and 3. Those of figure 2, two thirds of them zeros, were as large
-#: as everything else of a suite, so that they are compressed; earlier versions wrote them as they are.
+#: Where a results folder keeps the arrays of figures 2 and 3. Those of figure 2, half of them zeros, were as large as
+#: everything else of a suite, so that they are compressed; earlier versions wrote them as they are.
 FEATURES = Path("subnets") / "features.safetensors.xz"
 PLAIN_FEATURES = FEATURES.with_suffix("")
 GATES = Path("subnets") / "gates.safetensors"
