@@ -117,7 +117,7 @@ def clusters(distance: Floats, count: int | None = None) -> Ints:
     n = len(distance)
     if n < 3:
         return np.ones(n, np.int64)
-    tree = linkage(squareform(np.asarray(distance, np.float64), checks=False), "average")
+    tree = linked(distance)
     if count is not None:
         return _numbered(fcluster(tree, count, "maxclust").astype(np.int64))
     cuts: list[Ints] = [fcluster(tree, size, "maxclust").astype(np.int64) for size in range(2, min(20, n - 1) + 1)]
@@ -125,6 +125,12 @@ def clusters(distance: Floats, count: int | None = None) -> Ints:
     if not cuts:
         return np.ones(n, np.int64)
     return _numbered(max(cuts, key=lambda cut: float(silhouette_score(distance, cut, metric="precomputed"))))
+
+
+def linked(distance: Floats) -> Float64:
+    """Average linkage of ``(n, n)`` distances, as scipy has it: ``(n - 1, 4)``."""
+    tree: Float64 = linkage(squareform(np.asarray(distance, np.float64), checks=False), "average")
+    return tree
 
 
 def _numbered(labels: Ints) -> Ints:
@@ -151,6 +157,12 @@ def class_map(folder: Path) -> tuple[pd.DataFrame, str, float]:
         "y": points[:, 1],
     }
     return pd.DataFrame(columns), dataset, share
+
+
+def class_tree(folder: Path) -> tuple[Float64, Float64]:
+    """Cosine distances ``(n, n)`` between the classes' gates, and their average linkage ``(n - 1, 4)``."""
+    distance = np.asarray(class_distances(read_gates(folder)[0]), np.float64)
+    return distance, linked(distance)
 
 
 SEMANTICS_NOTE = (

@@ -64,7 +64,9 @@ def plot(
             "--only", help="A subset of roc,histograms,adaptive,figure2,figure3,figure4,sensitivity; default: all."
         ),
     ] = None,
-    formats: Annotated[str | None, typer.Option("--format", help="png, svg or png,svg.")] = None,
+    formats: Annotated[
+        str | None, typer.Option("--format", help="png, svg, pdf, or several such as png,pdf; default: png,svg.")
+    ] = None,
 ) -> None:
     """Draw figures from stored entries into FOLDER/figures."""
     from ..figures.draw import write_plots

@@ -16,9 +16,10 @@ from ..tracks import TRACKS
 from .curves import curves_figure, entry_curves
 from .features import NoUmap, figure2
 from .heatmaps import figure4, nets_pictured
-from .roc import entry_figure, roc_figure
+from .roc import entry_figure
+from .rocs import roc_figure
 from .sensitivity import sensitivity_figure
-from .style import FORMATS, save, style
+from .style import DRAWN, FORMATS, save, style
 from .subnets import figure3
 
 Drawn = Iterator[tuple[str, Any]]
@@ -107,11 +108,12 @@ def write_plots(
 ) -> list[Path]:
     """Draw the figures of a results folder, or of a folder that holds several, each into its own ``figures``.
 
-    ``only`` and ``formats`` are comma-separated: names of `FIGURES`, and png or svg. A figure without data in any
+    ``only`` and ``formats`` are comma-separated: names of `FIGURES`, and png, svg or pdf. A figure without data in any
     folder is left out, unless ``only`` names it: then it is a UserError, as are an unknown name and a lack of entries.
     ``note`` is called for each figure left out. Returns the picture files.
     """
-    wanted, kinds = chosen(only, list(FIGURES), "--only"), chosen(formats, FORMATS, "--format")
+    wanted = chosen(only, list(FIGURES), "--only")
+    kinds = DRAWN if formats is None else chosen(formats, FORMATS, "--format")
     folders = sorted({place for track in TRACKS.values() for place in track.folders_below(folder)})
     if not folders:
         read_entries(folder)  # raises the error

@@ -22,7 +22,7 @@ from ..core.errors import UserError, reason_of
 from ..core.files import csv_text, write_json, write_text
 from ..core.optional import optional
 from ..core.store import Arrays
-from .style import COLUMN, INSTALL_PLOTS, PAGE, TEN, bare, outlined, panels
+from .style import ADVERSARIAL, CLEAN, INSTALL_PLOTS, PAGE, TEN, bare, outlined, panels
 
 #: The representations that figure 2 shows side by side, as in the paper.
 SHOWN = ("full", "subnet")
@@ -38,15 +38,17 @@ class NoUmap(UserError):  # noqa: N818 (a fact about the machine, not a fault)
 
 def figure2(folder: Path, figures: Path) -> Any:
     """Penultimate features of true and adversarial images in the plane, by the full net and by the predicted class's
-    subnet, coloured by predicted class, with the k-NN two-sample AUROC of `separation` in each title."""
+    subnet, with the k-NN two-sample AUROC of `separation` in each title: above coloured by predicted class, below the
+    same points by what a detector has to tell apart, true and adversarial."""
     arrays, metadata = read_features(folder)
     points = embedding(folder, arrays, figures)
     names = class_names(metadata["dataset"])
     separations = measured(arrays)
-    figure, axes = panels(1, len(SHOWN), PAGE, COLUMN + 0.45)
-    for axis, net in zip(axes, SHOWN, strict=True):
+    figure, axes = panels(2, len(SHOWN), PAGE, 2 * 2.7 + 0.75)
+    for axis, below, net in zip(axes[: len(SHOWN)], axes[len(SHOWN) :], SHOWN, strict=True):
         rows = points[points["net"] == net]
         _scatter(axis, rows, names)
+        _scatter_versions(below, rows)
         low, high = separations[net].bounds
         axis.set_title(
             f"{REPRESENTATIONS[net]}\nk-NN AUROC {100 * separations[net].value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
@@ -63,9 +65,12 @@ def figure2(folder: Path, figures: Path) -> Any:
         for flag, text in enumerate(("true image", "adversarial image"))
     ]
     colours = "predicted class" if points["predicted"].max() < len(TEN) else "predicted class, colours repeat"
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=2, title=f"UMAP; colour: {colours}", title_fontsize=7
-    )
+    handles += [
+        axes[0].scatter([], [], c=colour, marker="o", s=9, linewidths=0, label=f"{text}, below")
+        for text, colour in (("true", CLEAN), ("adversarial", ADVERSARIAL))
+    ]
+    title = f"UMAP; colour above: {colours}; below: true or adversarial"
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, title=title, title_fontsize=7)
     return figure
 
 
@@ -87,6 +92,14 @@ def _scatter(axis: Any, points: pd.DataFrame, names: tuple[str, ...] | None) -> 
             if len(rows):
                 name = names[label] if names is not None and label < len(names) else str(label)
                 outlined(axis, (rows["x"].median(), rows["y"].median()), name, TEN[label])
+    bare(axis)
+
+
+def _scatter_versions(axis: Any, points: pd.DataFrame) -> None:
+    """Points in a random order: of two that share a place, neither kind always lies on top."""
+    mixed = points.sample(frac=1, random_state=0)
+    colours = [ADVERSARIAL if flag else CLEAN for flag in mixed["adversarial"]]
+    axis.scatter(mixed["x"], mixed["y"], c=colours, s=7, linewidths=0, alpha=0.6)
     bare(axis)
 
 

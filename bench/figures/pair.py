@@ -22,7 +22,7 @@ def plot_format(file: Path) -> str:
     """The format given by a file's name."""
     kind = file.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
-        raise UserError(f"--plot {file} is neither a .png nor a .svg file; give such a name.")
+        raise UserError(f"--plot {file} is neither a .png nor a .svg nor a .pdf file; give such a name.")
     return kind
 
 

@@ -1,4 +1,4 @@
-"""ROC curves and score histograms, from the per-image scores that entries refer to."""
+"""One detector: ROC curves and score histograms, from the per-image scores that its entry refers to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..detection.entry import DetectorNote, Entry, read_scores
 from ..detection.scores import GRID, Sides, histogram, mean_roc, seen_sides
-from .style import ADVERSARIAL, CLEAN, COLOURS, COLUMN, PAGE, panels
+from .style import ADVERSARIAL, CLEAN, COLOURS, PAGE, panels
 
 
 class Labelled(Protocol):
@@ -45,42 +45,6 @@ def _roc_axes(axes: Any, title: str) -> None:
     axes.set_box_aspect(1)
     axes.set_xticks([0, 0.01, 0.05, 0.1, 0.25, 0.5, 1], ["0", ".01", ".05", ".1", ".25", ".5", "1"])
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
-
-
-def roc_figure(folder: Path, entries: Sequence[Entry]) -> Any:
-    """All detectors of one protocol, one panel per (seen) attack."""
-    attacks = list(dict.fromkeys(attack for entry in entries for attack in entry.attacks))
-    columns = min(2, len(attacks))
-    rows = -(-len(attacks) // columns)
-    legend = 0.16 * -(-len(entries) // 3) + 0.3
-    figure, axes = panels(rows, columns, COLUMN * columns + 0.2 * (columns - 1), 3.2 * rows + legend)
-    styles = line_styles(entries)
-    handles: dict[str, Any] = {}
-    for entry in entries:
-        scores = read_scores(folder, entry)
-        label = entry.label
-        for axis, attack in zip(axes, attacks, strict=False):
-            sides = seen_sides(scores, attack)
-            if sides:
-                above = 2 if entry.detector.control else 3
-                (handles[label],) = axis.plot(GRID, mean_roc(sides), zorder=above, **styles[label])
-    for axis, attack in zip(axes, attacks, strict=False):
-        _roc_axes(axis, f"seen {attack}")
-    for axis in axes[len(attacks) :]:
-        axis.axis("off")
-    head = entries[0]
-    figure.suptitle(f"{head.dataset.name}, {head.model.name}, protocol {head.protocol_name}")
-    controls = {entry.label for entry in entries if entry.detector.control}
-    names = [label + (" (control)" if label in controls else "") for label in handles]
-    figure.legend(
-        list(handles.values()),
-        names,
-        loc="outside lower center",
-        ncols=1 if columns == 1 else 3,
-        handlelength=2.8,
-        columnspacing=1.2,
-    )
-    return figure
 
 
 def entry_figure(folder: Path, entry: Entry) -> Any:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..detection.stated import Sensitivity
 from ..harness.entry import read_form
-from .style import COLOURS, COLUMN, panels
+from .style import COLOURS, COLUMN, PAGE, panels
 
 
 def read_points(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -25,13 +25,15 @@ def read_points(path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 def sensitivity_figure(path: Path) -> Any:
     """The effect of choices in gate training: AUROC minus the baseline's over the share of active channels.
 
-    One panel per attack; marker: position of the gates; colour: normalisation of L1; hollow and grey: random gates.
+    One panel per attack, all on one scale; marker: position of the gates; colour: normalisation of L1; hollow and grey:
+    random gates.
     """
     head, points = read_points(path)
     attacks = list(dict.fromkeys(points["attack"]))
-    columns = min(2, len(attacks))
+    columns = min(3, len(attacks))
     rows = -(-len(attacks) // columns)
-    figure, axes = panels(rows, columns, COLUMN * columns, 2.3 * rows + 0.75, sharex=True)
+    width = COLUMN if columns == 1 else PAGE
+    figure, axes = panels(rows, columns, width, 2.0 * rows + 0.9, sharex=True, sharey=True)
     markers = dict(zip(dict.fromkeys(points["position"]), cycle("osD^v<>P"), strict=False))
     colours = dict(zip(dict.fromkeys(points["l1"]), cycle(COLOURS), strict=False))
     for axis, attack in zip(axes, attacks, strict=False):
@@ -69,7 +71,7 @@ def sensitivity_figure(path: Path) -> Any:
         markersize=4,
         label="random gates (control)",
     )
-    figure.legend(handles=marks, loc="outside lower center", ncols=4 if columns > 1 else 2, columnspacing=1.2)
+    figure.legend(handles=marks, loc="outside lower center", ncols=columns + 1, columnspacing=1.2)
     return figure
 
 

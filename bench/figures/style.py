@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..core.files import write_bytes
 from ..core.optional import optional
+from .palette import fewer_colours
 
-FORMATS = ("png", "svg")
+#: Formats of pictures, and those that are drawn unless others are asked for.
+FORMATS = ("png", "svg", "pdf")
+DRAWN = ("png", "svg")
 
 #: What a reader is told to do for the packages that draw.
 INSTALL_PLOTS = "`pip install 'subnetbench[plots]'` installs the packages that figures need"
 
 #: Width of a column and of a page in inches, as in journals.
-COLUMN, PAGE = 3.4, 7.0
+COLUMN, PAGE = 3.3, 7.0
 
 #: Okabe and Ito's (2008) palette without yellow, which is lost on white: distinct in all common colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -26,9 +29,9 @@ TEN = (*COLOURS, "#999999", "#882255", "#999933")
 CLEAN, ADVERSARIAL = COLOURS[0], COLOURS[1]
 
 _STYLE = {
-    "font.size": 7.5,
+    "font.size": 8,
     "axes.titlesize": 8,
-    "axes.labelsize": 7.5,
+    "axes.labelsize": 8,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
@@ -43,6 +46,7 @@ _STYLE = {
     "savefig.dpi": 200,
     "svg.hashsalt": "subnetbench",  # otherwise the ids in an SVG are random
     "svg.fonttype": "path",  # looks the same where the font is missing
+    "pdf.fonttype": 42,  # TrueType, as journals ask for
 }
 
 
@@ -93,28 +97,27 @@ def outlined(axes: Any, place: tuple[float, float], text: str, colour: str) -> N
     )
 
 
+#: What each format would state of time and program.
+_WITHOUT: Mapping[str, dict[str, None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
 def save(figure: Any, stem: Path, formats: Sequence[str], *, photographs: bool = False) -> list[Path]:
     """Write ``<stem>.<format>`` for each format, without date or version, so that a redraw changes no byte.
 
-    ``photographs``: of few pixels each, which more dots and more than 256 colours only make three times as large.
+    ``photographs``: of few pixels each, which more dots only make larger.
     """
     written = []
     for name in formats:
         buffer = io.BytesIO()
-        metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[name]
+        metadata = _WITHOUT[name]
         figure.savefig(buffer, format=name, metadata=metadata, **({"dpi": 100} if photographs else {}))
-        if photographs and name == "png":
-            buffer = _in_256_colours(buffer)
+        if name == "png":
+            buffer = fewer_colours(buffer, photographs=photographs)
         path = stem.with_name(f"{stem.name}.{name}")
         write_bytes(path, buffer.getvalue())
         written.append(path)
     return written
-
-
-def _in_256_colours(picture: io.BytesIO) -> io.BytesIO:
-    from PIL import Image  # matplotlib writes its pictures with it
-
-    whole, smaller = Image.open(picture).convert("RGB"), io.BytesIO()
-    palette = whole.quantize(256, kmeans=2)
-    whole.quantize(256, palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(smaller, format="png", optimize=True)
-    return smaller

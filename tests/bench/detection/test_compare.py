@@ -72,7 +72,7 @@ def test_plot_draws_a_panel_for_each_seen_attack_of_each_protocol(tiny: Tiny, tm
     [
         (("lid", "lid"), "'lid' was given twice; name two different detectors."),
         (("lid", "lidd"), "There is no entry for 'lidd'"),
-        (("lid", "mahalanobis", "--plot", "roc.gif"), "--plot roc.gif is neither a .png nor a .svg"),
+        (("lid", "mahalanobis", "--plot", "roc.gif"), "--plot roc.gif is neither a .png nor a .svg nor a .pdf"),
     ],
 )
 def test_a_mistake_is_one_sentence(tiny: Tiny, words: tuple[str, ...], mistake: str) -> None:
