@@ -11,6 +11,9 @@ import pandas as pd
 from ..analysis.semantics import class_tree
 from .style import PAGE, panels
 
+#: Shades of the heat map: with those of type, fewer than the 256 colours of a PNG.
+_SHADES = 64
+
 #: Inches of a row, and points of its name: more would not fit on a page with 100 classes.
 _ROW, _TYPE = 0.064, 4.6
 
@@ -18,6 +21,7 @@ _ROW, _TYPE = 0.064, 4.6
 def tree_figure(folder: Path, frame: pd.DataFrame, dataset: str) -> Any:
     """Every pair of classes by the cosine distance of their gates, the tree of average linkage to the left, names and
     superclasses to the right; lines divide the clusters of ``frame``, which `class_map` gives."""
+    from matplotlib import colormaps
     from scipy.cluster.hierarchy import dendrogram
 
     distance, linked = class_tree(folder)
@@ -29,13 +33,14 @@ def tree_figure(folder: Path, frame: pd.DataFrame, dataset: str) -> Any:
         # scipy draws the k-th leaf at 5 + 10 k.
         tree.plot(heights, [(place - 5) / 10 for place in places], color="#555555", linewidth=0.5)
     tree.set(xlim=(1.02 * float(linked[:, 2].max()), 0), ylim=(count - 0.5, -0.5), yticks=[])
-    tree.set_xlabel("mean distance at a joint", fontsize=7)
+    tree.set_xlabel("mean distance", fontsize=7)
     tree.spines[:].set_visible(False)
     tree.spines["bottom"].set_visible(True)
 
     off = distance[~np.eye(count, dtype=bool)]
     shown = distance[np.ix_(order, order)]
-    picture = heat.imshow(shown, cmap="magma", vmin=float(off.min()), vmax=float(off.max()), interpolation="nearest")
+    colours = colormaps["magma"].resampled(_SHADES)
+    picture = heat.imshow(shown, cmap=colours, vmin=float(off.min()), vmax=float(off.max()), interpolation="nearest")
     heat.set_aspect("auto")
     _name(heat, frame.iloc[order])
     _divide(heat, frame["cluster"].to_numpy()[order])

@@ -16,13 +16,23 @@ def fewer_colours(picture: io.BytesIO, *, photographs: bool) -> io.BytesIO:
     from PIL import Image  # matplotlib writes its pictures with it
 
     whole, smaller = Image.open(picture).convert("RGB"), io.BytesIO()
-    if photographs:
-        palette = whole.quantize(COLOURS, kmeans=2)
-        few = whole.quantize(COLOURS, palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
-    else:
-        few = _nearest(whole)
+    few = _dotted(whole) if photographs else _nearest(whole)
     few.save(smaller, format="png", optimize=True)
     return smaller
+
+
+def _dotted(whole: Any) -> Any:
+    """(Between pictures, paper stays white.)"""
+    from PIL import Image
+
+    palette = whole.quantize(COLOURS - 1, kmeans=2)
+    dotted = whole.quantize(COLOURS - 1, palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    numbers = np.array(dotted)
+    numbers[(np.asarray(whole) == 255).all(-1)] = COLOURS - 1
+    few = Image.fromarray(numbers, mode="P")
+    colours = dotted.getpalette()[: 3 * (COLOURS - 1)]
+    few.putpalette([*colours, *[0] * (3 * (COLOURS - 1) - len(colours)), 255, 255, 255])
+    return few
 
 
 def _nearest(whole: Any) -> Any:
