@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +14,24 @@ from .options import RESULTS, ResultsArgument
 from .output import with_output
 
 
+class TableForm(StrEnum):
+    markdown = "markdown"
+    latex = "latex"
+
+
 def tables(
     folder: ResultsArgument = RESULTS,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail where a table differs from its entries.")
     ] = False,
+    form: Annotated[
+        TableForm, typer.Option("--format", help="markdown: every table, as CSV too; latex: Table 1 and 2, for papers.")
+    ] = TableForm.markdown,
 ) -> None:
-    """Rewrite every table from stored entries."""
+    """Rewrite every table from stored entries, or Table 1 and 2 beside the published figures for a paper."""
+    if form is TableForm.latex:
+        _write_latex(folder, check)
+        return
     from ..detection.summary import summary
     from ..figures.features import check_data
     from ..harness.tables import render, write_texts
@@ -35,6 +47,34 @@ def tables(
         _report(place, write_texts(place, of_place, check), check)
         if check:
             check_data(place)
+
+
+def _write_latex(folder: Path, check: bool) -> None:
+    """``tables/table1.tex`` and ``table2.tex`` of each suite, and of all of them where there are several."""
+    from ..detection.entry import read_lean
+    from ..detection.latex import table2
+    from ..harness.latex import file_text
+    from ..harness.tables import write_texts
+    from ..localisation.entry import read_entries
+    from ..localisation.latex import table1
+
+    places = _places(folder)
+    detected = {place: read_lean(place) for place in places["detection"]}
+    located = {place: read_entries(place) for place in places["localisation"]}
+    texts: dict[Path, dict[str, str]] = {}
+    for place in dict.fromkeys([*detected, *located, folder]):
+        below = [one for one in (*detected, *located) if place in (one, folder)]
+        seconds = table2([entry for one in below for entry in detected.get(one, ())])
+        firsts = table1([entry for one in below for entry in located.get(one, ())])
+        files = {"table1.tex": firsts, "table2.tex": seconds}
+        texts[place] = {name: file_text(tables) for name, tables in files.items() if tables}
+    if not any(texts.values()):
+        raise UserError(
+            f"No figure of Table 1 or 2 stands below {folder}; run a suite of either track, such as digits."
+        )
+    for place, of_place in texts.items():
+        if of_place:
+            _report(place, write_texts(place, of_place, check), check)
 
 
 def _places(folder: Path) -> dict[str, list[Path]]:

@@ -370,7 +370,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(results, tmp_path, monkeypatc
             "--only figure9 is unknown; choose among roc, histograms, adaptive, figure2,",
         ),
         ((results, "--only", ","), "--only ',' is unknown; choose among roc"),
-        ((results, "--format", "pdf"), "--format pdf is unknown; choose among png, svg."),
+        ((results, "--format", "bmp"), "--format bmp is unknown; choose among png, svg, pdf."),
         ((results, "--only", "figure3"), "has no subnets/gates.safetensors, which figure3 is drawn from;"),
         ((tmp_path / "empty",), "There are no entries under"),
         ((tmp_path / "nowhere",), "There is no results folder"),

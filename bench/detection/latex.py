@@ -1,0 +1,104 @@
+"""Table 2 for papers: AUROC for seen and unknown attacks, and the published figure beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..harness.latex import Tex, bold
+from ..harness.tables import percent
+from .entry import Entry
+from .published import PUBLISHED_ATTACKS, PUBLISHED_DATASETS, PUBLISHED_DETECTORS, against_published, published_table2
+from .suite import Pair
+
+Path = tuple[str, str, str]
+Rows = list[tuple[str, dict[Path, str]]]
+
+OURS, THEIRS = "ours", "publ."
+
+_CAPTION = (
+    "Protocol {protocol}: AUROC in percent for attacks that the detector was fitted on (seen) and that it meets for "
+    "the first time (unknown: fitted on the first)."
+)
+_PUBLISHED = (
+    f" {THEIRS} Wang, Hu and Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Bold: the published figure lies "
+    "inside our 95% interval. Another net, attack library or protocol makes another figure."
+)
+_MARKED = " *: see the remarks in the suite's report."
+
+
+def table2(entries: Sequence[Entry]) -> list[Tex]:
+    """One table for each protocol, with a group of rows for each suite and net.
+
+    Columns are the paper's where any suite has its attacks, else the suites' own; a column is left out that has no
+    figure in any row. One suite has all its detectors; several would fill more than a page and have those that the
+    paper has figures of, where there are any.
+    """
+    tables = []
+    for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
+        groups = _groups([entry for entry in entries if entry.protocol_name == protocol])
+        columns = _columns(groups)
+        if columns:
+            tables.append(Tex(f"table2-{protocol}", _caption(protocol, groups), "detector", columns, groups))
+    return tables
+
+
+def _groups(entries: Sequence[Entry]) -> dict[str, Rows]:
+    """Rows by heading, controls last."""
+    of_paper = any(attack.name in PUBLISHED_ATTACKS for entry in entries for attack in entry.attacks.values())
+    groups: dict[str, Rows] = {}
+    for entry in sorted(entries, key=lambda entry: entry.detector.control):
+        heading = f"{entry.suite.name}: {entry.dataset.name}, {entry.net}"
+        mark = " (control)" if entry.detector.control else ""
+        groups.setdefault(heading, []).append((entry.label + mark, dict(_figures(entry, of_paper))))
+    if len(groups) == 1:
+        return groups
+    compared = {
+        heading: [row for row in rows if any(path[2] == THEIRS for path in row[1])] for heading, rows in groups.items()
+    }
+    return {heading: rows for heading, rows in compared.items() if rows} or groups
+
+
+def _caption(protocol: str, groups: dict[str, Rows]) -> str:
+    figures = [item for rows in groups.values() for _, of_row in rows for item in of_row.items()]
+    published = _PUBLISHED if any(path[2] == THEIRS for path, _ in figures) else ""
+    marked = _MARKED if any("*" in text for _, text in figures) else ""
+    return _CAPTION.format(protocol=protocol) + published + marked
+
+
+def _columns(groups: dict[str, Rows]) -> list[Path]:
+    """Columns in the order of the first rows that have them, seen before unknown, ours before theirs."""
+    paths = dict.fromkeys(path for rows in groups.values() for _, figures in rows for path in figures)
+    attacks = list(dict.fromkeys(attack for _, attack, _ in paths))
+    return sorted(paths, key=lambda path: (path[0] != "seen", attacks.index(path[1]), path[2] != OURS))
+
+
+def _figures(entry: Entry, of_paper: bool) -> Iterator[tuple[Path, str]]:
+    reference = published_table2().set_index(["dataset", "detector", "protocol", "attack"])["auroc_percent"]
+    dataset = PUBLISHED_DATASETS.get(entry.dataset.name)
+    known = entry.label == entry.detector.name  # a variant, such as another choice of classes, is not the paper's
+    detector = PUBLISHED_DETECTORS.get(entry.label) if known else None
+    cells = entry.by_pair()
+    for kind, attack, pair in _pairs(entry, of_paper):
+        cell = cells.get(pair)
+        theirs = reference.get((dataset, detector, kind, attack))
+        inside = theirs is not None and against_published(cell, float(theirs))[1] == "yes"
+        if cell is not None and cell.auroc is not None:
+            ours = percent(cell.auroc) + ("*" if cell.remark else "")
+            yield (kind, attack, OURS), bold(ours) if inside else ours
+        if theirs is not None:
+            yield (kind, attack, THEIRS), f"{float(theirs):.1f}"
+
+
+def _pairs(entry: Entry, of_paper: bool) -> Iterator[tuple[str, str, Pair]]:
+    """Seen or unknown, the attack's name in the table, and its cell; of several of one name, the first."""
+    names: dict[str, str] = {}
+    for label, attack in entry.attacks.items():
+        name = PUBLISHED_ATTACKS.get(attack.name) if of_paper else label
+        if name is not None:
+            names.setdefault(name, label)
+    first = next(iter(entry.attacks))
+    for name, label in names.items():
+        yield "seen", name, (label, label)
+    for name, label in names.items():
+        if label != first:
+            yield "unknown", name, (first, label)
