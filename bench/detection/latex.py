@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..harness.latex import Tex, bold
 from ..harness.tables import percent
@@ -10,8 +10,9 @@ from .entry import Entry
 from .published import PUBLISHED_ATTACKS, PUBLISHED_DATASETS, PUBLISHED_DETECTORS, against_published, published_table2
 from .suite import Pair
 
-Path = tuple[str, str, str]
-Rows = list[tuple[str, dict[Path, str]]]
+#: Seen or unknown, the attack, and whose figure; a row has a name and its figures.
+Path = tuple[str, ...]
+Row = tuple[str, Mapping[Path, str]]
 
 OURS, THEIRS = "ours", "publ."
 
@@ -42,10 +43,10 @@ def table2(entries: Sequence[Entry]) -> list[Tex]:
     return tables
 
 
-def _groups(entries: Sequence[Entry]) -> dict[str, Rows]:
+def _groups(entries: Sequence[Entry]) -> Mapping[str, Sequence[Row]]:
     """Rows by heading, controls last."""
     of_paper = any(attack.name in PUBLISHED_ATTACKS for entry in entries for attack in entry.attacks.values())
-    groups: dict[str, Rows] = {}
+    groups: dict[str, list[Row]] = {}
     for entry in sorted(entries, key=lambda entry: entry.detector.control):
         heading = f"{entry.suite.name}: {entry.dataset.name}, {entry.net}"
         mark = " (control)" if entry.detector.control else ""
@@ -58,14 +59,14 @@ def _groups(entries: Sequence[Entry]) -> dict[str, Rows]:
     return {heading: rows for heading, rows in compared.items() if rows} or groups
 
 
-def _caption(protocol: str, groups: dict[str, Rows]) -> str:
+def _caption(protocol: str, groups: Mapping[str, Sequence[Row]]) -> str:
     figures = [item for rows in groups.values() for _, of_row in rows for item in of_row.items()]
     published = _PUBLISHED if any(path[2] == THEIRS for path, _ in figures) else ""
     marked = _MARKED if any("*" in text for _, text in figures) else ""
     return _CAPTION.format(protocol=protocol) + published + marked
 
 
-def _columns(groups: dict[str, Rows]) -> list[Path]:
+def _columns(groups: Mapping[str, Sequence[Row]]) -> list[Path]:
     """Columns in the order of the first rows that have them, seen before unknown, ours before theirs."""
     paths = dict.fromkeys(path for rows in groups.values() for _, figures in rows for path in figures)
     attacks = list(dict.fromkeys(attack for _, attack, _ in paths))

@@ -53,10 +53,8 @@ def tree_figure(folder: Path, frame: pd.DataFrame, dataset: str) -> Any:
 
 def _name(axes: Any, ordered: pd.DataFrame) -> None:
     """The class of every row, with its superclass where one is known."""
-    names = [
-        f"{row.name_} ({row.superclass})" if row.superclass else str(row.name_)
-        for row in ordered.rename(columns={"name": "name_"}).itertuples()
-    ]
+    pairs = zip(ordered["name"].tolist(), ordered["superclass"].tolist(), strict=True)
+    names = [f"{name} ({superclass})" if superclass else str(name) for name, superclass in pairs]
     axes.yaxis.tick_right()
     axes.set_yticks(range(len(names)), names, fontsize=_TYPE)
     axes.set_xticks([])
