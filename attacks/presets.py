@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from ..bench.core.errors import UserError, reason_of
+from ..bench.core.near import did_you_mean
 from ..bench.core.registry import attacks
 from .contract import Attack
 
@@ -89,7 +89,7 @@ def build(name: str, library: str, preset: str, parameters: Mapping[str, Any]) -
     """
     if preset not in PRESETS:
         raise UserError(
-            f"There is no preset named {preset!r}.{_near(preset, PRESETS)} The presets are {', '.join(PRESETS)}."
+            f"There is no preset named {preset!r}.{did_you_mean(preset, PRESETS)} The presets are {', '.join(PRESETS)}."
         )
     full = full_name(name, library)
     factory = attacks.get(full)
@@ -100,7 +100,7 @@ def build(name: str, library: str, preset: str, parameters: Mapping[str, Any]) -
             if key not in signature:
                 accepted = ", ".join(signature) or "none"
                 raise UserError(
-                    f"The attack {full} has no parameter {key!r}.{_near(key, signature)} It takes {accepted}."
+                    f"The attack {full} has no parameter {key!r}.{did_you_mean(key, signature)} It takes {accepted}."
                 )
     try:
         attack: Attack = factory(**merged)
@@ -131,8 +131,3 @@ def _preset(full: str, preset: str) -> dict[str, Any]:
         others = [p for p, t in PRESETS.items() if full in t or (library in LIBRARIES and name in t)]
         raise UserError(f"The preset {preset!r} is not for {full}; use the preset {' or '.join(map(repr, others))}.")
     return parameters or {}
-
-
-def _near(word: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 import warnings
@@ -14,6 +13,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
 
 from .errors import UserError, reason_of
+from .near import did_you_mean
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -151,11 +151,9 @@ class Registry(Generic[T]):
             reason = f"is registered and could not be loaded ({self._broken[name]}); correct or uninstall its package."
             raise UserError(f"The {self.kind} {name!r} {reason}")
         if name not in self._items:
-            near = difflib.get_close_matches(name, self._items, n=1, cutoff=0.4)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             lost = f", and what could not be loaded ({', '.join(self.broken)})" if self._broken else ""
             raise UserError(
-                f"There is no {self.kind} named {name!r}.{hint} "
+                f"There is no {self.kind} named {name!r}.{did_you_mean(name, self._items)} "
                 f"`subnetbench ls {self.kind.replace(' ', '')}s` lists them{lost}."
             )
         return self._items[name]

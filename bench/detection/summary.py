@@ -54,25 +54,38 @@ def summary(folders: Sequence[Path]) -> Report:
     return Report("All suites", [*_counts(claims), *_inside(beside)], sections, files=files, name="summary")
 
 
+class _Pivot:
+    """Texts by the head of their row and the name of their column, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, ...], dict[str, str]] = {}
+
+    def put(self, head: dict[str, str], column: str, text: str, *, bold: bool) -> None:
+        row = self._rows.setdefault(tuple(head.values()), dict(head))
+        row[column] = f"**{text}**" if bold else text
+
+    def frame(self) -> pd.DataFrame:
+        return pd.DataFrame(list(self._rows.values())).fillna("–")
+
+
 def beside_published(frame: pd.DataFrame) -> pd.DataFrame:
     """A row for each suite, net, protocol and detector, a column for each cell of the published table."""
-    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    pivot = _Pivot()
     for record in frame.to_dict("records"):
         for protocol in _protocols(frame):
             if record[protocol] == "–":
                 continue
             head = {name: record[name] for name in ("suite", "net")}
             head |= {"protocol": protocol, "detector": record["detector"]}
-            row = rows.setdefault(tuple(head.values()), head)
             ours = str(record[protocol]).partition(" [")[0]
             text = f"{ours} / {float(record['published']):.1f}"
-            row[record["cell"]] = f"**{text}**" if record[f"inside {protocol}"] == "yes" else text
-    return pd.DataFrame(list(rows.values())).fillna("–")
+            pivot.put(head, record["cell"], text, bold=record[f"inside {protocol}"] == "yes")
+    return pivot.frame()
 
 
 def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
     """A row for each suite, protocol and rival, a column for each cell: the difference, bold where it is decided."""
-    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    pivot = _Pivot()
     for record in frame.to_dict("records"):
         for column in _rivals(frame):
             text = str(record[column])
@@ -80,10 +93,8 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
                 continue
             head = {name: record[name] for name in ("suite", "net", "protocol")}
             head["minus ..."] = column.removeprefix("minus ")
-            row = rows.setdefault(tuple(head.values()), head)
-            difference = text.partition(" [")[0]
-            row[record["cell"]] = difference if text.endswith("not separable") else f"**{difference}**"
-    return pd.DataFrame(list(rows.values())).fillna("–")
+            pivot.put(head, record["cell"], text.partition(" [")[0], bold=not text.endswith("not separable"))
+    return pivot.frame()
 
 
 def published_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..core.errors import UserError
 from ..core.files import replace_file
 from ..core.hashing import digest
 from ..core.home import usable
+from ..core.near import did_you_mean
 from .cards import INDEX, Card
 from .cards import cards as cards
 from .cards import folder as folder
@@ -33,10 +33,8 @@ def locate(weights: str, where: Path | None = None) -> Path:
     if weights not in known:
         if (path := usable(weights)).is_file():
             return path
-        near = difflib.get_close_matches(weights, known, n=1, cutoff=0.6)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(
-            f"There is no weights file {weights} and no weights of this name ship.{hint} "
+            f"There is no weights file {weights} and no weights of this name ship.{did_you_mean(weights, known)} "
             "`subnetbench ls weights` lists those; correct model.weights, or replace it by a [model.train] table."
         )
     path = place / str(known[weights]["file"])
