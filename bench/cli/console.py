@@ -131,6 +131,11 @@ def draws() -> bool:
     return not current.quiet and not current.is_data() and out.encoding.lower().startswith("utf")
 
 
+def for_data() -> bool:
+    """Whether the output is CSV or JSON, in which sizes and times are numbers."""
+    return output.current.is_data()
+
+
 def for_programs() -> bool:
     """Whether a table was asked for in place of lines: as Markdown, CSV or JSON."""
     return output.current.form not in (None, output.Form.text)

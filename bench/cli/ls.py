@@ -71,6 +71,7 @@ def _weights() -> Rows:
     ]
 
 
+@with_output("format", "json", "quiet")
 def clean(
     kind: Annotated[
         list[str] | None, typer.Argument(help="Kinds of artifacts, such as adversarial; none: all.")
@@ -86,17 +87,19 @@ def clean(
     unknown = sorted(set(kind or ()) - set(sizes))
     if unknown:
         raise UserError(f"The store {where.root} has no kind {unknown[0]!r}; it has {', '.join(sizes) or 'nothing'}.")
-    console.print_table(
-        str(where.root), [{"kind": k, "files": n, "MB": f"{b / 1e6:.1f}"} for k, (n, b) in sizes.items()]
-    )
+    console.print_table(str(where.root), [{"kind": k, "files": n, **_size(b)} for k, (n, b) in sizes.items()])
     if not sizes or not (yes or _confirmed("Remove " + (", ".join(kind) if kind else "all of it") + "?")):
         return
-    console.out.print(f"{where.clean(list(kind) if kind else None) / 1e6:.1f} MB freed.")
+    console.aside(f"{where.clean(list(kind) if kind else None) / 1e6:.1f} MB freed.")
+
+
+def _size(count: int) -> dict[str, Any]:
+    return {"bytes": count} if console.for_data() else {"MB": f"{count / 1e6:.1f}"}
 
 
 def _confirmed(question: str) -> bool:
     try:
-        return typer.confirm(question)
+        return typer.confirm(question, err=console.for_data())
     except typer.Abort:
         if sys.stdin is not None and sys.stdin.isatty():  # Ctrl-C or Ctrl-D
             raise

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from calendar import timegm
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ..core.contents import LOCKS, Held, held, unfinished
 from ..core.lease import holders
@@ -17,6 +14,7 @@ from ..core.store import Store, default_store
 from ..core.text import shown
 from . import console
 from .options import StoreOption
+from .output import with_output
 
 #: In the place of a suite's name, for what an earlier version or no run of a suite made.
 NOT_STATED = "not stated"
@@ -24,25 +22,26 @@ NOT_STATED = "not stated"
 _AGES = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
-def store(
-    store: StoreOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, sizes in bytes and times in UTC.")] = False,
-) -> None:
-    """Say what the store holds, by suite and by kind, how old and how large it is, and who is at work in it."""
+@with_output("format", "json", "wide")
+def store(store: StoreOption = None) -> None:
+    """Say what the store holds, by suite and by kind, how old and how large it is, and who is at work in it.
+
+    As CSV and JSON sizes are in bytes and times in UTC.
+    """
     root = store or default_store()
     if store is None and not root.exists():
-        console.plain(json.dumps(None) if as_json else f"{root}: nothing was stored yet")
+        console.aside(f"{root}: nothing was stored yet")
         return
     place = Store(root, "never")
     try:
         found = _found(place)
     except OSError as error:
         raise place.refused(error) from None
-    console.plain(json.dumps(found, indent=1, ensure_ascii=False)) if as_json else _print(found)
+    _tables(found) if console.for_data() else _print(found)
 
 
 def _found(place: Store) -> dict[str, Any]:
-    """All that is said, as JSON has it."""
+    """All that is said, sizes in bytes and times in UTC."""
     artifacts = list(held(place.root))
     files, size = unfinished(place.root)
     return {
@@ -80,6 +79,16 @@ def _grouped(artifacts: Sequence[Held], title: str, name: Callable[[Held], str])
         for group, ones in groups.items()
     ]
     return sorted(rows, key=lambda row: -int(row["bytes"]))
+
+
+def _tables(found: dict[str, Any]) -> None:
+    """What there is of everything, a table each; the last one is about the whole."""
+    for title, rows in (("suites", found["suites"]), ("kinds", found["kinds"]), ("at work", found["at_work"])):
+        if rows:
+            console.print_table(title, rows)
+    whole = {name: found[name] for name in ("store", "artifacts", "bytes", "free_bytes")}
+    whole |= {f"unfinished_{name}": value for name, value in found["unfinished"].items()}
+    console.print_table("store", [whole])
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -33,12 +33,25 @@ def filled(root: Path) -> Store:
 
 
 def test_what_a_run_left_is_its_suites(tiny: Tiny) -> None:
-    found = json.loads(call("store", "--store", tiny.store, "--json").out)
-    (row,) = found["suites"]
+    tables = json.loads(call("store", "--store", tiny.store, "--json").out)
+    found = {table["title"]: table["rows"] for table in tables}
+    (row,), (whole,) = found["suites"], found["store"]
     files = [path for path in tiny.store.rglob("*.safetensors") if path.parent.name != "scratch"]
     assert (row["suite"], row["artifacts"], row["on_several_machines"]) == ("tiny", len(files), 0)
-    assert row["bytes"] == found["bytes"] == sum(path.stat().st_size for path in files)
+    assert row["bytes"] == whole["bytes"] == sum(path.stat().st_size for path in files)
     assert {kind["kind"] for kind in found["kinds"]} == {path.parent.name for path in files}
+
+
+def test_a_store_is_data_too_and_so_is_what_is_removed(tmp_path: Path) -> None:
+    filled(tmp_path)
+    said = call("store", "--store", tmp_path, "--format", "csv").out.splitlines()
+    assert said[0] == "table,suite,artifacts,bytes,newest,oldest,on_several_machines"
+    assert said[1].startswith("suites,new,2,")
+    removed = call("clean", "--store", tmp_path, "--yes", "--json")
+    ((table),) = json.loads(removed.out)
+    assert {row["kind"]: row["files"] for row in table["rows"]} == {"adversarial": 1, "cells": 1, "weights": 1}
+    assert all(row["bytes"] > 8000 for row in table["rows"])
+    assert "MB freed." in removed.err
 
 
 def test_a_store_is_shown_by_suite_size_and_age(tmp_path: Path) -> None:
