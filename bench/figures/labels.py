@@ -13,11 +13,13 @@ WIDEST = 17
 
 @dataclass(frozen=True)
 class Label:
-    """A text that belongs to the end of a curve, at this height in [0, 1] of its axes."""
+    """A text that belongs to the end of a curve, at this height in [0, 1] of its axes; of curves that end together, the
+    one of the higher ``rank`` comes first."""
 
     text: str
     height: float
     colour: str
+    rank: float = 0.0
 
     @property
     def lines(self) -> list[str]:
@@ -47,7 +49,7 @@ def spaced(wanted: Sequence[float], sizes: Sequence[float], top: float = 1.0) ->
 
 def label_ends(axes: Any, labels: Sequence[Label], inches: float, points: float) -> None:
     """Write labels to the right of axes that are ``inches`` high, in type of ``points``, each joined to its curve."""
-    ordered = sorted(labels, key=lambda label: -label.height)
+    ordered = sorted(labels, key=lambda label: (-round(label.height, 2), -label.rank))
     line = 1.2 * points / 72 / inches
     middles = spaced([label.height for label in ordered], [line * len(label.lines) for label in ordered])
     for label, middle in zip(ordered, middles, strict=True):

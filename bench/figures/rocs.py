@@ -98,7 +98,7 @@ def _curve(axes: Any, entry: Entry, curve: Float64, attack: str, colour: str | N
         return None
     value = next((c.auroc for c in entry.cells if c.pair == (attack, attack) and c.auroc is not None), None)
     text = entry.label if value is None else f"{entry.label} {100 * value:.1f}"
-    return Label(text, float(np.interp(FALSE_ALARMS, GRID, curve)) / 1.01, colour)
+    return Label(text, float(np.interp(FALSE_ALARMS, GRID, curve)) / 1.01, colour, value or 0.0)
 
 
 def _finish(axes: Any, attack: str, *, last: bool, first: bool) -> None:

@@ -84,6 +84,12 @@ def test_a_name_that_has_room_stands_at_the_height_of_its_curve():
     assert texts(figure)[0] == "subnet- mahalanobis 83.7"
 
 
+def test_of_curves_that_end_together_the_better_stands_above():
+    figure, (axis,) = panels(1, 1, 3.3, 2)
+    label_ends(axis, [Label("worse", 0.991, "#0072B2", 0.95), Label("better", 0.99, "#000000", 0.99)], 1.6, 8)
+    assert texts(figure) == ["better", "worse"]
+
+
 def test_figure_3_of_many_classes_is_a_heat_map_in_the_order_of_its_tree(tmp_path):
     generator = torch.Generator().manual_seed(0)
     gates = {"conv": (torch.rand(100, 60, generator=generator) > 0.4).float()}
