@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..adaptive.entry import Cell, Entry, budget
+from ..adaptive.entry import Cell, Entry
 
 
 def largest(entry: Entry | None) -> Cell | None:
@@ -12,13 +12,21 @@ def largest(entry: Entry | None) -> Cell | None:
     return None if entry is None else entry.cells[-1]
 
 
+def at_budget(entry: Entry | None, epsilon: float) -> Cell | None:
+    """The cell of one budget."""
+    return next((cell for cell in (entry.cells if entry is not None else []) if cell.epsilon == epsilon), None)
+
+
 def standing(entry: Entry | None) -> float:
     """The robust share that ranks: of the largest budget, and 0 unless the strength of the attack is proven."""
-    cell = largest(entry)
+    return proven_share(largest(entry))
+
+
+def proven_share(cell: Cell | None) -> float:
+    """The robust share of a cell, and 0 unless the strength of the attack is proven."""
     return cell.robust or 0.0 if cell is not None and cell.proven else 0.0
 
 
-def largest_budget(entries: Sequence[Entry | None]) -> str | None:
-    """The largest budget of a board's entries in words; None where no row has one."""
-    cells = [cell for entry in entries if (cell := largest(entry)) is not None]
-    return budget(max(cell.epsilon for cell in cells)) if cells else None
+def budgets_of(entries: Sequence[Entry | None]) -> list[float]:
+    """All budgets of a board's entries, ascending."""
+    return sorted({cell.epsilon for entry in entries if entry is not None for cell in entry.cells})

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from ..adaptive.entry import Cell as AdaptiveCell
-from ..adaptive.entry import Entry as AdaptiveEntry
+from markupsafe import Markup
+
+from ..adaptive.entry import budget
 from ..core.errors import UserError
 from ..core.files import sentence
 from ..core.hashing import canonical
@@ -23,84 +22,14 @@ from ..detection.scores import examine
 from ..detection.stated import Best, Comparisons, comparisons_file
 from ..detection.suite import Pair, columns_of
 from ..harness.entry import Checked, LeftOut, read_checked, read_form
-from ..harness.suite import DEVICE
-from ..shift.entry import Entry as ShiftEntry
-from ..shift.entry import Mean
-from .adaptive import largest, largest_budget, standing
-from .beside import Beside, mean_at, place_of, read_beside, severity_of
+from .adaptive import budgets_of, standing
+from .beside import Beside, place_of, read_beside, severity_of
 from .maps import Maps, read_maps
-from .ranking import Key, by_lowest_column, key_of
-
-
-def slug(text: str) -> str:
-    """A file name for any text: two texts never share one, even if the file system ignores case."""
-    safe = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.")[:80]
-    if safe and safe == text and not DEVICE.fullmatch(safe):
-        return safe
-    return f"{safe or 'x'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def web_address(url: str) -> str | None:
-    """The address if it is a web address; other schemes (javascript:, file:) are not linked."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    good = parts.scheme in ("http", "https") and parts.netloc and not re.search(r"[\s\x00-\x1f\x7f]", url)
-    return url if good else None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One detector on one board."""
-
-    checked: Checked[Entry]
-    cells: Mapping[Pair, Cell]
-    key: Key | None
-    why_unranked: str
-    highest_fpr: Pair | None
-    adaptive: AdaptiveEntry | None = None
-    shift: ShiftEntry | None = None
-
-    @property
-    def robust(self) -> AdaptiveCell | None:
-        """Under attackers who know the detector, at the largest budget; None without such an entry."""
-        return largest(self.adaptive)
-
-    def shifted(self, severity: int | None) -> Mean | None:
-        """False alarms on images that nobody attacked, at one severity of their corruptions."""
-        return mean_at(self.shift, severity)
-
-    @property
-    def entry(self) -> Entry:
-        return self.checked.entry
-
-    @property
-    def worst(self) -> Pair | None:
-        """The cell of the ranking key."""
-        return None if self.key is None else self.key.pair
-
-    @property
-    def label(self) -> str:
-        return self.entry.label
-
-    @property
-    def control(self) -> bool:
-        return self.entry.detector.control
-
-    @property
-    def milliseconds(self) -> float | None:
-        seconds = self.entry.cost.seconds_per_image
-        return None if seconds is None else 1000 * seconds
-
-    @cached_property
-    def needs(self) -> list[str]:
-        return needs_of(self.entry)
-
-    def fpr_range(self, pair: Pair) -> tuple[float, float] | None:
-        """The lowest and the highest replicate, if there are several."""
-        rates = [rate for rate in self.cells[pair].fpr95_by_split if rate is not None]
-        return (min(rates), max(rates)) if len(rates) > 1 else None
+from .names import board_names, net_names, slug
+from .order import board_rank, ranks
+from .ranking import by_lowest_column, key_of
+from .row import Row
+from .ways import findings
 
 
 @dataclass(frozen=True)
@@ -117,6 +46,8 @@ class Board:
     rows: tuple[Row, ...]
     marks: Mapping[Pair, frozenset[str]]
     notes: tuple[str, ...] = field(default=())
+    #: No two boards of a site share it.
+    name: str = ""
 
     @property
     def group(self) -> str:
@@ -132,20 +63,31 @@ class Board:
         return not any(row.key is not None and not by_lowest_column(row.key) for row in self.rows)
 
     @cached_property
-    def budget(self) -> str | None:
-        """The largest budget of attackers who know the detector, in words; None where no row was attacked so."""
-        return largest_budget([row.adaptive for row in self.rows])
+    def budgets(self) -> dict[float, str]:
+        """Budgets of attackers who know the detector, ascending, and in words; none where no row was attacked so."""
+        return {epsilon: budget(epsilon) for epsilon in budgets_of([row.adaptive for row in self.rows])}
+
+    @cached_property
+    def best_control(self) -> Row | None:
+        """The control with the best worst case; None where no control has one of the kind that most rows have."""
+        controls = [row for row in self.rows if row.control and row.key and by_lowest_column(row.key) == self.by_column]
+        return max(controls, key=lambda row: row.key.value if row.key else 0.0, default=None)
 
     @cached_property
     def severity(self) -> int | None:
         """The severity of benign shift that the table shows; None where no row was tried so."""
         return severity_of([row.shift for row in self.rows])
 
+    def remark(self, row: Row, pair: Pair) -> str:
+        """The remark on a cell if it touches a verdict: the cell ranks its row, or bears the mark of the best."""
+        verdict = pair == row.worst or row.label in self.marks.get(pair, ())
+        return row.cells[pair].remark if verdict and pair in row.cells else ""
+
     @cached_property
     def remarks(self) -> dict[str, int]:
-        """Remarks on cells with a value, numbered in the order of the table."""
+        """Remarks that touch a verdict, numbered in the order of the table."""
         remarks = (
-            row.cells[pair].remark
+            self.remark(row, pair)
             for row in self.rows
             for pair in (*self.columns, *((row.worst,) if row.worst else ()))
             if pair in row.cells and row.cells[pair].auroc is not None
@@ -161,6 +103,8 @@ class Results:
     boards: list[Board]
     track: Maps
     left_out: list[LeftOut]
+    #: The page of findings that lies in the folder, as HTML.
+    findings: Markup | None = None
 
 
 def read_results(folder: Path) -> Results:
@@ -174,24 +118,11 @@ def read_results(folder: Path) -> Results:
     made, without = boards(entries, beside)
     left_out = [*refused, *others, *more, *without]
     if entries or track.entries:
-        return Results(entries, made, track, left_out)
+        return Results(entries, made, track, left_out, findings(folder))
     if left_out:
         after = f" ({len(left_out) - 1} more after it)" if len(left_out) > 1 else ""
         raise UserError(f"Nothing under {folder} can be shown: {left_out[0]}{after}")
     raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
-
-
-def needs_of(entry: Entry) -> list[str]:
-    """The needs that an entry states, and ``adversarial`` if fitting on another attack gives another AUROC.
-
-    (A detector with several characteristics only states its own needs; its combiner needs adversarial images.)
-    """
-    by_test: dict[str, set[float]] = {}
-    for cell in entry.cells:
-        if cell.auroc is not None:
-            by_test.setdefault(cell.test_on, set()).add(cell.auroc)
-    learned = any(len(values) > 1 for values in by_test.values())
-    return list(dict.fromkeys([*entry.detector.needs, *(["adversarial"] if learned else [])]))
 
 
 def boards(entries: Sequence[Checked[Entry]], beside: Beside | None = None) -> tuple[list[Board], list[LeftOut]]:
@@ -199,6 +130,7 @@ def boards(entries: Sequence[Checked[Entry]], beside: Beside | None = None) -> t
     groups: dict[tuple[str, ...], list[Checked[Entry]]] = {}
     for checked in entries:
         groups.setdefault(_place(checked.entry), []).append(checked)
+    nets = net_names([checked.entry for checked in entries])
     refused: dict[str, LeftOut] = {}
     made, taken = [], set()
     for key, members in sorted(groups.items()):
@@ -208,9 +140,11 @@ def boards(entries: Sequence[Checked[Entry]], beside: Beside | None = None) -> t
         unique = name if name not in taken else f"{name}--{hashlib.sha256(repr(key).encode()).hexdigest()[:8]}"
         taken.add(name)
         others = beside if beside is not None and head.protocol_name == "strict" else Beside()
-        made.append(_board(slug(unique), members, refused, others))
-    made.sort(key=lambda board: (board.group, -len(board.rows), board.protocol != "strict", board.id))
-    return made, list(refused.values())
+        board = _board(slug(unique), members, refused, others)
+        made.append(replace(board, net=nets[head.dataset.name, head.model.sha256]))
+    made.sort(key=lambda board: (*board_rank(board.suite, board.protocol, len(board.rows), board.group), board.id))
+    names = board_names([(board.dataset, board.net, board.protocol, board.suite, board.id) for board in made])
+    return [replace(board, name=name) for board, name in zip(made, names, strict=True)], list(refused.values())
 
 
 def _place(entry: Entry) -> tuple[str, ...]:
@@ -241,6 +175,8 @@ def _board(name: str, members: Sequence[Checked[Entry]], refused: dict[str, Left
         place, row = place_of(checked.entry), _row(checked, by_pair, ranked)
         rows.append(replace(row, adaptive=beside.adaptive.get(place), shift=beside.shift.get(place)))
     rows.sort(key=lambda row: (-standing(row.adaptive), -row.key.value if row.key else 1.0, row.label))
+    places = ranks([(standing(row.adaptive), row.key.value) if row.key else None for row in rows])
+    rows = [replace(row, rank=place) for row, place in zip(rows, places, strict=True)]
     marks, notes = _marks(members, rows, columns, refused)
     unmeasured = [column_title(pair) for pair in columns if pair not in measured]
     if unmeasured:

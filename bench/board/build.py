@@ -10,10 +10,12 @@ from pathlib import Path
 from ..core.errors import UserError
 from ..core.files import csv_text, target_of, write_bytes
 from ..harness.entry import LeftOut
-from .boards import Board, Results, Row, read_results, slug
+from .boards import Board, Results, read_results
 from .downloads import board_frame, latex, markdown, parquet_bytes, tidy_frame
+from .names import slug
 from .pages import Pages, asset, stem, table_library
 from .reproduce import reruns
+from .row import Row
 from .visible import visible
 
 #: Lists all files of a built site, so that the next build removes those it no longer writes and touches nothing else.
@@ -67,6 +69,9 @@ def site_files(results: Results) -> Iterator[tuple[str, bytes]]:
     pages = Pages(results, runs)
     yield "index.html", pages.index().encode()
     yield "wsol.html", pages.wsol().encode()
+    yield "submit.html", pages.submit().encode()
+    if results.findings:
+        yield "findings.html", pages.findings().encode()
     for label in pages.detectors:
         yield f"detector/{slug(label)}.html", pages.detector(label).encode()
     for label in pages.attacks:

@@ -14,7 +14,8 @@ from ..detection.entry import Entry, tidy
 from ..detection.suite import Pair
 from ..harness.entry import Checked
 from ..harness.tables import percent
-from .boards import Board, Row
+from .boards import Board
+from .row import Row
 
 _TIDY = (
     "suite",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from importlib.metadata import version
 from importlib.resources import files
@@ -16,12 +16,19 @@ from markupsafe import Markup
 
 from ..core.errors import UserError
 from ..detection.cells import column_title
+from ..detection.fits import WORST_CASE
 from ..harness.tables import percent
 from ..localisation.metrics import METRICS
-from .boards import Board, Results, Row, by_attack, by_detector, papers, slug, web_address
+from .boards import Board, Results, by_attack, by_detector, papers
+from .hero import flagship
+from .names import attack_name, pair_name, slug, web_address
+from .packing import packed
+from .pivot import pivots
 from .reproduce import Reruns
+from .row import Row
 from .svg import HISTOGRAM_HEIGHT, WIDTH, bars_paths, roc_path
 from .visible import visible
+from .ways import address_of
 
 _KINDS = {
     "csv": "text/csv",
@@ -73,6 +80,10 @@ def _environment() -> Environment:
         "version": version("subnetbench"),
         "metrics": METRICS,
         "column_title": column_title,
+        "attack_name": attack_name,
+        "pair_name": pair_name,
+        "worst_case": WORST_CASE,
+        "pivots": pivots,
         "papers": papers,
         "web_address": web_address,
         "slug": slug,
@@ -101,6 +112,11 @@ class Pages:
             "attacks": self.attacks,
             "groups": _groups(results.boards),
             "needs": self._needs,
+            "flagship": flagship(results.boards),
+            "suites": list(dict.fromkeys(board.suite for board in results.boards)),
+            "repository": address_of("repository", "source", "homepage"),
+            "findings": results.findings,
+            "links": self._links(),
             "to": self._to,
             "file": self._file,
             "rerun": self._rerun,
@@ -118,6 +134,17 @@ class Pages:
     def _needs(self) -> list[str]:
         return sorted({need for board in self._results.boards for row in board.rows for need in row.needs} - {"clean"})
 
+    def _links(self) -> list[tuple[str, str | None, str]]:
+        """The four ways on from the start page: title, address, what is there."""
+        repository = address_of("repository", "source", "homepage")
+        documentation = address_of("documentation", "docs")
+        return [
+            ("Documentation", documentation or "#reading", "" if documentation else "how to read a table"),
+            ("Repository", repository, "" if repository else "the package states no address"),
+            ("Findings", self._to("findings") if self._results.findings else None, "in words, claim by claim"),
+            ("Submit", self._to("submit"), "a detector of your own"),
+        ]
+
     def index(self) -> str:
         return self._page("index.html", "")
 
@@ -129,6 +156,12 @@ class Pages:
 
     def wsol(self) -> str:
         return self._page("wsol.html", "")
+
+    def submit(self) -> str:
+        return self._page("submit.html", "")
+
+    def findings(self) -> str:
+        return self._page("findings.html", "")
 
     def single(self, embedded: Mapping[str, bytes]) -> str:
         """Everything on one page; ``embedded`` are its downloads, by their path on a site."""
@@ -146,7 +179,25 @@ class Pages:
             table_script=Markup(scripts[1]),
             script_hashes=hashes,
             styles=[Markup(text.replace("</", "<\\/")) for text in (library_style, asset("site.css"))],
+            parts={name: packed(text) for name, text in self._parts()},
         )
+
+    def _parts(self) -> Iterator[tuple[str, str]]:
+        """What a single page makes when it is chosen: all boards but the first, and every other page."""
+        for board in self._results.boards[1:]:
+            yield f"board-{board.id}", self._part("board", "inside", board)
+        for label, rows in self.detectors.items():
+            yield f"detector-{slug(label)}", self._part("detail", "detector", label, rows, "h1")
+        for label, boards in self.attacks.items():
+            yield f"attack-{slug(label)}", self._part("detail", "attack", label, boards, "h1")
+        yield "wsol", self._part("track", "localisation", "h1")
+        yield "submit", self._part("submitting", "submit", "h1")
+        if self._results.findings:
+            yield "findings", f'<article class="detail prose">{self._results.findings}</article>'
+
+    def _part(self, template: str, macro: str, *values: Any) -> str:
+        module = _environment().get_template(f"{template}.html").make_module({**self._site, "root": ""})
+        return str(getattr(module, macro)(*values))
 
     def _page(self, template: str, root: str, **context: Any) -> str:
         self._root = root

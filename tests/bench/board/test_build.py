@@ -25,11 +25,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from sklearn.metrics import roc_curve
 from subnetbench.bench import UserError
-from subnetbench.bench.board import boards as board_data
 from subnetbench.bench.board import reproduce as board_rerun
-from subnetbench.bench.board.boards import read_results, slug, web_address
+from subnetbench.bench.board import row as board_rows
+from subnetbench.bench.board.boards import read_results
 from subnetbench.bench.board.build import MANIFEST, write_single, write_site
 from subnetbench.bench.board.downloads import board_frame, latex, markdown
+from subnetbench.bench.board.names import slug, web_address
 from subnetbench.bench.board.pages import table_library
 from subnetbench.bench.cli import console
 from subnetbench.bench.cli import main as cli
@@ -144,11 +145,11 @@ def test_nets_of_one_name_and_other_weights_do_not_share_a_board(results):
 
 def test_a_detector_whose_cells_change_with_the_fitted_attack_needs_adversarial_images(made):
     learned = entry("a", scores({"fgsm": 3.0, "cw": 2.0}))
-    assert board_data.needs_of(Entry.model_validate(learned)) == ["clean", "adversarial"]
+    assert board_rows.needs_of(Entry.model_validate(learned)) == ["clean", "adversarial"]
     same = copy.deepcopy(learned)
     for cell in same["cells"]:
         cell["auroc"] = 0.7
-    assert board_data.needs_of(Entry.model_validate(same)) == ["clean"]
+    assert board_rows.needs_of(Entry.model_validate(same)) == ["clean"]
 
 
 # Scores and what they give
