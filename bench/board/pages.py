@@ -30,12 +30,8 @@ from .svg import HISTOGRAM_HEIGHT, WIDTH, bars_paths, roc_path
 from .visible import visible
 from .ways import address_of
 
-_KINDS = {
-    "csv": "text/csv",
-    "md": "text/markdown",
-    "tex": "application/x-tex",
-    "parquet": "application/vnd.apache.parquet",
-}
+#: Kinds of files that a single page holds packed, as texts.
+_TEXTS = ("csv", "md", "tex")
 
 
 def asset(name: str) -> str:
@@ -165,10 +161,8 @@ class Pages:
 
     def single(self, embedded: Mapping[str, bytes]) -> str:
         """Everything on one page; ``embedded`` are its downloads, by their path on a site."""
-        self._embedded = {
-            name: f"data:{_KINDS[name.rsplit('.', 1)[1]]};base64,{base64.b64encode(blob).decode()}"
-            for name, blob in embedded.items()
-        }
+        self._embedded = {name: _address(name, blob) for name, blob in embedded.items()}
+        files = {f"file-{name}": blob.decode() for name, blob in embedded.items() if name.rsplit(".", 1)[1] in _TEXTS}
         library, library_style = table_library()
         scripts = [_script(text) for text in (asset("site.js"), library)]
         hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
@@ -180,6 +174,7 @@ class Pages:
             script_hashes=hashes,
             styles=[Markup(text.replace("</", "<\\/")) for text in (library_style, asset("site.css"))],
             parts={name: packed(text) for name, text in self._parts()},
+            files={name: packed(text) for name, text in files.items()},
         )
 
     def _parts(self) -> Iterator[tuple[str, str]]:
@@ -238,6 +233,13 @@ def _groups(boards: Sequence[Board]) -> dict[str, list[Board]]:
     for board in boards:
         groups.setdefault(board.group, []).append(board)
     return groups
+
+
+def _address(name: str, blob: bytes) -> str:
+    """The address of a file inside a single page: itself, or the place of the packed text, which a script unpacks."""
+    if name.rsplit(".", 1)[1] in _TEXTS:
+        return f"#file-{name}"
+    return f"data:application/vnd.apache.parquet;base64,{base64.b64encode(blob).decode()}"
 
 
 def _number(value: float | None, digits: int = 3) -> str:

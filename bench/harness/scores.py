@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -119,7 +120,12 @@ def known_columns(entry: Entry, file: pq.ParquetFile) -> list[str]:
 
 
 def _column(entry: Entry, name: str) -> Column | None:
-    return next((column for column in entry.columns if column.holds(name)), None)
+    return _column_of(type(entry), name)
+
+
+@lru_cache(maxsize=1 << 14)  # a file of localisation has hundreds of columns, and all files have the same
+def _column_of(form: type[Entry], name: str) -> Column | None:
+    return next((column for column in form.columns if column.holds(name)), None)
 
 
 def _unfit(entry: Entry, file: pq.ParquetFile) -> str | None:

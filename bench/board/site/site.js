@@ -93,16 +93,24 @@
   const watch = (place) => { for (const table of place.querySelectorAll("table.data:not(.ranking)")) near.observe(table); };
 
   // -- parts of a single page, made when they are chosen
+  const unpack = (name) => {
+    const text = document.getElementById(`packed-${name}`).textContent;
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).blob();
+  };
+  const save = async (link) => {
+    const saved = document.createElement("a");
+    saved.href = URL.createObjectURL(await unpack(link.getAttribute("href").slice(1)));
+    saved.download = link.download;
+    saved.click();
+  };
   const made = new Map();
   const make = (place) => {
     const name = place.dataset.part;
     if (!name) return Promise.resolve();
     if (!made.has(name)) {
       made.set(name, (async () => {
-        const text = document.getElementById(`packed-${name}`).textContent;
-        const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-        const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-        place.innerHTML = await new Response(stream).text();
+        place.innerHTML = await (await unpack(name)).text();
         watch(place);
       })());
     }
@@ -208,6 +216,10 @@
       const everywhere = document.getElementById("everywhere");
       everywhere.addEventListener("input", () => search(everywhere.value));
     }
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest('a[href^="#file-"]');
+      if (link) { event.preventDefault(); save(link); }
+    });
     window.addEventListener("hashchange", show);
     await show(null);
     watch(document);
