@@ -145,7 +145,8 @@
       await make(shown);
       const turned = shown.hidden;
       for (const one of views) one.hidden = one !== shown;
-      if (turned && !inside) scrollTo(0, 0);
+      if (turned && inside) document.getElementById(anchor).scrollIntoView();
+      else if (turned) scrollTo(0, 0);
       if (turned && view && event) {
         const heading = view.querySelector("h1");
         if (heading) { heading.tabIndex = -1; heading.focus({ preventScroll: true }); }
