@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import pandas as pd
 
@@ -62,6 +63,8 @@ def board_frame(board: Board) -> pd.DataFrame:
         record = {
             "detector": row.label,
             "control": row.control,
+            "rank": row.rank,
+            **_adaptive(board, row),
             "worst case": _value(row, row.worst, "auroc"),
             "worst case is": column_title(row.worst) if row.worst else row.why_unranked,
         }
@@ -81,19 +84,38 @@ def board_frame(board: Board) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _adaptive(board: Board, row: Row) -> dict[str, Any]:
+    """Robust accuracy at each budget with its interval, and whether the attack's strength is proven."""
+    record: dict[str, Any] = {}
+    for epsilon, words in board.budgets.items():
+        cell = row.robust_at(epsilon)
+        name = f"robust at {words}"
+        record |= {
+            name: None if cell is None else cell.robust,
+            f"{name} low": None if cell is None else cell.robust_low,
+            f"{name} high": None if cell is None else cell.robust_high,
+            f"{name} proven": None if cell is None else cell.proven,
+        }
+    return record
+
+
 def _value(row: Row, pair: Pair | None, name: str) -> float | None:
     return None if pair is None or pair not in row.cells else getattr(row.cells[pair], name)
 
 
 def shown_rows(board: Board) -> tuple[list[str], list[list[str]]]:
     """Headers and texts of a board for print: percent, intervals in brackets, the best marked by †."""
-    heads = ["detector", "worst case", *map(column_title, board.columns), "FPR95 (highest)", "ms", "needs", "year"]
+    robust = [f"robust at {words}" for words in board.budgets.values()]
+    figures = [*robust, "worst case", *map(column_title, board.columns)]
+    heads = ["detector", "rank", *figures, "FPR95 (highest)", "ms", "needs", "year"]
     rows = []
     for row in board.rows:
         cells = [_shown(row, pair) + (" †" if row.label in board.marks.get(pair, ()) else "") for pair in board.columns]
         rows.append(
             [
                 row.label + (" (control)" if row.control else ""),
+                "–" if row.rank is None else str(row.rank),
+                *(_robust(row, epsilon) for epsilon in board.budgets),
                 f"{_shown(row, row.worst)} ({column_title(row.worst)})" if row.worst else f"– ({row.why_unranked})",
                 *cells,
                 percent(_value(row, row.highest_fpr, "fpr95")),
@@ -110,6 +132,14 @@ def _shown(row: Row, pair: Pair) -> str:
     if cell is None or cell.auroc is None:
         return "–"
     return f"{percent(cell.auroc)} [{percent(cell.low)}, {percent(cell.high)}]"
+
+
+def _robust(row: Row, epsilon: float) -> str:
+    cell = row.robust_at(epsilon)
+    if cell is None or cell.robust is None:
+        return "–"
+    mark = "" if cell.proven else " ‡"
+    return f"{percent(cell.robust)} [{percent(cell.robust_low)}, {percent(cell.robust_high)}]{mark}"
 
 
 def markdown(board: Board) -> str:
@@ -151,6 +181,7 @@ def caption(board: Board) -> str:
     return (
         f"{board.dataset}, {board.net}, suite {board.suite}, protocol {board.protocol}: static AUROC in percent with "
         f"{100 * board.level:g}% intervals; †: the best of its column, or not told apart from it"
+        f"{'; ‡: not tested hard enough' if board.budgets else ''}"
     )
 
 
@@ -173,6 +204,7 @@ _TEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
     "–": "--",
     "·": r"$\cdot$",
 }

@@ -50,6 +50,9 @@ from subnetbench.bench.tracks import load_suite
 
 from ..made_board import edit, entry, made_results, scores, write_entry
 
+#: Committed results with attackers who know the detector.
+DIGITS = Path(__file__).parents[3] / "results" / "digits"
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 STRENGTHS = {"good": (3.0, 2.0), "poor": (2.0, 0.2), "plain": (1.0, 1.0)}
 
@@ -501,6 +504,18 @@ def test_the_files_to_take_along_hold_what_the_board_shows(results, tmp_path):
     offered, written = downloads / "json" / "made--strict--good.json", entry_file(results)
     assert Entry.model_validate_json(offered.read_text()) == Entry.model_validate_json(written.read_text())
     assert board_frame(board).shape[0] == 3
+    assert list(table["rank"]) == [1, 2, 3]
+
+
+def test_files_of_a_board_hold_what_attackers_who_know_the_detector_leave():
+    board = read_results(DIGITS).boards[0]
+    frame = board_frame(board).set_index("detector")
+    row = next(row for row in board.rows if row.robust is not None and row.robust.robust)
+    (words,) = [words for epsilon, words in board.budgets.items() if epsilon == row.robust.epsilon]
+    assert frame.loc[row.label, f"robust at {words}"] == row.robust.robust
+    assert frame.loc[row.label, f"robust at {words} proven"] == row.robust.proven
+    assert f"robust at {words}" in markdown(board)
+    assert latex(board).count("&") % (len(board.rows) + 1) == 0
 
 
 def test_the_same_results_give_the_same_bytes_wherever_they_lie(results, tmp_path):
