@@ -36,6 +36,7 @@
       });
     }
     element.classList.add("cards");
+    if (!element.classList.contains("ranking")) return;
     const label = document.createElement("label");
     const select = document.createElement("select");
     label.className = "sort";
@@ -75,9 +76,9 @@
         const known = new Set([...document.querySelectorAll("#needs input")].map((box) => box.value));
         return JSON.parse(row.dataset.needs).every((need) => may.has(need) || !known.has(need));
       });
-      asCards(element, table);
       table.draw();
     }
+    if (ranking || element.dataset.cards) asCards(element, table);
     const box = element.closest(".dt-layout-table");
     if (box) {
       box.tabIndex = 0;
