@@ -292,6 +292,7 @@ def test_a_board_printed_from_a_dark_desktop_is_dark_on_white_and_fits_the_paper
         assert max(edges) <= width
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("tbody th:visible").first.evaluate("th => getComputedStyle(th).position") == "static"
+    assert page.locator(".board:visible .interval").first.is_visible()  # paper has no switch
     watch.context.close()
 
 
