@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..core.errors import UserError, reason_of
-from ..core.files import MOST_ARRAYS, read_bounded, write_bytes
+from ..core.files import MOST_ARRAYS
 from ..core.hashing import canonical
+from ..core.packed import read_content, write_content
 from ..core.store import Arrays
 
 #: Where a results folder keeps the arrays of figures 2 and 3. Those of figure 2, half of them zeros, were as large as
@@ -22,9 +22,6 @@ from ..core.store import Arrays
 FEATURES = Path("subnets") / "features.safetensors.xz"
 PLAIN_FEATURES = FEATURES.with_suffix("")
 GATES = Path("subnets") / "gates.safetensors"
-
-#: Memory that opening a compressed file may take beside its content; the one of the highest preset takes 65 MiB.
-MOST_MEMORY = 1 << 28
 
 #: The fewest images on which a neighbour vote is informative.
 MINIMUM_IMAGES = 20
@@ -44,7 +41,7 @@ def write_arrays(path: Path, arrays: Arrays, metadata: Mapping[str, str]) -> Non
     """
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     blob = save(whole, metadata={"about": canonical(dict(metadata))})
-    write_bytes(path, lzma.compress(blob, preset=9) if path.suffix == ".xz" else blob)
+    write_content(path, blob)
 
 
 def features_file(folder: Path) -> Path | None:
@@ -54,31 +51,19 @@ def features_file(folder: Path) -> Path | None:
 
 def content_hash(path: Path) -> str:
     """sha256 of the arrays and metadata in a file: the same whether or not it is compressed, and by what version."""
-    return hashlib.sha256(_content(path)).hexdigest()
-
-
-def _content(path: Path) -> bytes:
-    """The safetensors bytes of a file, at most `MOST_ARRAYS` of them. OSError, ValueError or lzma's own if damaged."""
-    blob = read_bounded(path, MOST_ARRAYS)
-    if path.suffix != ".xz":
-        return blob
-    opened = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_MEMORY)
-    content = opened.decompress(blob, MOST_ARRAYS)
-    if not opened.eof:
-        raise ValueError("it is cut off, or larger than any that a run writes")
-    return content
+    return hashlib.sha256(read_content(path, MOST_ARRAYS)).hexdigest()
 
 
 def read_arrays(path: Path) -> tuple[Arrays, dict[str, str]]:
     """Arrays and metadata that `write_arrays` wrote; UserError where the file is not such a file."""
     try:
-        blob = _content(path)
+        blob = read_content(path, MOST_ARRAYS)
         arrays = load(blob)
         header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
         metadata = {str(key): str(value) for key, value in json.loads(header["__metadata__"]["about"]).items()}
         if "dataset" not in metadata:
             raise KeyError("dataset")
-    except (OSError, SafetensorError, lzma.LZMAError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read as arrays of a figure ({reason_of(error, typed=True)}); run its suite again."
         ) from None

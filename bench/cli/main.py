@@ -47,6 +47,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "validate": validate.validate,
     "train": train.train,
     "tables": results.tables,
+    "pack": results.pack,
     "plot": results.plot,
     "compare": results.compare,
     "store": store.store,

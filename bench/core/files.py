@@ -151,8 +151,13 @@ def read_bounded(path: Path, most: int, what: str = "that a run writes") -> byte
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file from any source. Raises UserError, one sentence, if it cannot be used."""
+    return json_of(read_bounded(path, MOST_BYTES), path)
+
+
+def json_of(blob: bytes, path: Path) -> Any:
+    """The content of JSON that was read from a file. Raises UserError, one sentence, if it cannot be used."""
     try:
-        content = json.loads(read_bounded(path, MOST_BYTES).decode("utf-8"))
+        content = json.loads(blob.decode("utf-8"))
         json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8")
         if _deeper_than(content, DEEPEST):
             raise RecursionError

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import UserError
-from ..core.files import MOST_BYTES, read_bounded, sentence
+from ..core.files import MOST_BYTES, sentence
+from ..core.packed import XZ, plain, read_content
 from ..harness.audit import AS_IT_WAS, Audit, Line
 from ..harness.entry import entry_files, is_entry_file, read_entry, root_of
 from ..tracks import TRACKS, track_of_file
@@ -88,19 +89,19 @@ def against_base(now: Path, base: Path) -> tuple[dict[str, Line], list[Line]]:
     kept: dict[str, Line] = {}
     gone: list[Line] = []
     for old in (path for path in all_files(base) if is_entry(path)):
-        file = old.relative_to(base.absolute()).as_posix()
+        file = plain(old).relative_to(base.absolute()).as_posix()
         digest = hashlib.sha256(_plain(old)).hexdigest()
-        new = now / file
-        if not new.is_file():
+        new = next((path for path in (now / file, now / f"{file}{XZ}") if path.is_file()), None)
+        if new is None:
             gone.append(Line(file, "mismatch", "was removed; an entry is superseded, never removed"))
             continue
-        kept[file] = _history(_plain(new), digest)
+        kept[new.relative_to(now).as_posix()] = _history(_plain(new), digest)
     return kept, gone
 
 
 def _plain(path: Path) -> bytes:
     """An entry's bytes with the line ends that a run writes: version control may give a copy those of its system."""
-    return read_bounded(path, MOST_BYTES).replace(b"\r\n", b"\n")
+    return read_content(path, MOST_BYTES).replace(b"\r\n", b"\n")
 
 
 def _history(blob: bytes, digest: str) -> Line:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ..core.errors import UserError
 from ..core.files import read_json, sentence
+from ..core.packed import plain
 from ..core.text import shown
 from ..core.versions import versions
 from .entry import Entry, read_for_pages, root_of
@@ -123,7 +124,7 @@ def without_traceback(audit: Audit) -> Iterator[None]:
 def _place(entry: Entry, path: Path) -> Line:
     """Whether an entry lies where a run writes it: under another name, its successor would not replace it."""
     wanted = f"{entry.place}.json"
-    actual = "/".join(path.parts[-2:])
+    actual = "/".join(plain(path).parts[-2:])
     same = actual == wanted
     return Line("place", "match" if same else "mismatch", wanted if same else f"it lies at {actual}, not at {wanted}")
 

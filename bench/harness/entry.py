@@ -17,8 +17,9 @@ import pandas as pd
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..core.errors import UserError
-from ..core.files import read_json, sentence, walk, write_bytes, write_json
+from ..core.files import sentence, walk, write_bytes, write_json
 from ..core.machine import Machine
+from ..core.packed import XZ, plain, read_json
 from ..core.text import shown
 from .toml import explain
 
@@ -181,6 +182,7 @@ class Entry(Form):
             note = ScoresNote(file=self.scores_file, sha256=hashlib.sha256(blob).hexdigest())
             entry = self.model_copy(update={"scores": note})
         write_json(folder / self.file, entry.written())
+        (folder / f"{self.file}{XZ}").unlink(missing_ok=True)  # the entry of an earlier run, compressed since
         return entry
 
     def written(self) -> dict[str, Any]:
@@ -237,7 +239,7 @@ def entry_files(form: type[Entry], folder: Path) -> list[Path]:
     """The files of a track's entries at or below ``folder``, sorted: those that lie where a run writes entries."""
     above = folder.absolute().parents[:2]  # the folder may be a home itself, or one of its folders
     top = above[-1] if above else folder.absolute()
-    paths = (place / name for place, names in walk(folder) for name in names if name.endswith(".json"))
+    paths = (place / name for place, names in walk(folder) for name in names if name.endswith((".json", f".json{XZ}")))
     return sorted(path for path in paths if is_entry_file(form.home, path, top) and path.is_file())
 
 
@@ -246,7 +248,7 @@ def is_entry_file(home: str, path: Path, top: Path | None = None) -> bool:
 
     Everything else in a home is somebody's own, whatever it holds: it is neither read nor removed.
     """
-    return path.suffix == ".json" and home_of(path, (home,), top) == path.absolute().parent.parent
+    return plain(path).suffix == ".json" and home_of(path, (home,), top) == path.absolute().parent.parent
 
 
 def folders_below(folder: Path, home: str) -> list[Path]:

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ..core.errors import UserError
-from ..core.files import read_json
 from ..core.lease import Lease
+from ..core.packed import plain, read_json
 from .entry import Entry, entry_files, read_entry, root_of
 
 LOCK = ".run.lock"
@@ -70,7 +70,7 @@ def _entry_in(form: type[Entry], path: Path) -> Entry | bool | None:
     """The entry in a file, True for one of another version, None if no run has written this file."""
     try:
         entry = read_entry(form, path)
-        return entry if path.as_posix().endswith(entry.file) else None
+        return entry if plain(path).as_posix().endswith(entry.file) else None
     except UserError:
         pass
     try:

@@ -1,0 +1,70 @@
+"""Entries that are compressed for a repository are read as if they were not."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import shutil
+from pathlib import Path
+
+import pytest
+from subnetbench.bench import load_results
+from subnetbench.bench.core.errors import UserError
+from subnetbench.bench.core.packed import read_content, read_json
+from subnetbench.bench.detection.entry import read_entries
+
+from ..conftest import Tiny
+from .test_commands import call
+
+
+@pytest.fixture
+def packed(tiny: Tiny, tmp_path: Path) -> Path:
+    folder = Path(shutil.copytree(tiny.folder, tmp_path / "tiny"))
+    said = call("pack", folder)
+    assert said.code == 0, said.err
+    return folder
+
+
+def test_every_command_reads_packed_entries(tiny: Tiny, packed: Path, tmp_path: Path) -> None:
+    plain = sorted((tiny.folder / "entries").rglob("*.json"))
+    assert sorted((packed / "entries").rglob("*.json")) == []
+    assert len(list((packed / "entries").rglob("*.json.xz"))) == len(plain)
+    assert read_entries(packed) == read_entries(tiny.folder)
+    assert load_results(packed).equals(load_results(tiny.folder))
+    assert call("tables", packed, "--check").code == 0
+    for words in (
+        ("verify", packed),
+        ("verify", packed, "--base", tiny.folder),
+        ("verify", tiny.folder, "--base", packed),
+    ):
+        said = call(*words)
+        assert said.code == 0, said.out + said.err
+        assert "0 with a mismatch." in said.out
+    assert call("leaderboard", packed, "--out", tmp_path / "site").code == 0
+
+
+def test_packing_twice_changes_nothing(packed: Path) -> None:
+    assert "0 entries packed" in call("pack", packed).out
+
+
+def test_an_entry_that_is_written_again_replaces_the_packed_one(packed: Path) -> None:
+    entry = read_entries(packed)[0]
+    entry.write(packed, None)
+    assert (packed / entry.file).is_file()
+    assert not (packed / f"{entry.file}.xz").exists()
+
+
+def test_a_damaged_packed_entry_is_one_sentence(packed: Path) -> None:
+    path = next((packed / "entries").rglob("*.json.xz"))
+    whole = path.read_bytes()
+    for blob, reason in ((whole[:-30], "it is cut off"), (b"no xz" * 10, "cannot be read")):
+        path.write_bytes(blob)
+        assert reason in call("tables", packed, "--check").mistake
+
+
+def test_a_small_file_of_huge_content_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.json.xz"
+    path.write_bytes(lzma.compress(json.dumps("0" * 40_000_000).encode()))
+    with pytest.raises(UserError, match="larger than any that a run writes"):
+        read_json(path)
+    assert len(read_content(path, 1 << 26)) == 40_000_002
