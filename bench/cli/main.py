@@ -11,7 +11,7 @@ import typer
 
 from ..core.errors import UserError
 from ..core.memory import keep_freed_memory
-from . import console, exchange, ls, plugin, results, run, store, train, validate
+from . import console, exchange, ladder, ls, plugin, results, run, store, train, validate
 from .options import with_paths
 from .stopping import STOPPED, Stopping, end
 
@@ -50,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pack": results.pack,
     "plot": results.plot,
     "compare": results.compare,
+    "ladder": ladder.ladder,
     "store": store.store,
     "clean": ls.clean,
     "leaderboard": results.leaderboard,

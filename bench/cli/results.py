@@ -32,6 +32,7 @@ def tables(
     if form is TableForm.latex:
         _write_latex(folder, check)
         return
+    from ..detection.climbed import ladder_reports
     from ..detection.summary import summary
     from ..figures.features import check_data
     from ..harness.tables import render, write_texts
@@ -43,6 +44,7 @@ def tables(
     suites = places["detection"]
     if suites and folder not in suites:
         texts.append((folder, render(summary(suites))))
+        texts += [(folder, render(report)) for report in ladder_reports(suites)]
     for place, of_place in texts:
         _report(place, write_texts(place, of_place, check), check)
         if check:

@@ -36,6 +36,11 @@ def timing(entries: Sequence[Entry]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def attack_seconds(entry: Entry) -> float:
+    """Seconds that the attacks of an entry's suite took together."""
+    return sum(attack.seconds_per_image * attack.images for attack in entry.attacks.values())
+
+
 def _minutes(entry: Entry) -> float | None:
     """How long the net was trained, where its weights say so in a number."""
     try:
