@@ -13,6 +13,9 @@ from . import console
 from .options import RESULTS, ResultsArgument
 from .output import with_output
 
+#: How many of the figures that differ most are shown of two states.
+MOST = 10
+
 
 class TableForm(StrEnum):
     markdown = "markdown"
@@ -140,14 +143,20 @@ def plot(
 
 @with_output()
 def compare(
-    first: Annotated[str, typer.Argument(help="A detector's label.")],
-    second: Annotated[str, typer.Argument(help="Another detector's label.")],
+    first: Annotated[str, typer.Argument(help="A detector's label, or a suite's results folder.")],
+    second: Annotated[str, typer.Argument(help="Another detector's label, or a later state of that folder.")],
     folder: Annotated[Path, typer.Option("--results", help="A suite's results folder.")] = RESULTS / "digits",
     picture: Annotated[
         Path | None, typer.Option("--plot", help="Also draw both ROC curves of every attack into this .png or .svg.")
     ] = None,
 ) -> None:
-    """Paired differences of two detectors, cell by cell, from their stored scores, and both ROC curves."""
+    """Paired differences of two detectors, cell by cell, from their stored scores, and both ROC curves.
+
+    Of two results folders of one suite: how many figures of the later one lie inside the earlier one's intervals, which
+    verdicts changed, and which figures differ most.
+    """
+    if Path(first).is_dir() or Path(second).is_dir():
+        return _compare_states(first, second, picture)
     from ..detection.compare import compare_detectors
     from ..figures.pair import plot as draw
     from ..figures.pair import plot_format, terminal_picture
@@ -168,6 +177,28 @@ def compare(
             console.out.print(terminal_picture(compared), markup=False, highlight=False, no_wrap=True, crop=False)
     if picture is not None:
         console.aside(f"Picture   {draw(some, picture)}")
+
+
+def _compare_states(first: str, second: str, picture: Path | None) -> None:
+    """Two states of one suite."""
+    from ..detection.states import compare_states
+
+    for one, other in ((first, second), (second, first)):
+        if not Path(one).is_dir():
+            raise UserError(
+                f"{other} is a folder and {one} is not; give two results folders, or the labels of two detectors with "
+                "--results."
+            )
+    if picture is not None:
+        raise UserError("--plot draws the curves of two detectors; leave it out for two results folders.")
+    states = compare_states(Path(first), Path(second))
+    console.print_table(f"{states.suite}: {second} against the intervals of {first}", states.counts())
+    if changed := states.changed():
+        console.print_table("Verdicts that changed", changed)
+    console.print_table("Figures that differ most", states.most(MOST))
+    for count, folder in zip(states.only, (first, second), strict=True):
+        if count:
+            console.aside(f"{count} figures are in {folder} alone.")
 
 
 def leaderboard(
