@@ -55,7 +55,9 @@ def ladder(
     stem = Path(name).stem
     written = write_tables(folder, ladder_report(result, stem), check)
     for title, frame in terminal_tables(result):
-        console.print_table(title, frame.to_dict("records"))
+        console.print_table(
+            title, [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+        )
     console.aside(ran(result))
     if kinds and not check:
         with style():

