@@ -16,7 +16,7 @@ from .style import COLOURS, panels
 WIDTH, SIZE = 3.3, 8
 
 DETECTORS = (
-    ("mahalanobis", "full net", COLOURS[0], "o", -0.08),
+    ("mahalanobis", "Mahalanobis", COLOURS[0], "o", -0.08),
     ("subnet-mahalanobis", "subnets", COLOURS[1], "s", 0.08),
 )
 
