@@ -51,5 +51,6 @@ def test_the_suite_for_a_gpu_trains_the_papers_net_in_full(name: str) -> None:
 
 
 def test_the_other_net_for_imagenet_is_read(tmp_path: Path) -> None:
-    suite = cast(Suite, load_suite(block("imagenet.md", tmp_path)))
-    assert suite.dataset.parameters["classes"] == suite.model.parameters["wnids"]
+    suite = load_suite(block("imagenet.md", tmp_path))
+    (model,) = suite.models  # type: ignore[attr-defined]
+    assert suite.dataset.parameters["classes"] == model.parameters["wnids"]
