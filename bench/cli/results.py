@@ -83,16 +83,18 @@ def _write_latex(folder: Path, check: bool) -> None:
 
 
 def pack(folder: ResultsArgument = RESULTS) -> None:
-    """Compress the entries of results for a repository, to a tenth (xz); every command reads them as before."""
-    from ..core.packed import XZ, pack
-    from ..harness.entry import entry_files
-    from ..tracks import TRACKS
+    """Make results small for a repository: entries as xz, scores as float32 where every figure stays as it was.
+
+    Every command reads them as before.
+    """
+    from ..exchange.pack import pack_results
 
     _places(folder)
-    files = [path for track in TRACKS.values() for path in entry_files(track.entry, folder) if path.suffix != XZ]
-    before = sum(path.stat().st_size for path in files)
-    after = sum(pack(path).stat().st_size for path in files)
-    console.plain(f"{folder}: {len(files)} entries packed, {before:,} bytes are {after:,}")
+    packed = pack_results(folder)
+    console.plain(
+        f"{folder}: {packed.entries} entries packed, scores of {packed.scores} rounded: "
+        f"{packed.before:,} bytes are {packed.after:,}"
+    )
 
 
 def _places(folder: Path) -> dict[str, list[Path]]:
