@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import Field, model_validator
 
+from ..core.text import of_library
 from ..detection.entry import DetectorNote, ImagesNote, ModelNote, StatisticsNote, exact_type
 from ..harness import entry as entries_of
 from ..harness.entry import Column, Count, Form, Positive, Share, Shown
@@ -227,7 +228,7 @@ class Entry(entries_of.Entry):
 
     @property
     def page_names(self) -> dict[str, str]:
-        return {"dataset.name": self.dataset.name, "model.name": self.model.name}
+        return {"dataset.name": self.dataset.name, "model.name": of_library(self.model.name)}
 
     @classmethod
     def packed(cls, scores: pd.DataFrame) -> bytes:

@@ -37,3 +37,9 @@ def span(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def of_library(name: str) -> str:
+    """A net's name without the slash that a library's net has, as in `timm/resnet18`: no page is named after it."""
+    library, slash, architecture = name.partition("/")
+    return f"{library} {architecture}" if slash and library.isidentifier() else name

@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from ..core.errors import UserError
+from ..core.text import of_library
 from ..harness import entry as entries_of
 from ..harness.entry import Column, Count, DatasetNote, Form, OfSession, Positive, Share, Shown
 from ..harness.scores import packed, read_frame
@@ -204,7 +205,7 @@ class Entry(entries_of.Entry):
 
     @property
     def page_names(self) -> dict[str, str]:
-        return {"dataset.name": self.dataset.name, "model.name": self.model.name}
+        return {"dataset.name": self.dataset.name, "model.name": of_library(self.model.name)}
 
     @property
     def protocol_name(self) -> str:

@@ -75,3 +75,12 @@ def test_flagships_come_first_and_larger_boards_before_smaller_ones():
 
 def test_rows_with_one_key_share_a_rank_and_those_without_have_none():
     assert ranks([(1.0, 0.9), (0.0, 0.9), (0.0, 0.9), (0.0, 0.1), None]) == [1, 2, 2, 4, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "page"), [("timm/resnet18d", "timm resnet18d"), ("../up", "../up"), ("a/b/c", "a b/c"), ("net", "net")]
+)
+def test_a_net_of_a_library_has_a_page_and_a_path_has_none(name: str, page: str) -> None:
+    content = entry("any", TABLE)
+    content["model"]["name"] = name
+    assert Entry.model_validate(content).page_names["model.name"] == page
