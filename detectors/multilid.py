@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 
-from ..bench.core.arrays import Float64, Floats
+from ..bench.core.arrays import Floats
 from ..bench.core.errors import UserError
 from ..bench.core.parameters import seed_of, whole
 from ..bench.core.registry import register_detector
@@ -21,7 +21,7 @@ from .lid import RESOLUTION
 from .reference import batch_of, distances_to, squares_to
 
 
-def growth(distances: Float64) -> Float64:
+def growth(distances: Floats) -> Floats:
     """log(d_i / d_k), i < k, ``(N, k - 1)``, of ascending distances ``(N, k)``; at least log `RESOLUTION`.
 
     The bound is what float32 features can tell from a distance of 0; where even d_k is 0, all are 0.
