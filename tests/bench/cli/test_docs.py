@@ -216,7 +216,9 @@ def test_every_block_of_code_on_every_page_is_run_or_read_by_a_test() -> None:
         *(("register-a-detector.md", language) for language in ("python", "toml", "json")),
         *((page, "python") for page in BROUGHT),  # tests/bench/cli/test_brought.py
         ("register-a-model.md", "toml"),  # the same
-        *((page, "toml") for page in ("ladder.md", "resnet34.md", "imagenet.md")),  # tests/bench/cli/test_ladder_pages.py
+        *(
+            (page, "toml") for page in ("ladder.md", "resnet34.md", "imagenet.md")
+        ),  # tests/bench/cli/test_ladder_pages.py
         *(("many-machines.md", language) for language in ("toml", "yaml")),  # tests/bench/parallel
         ("worked-claim.md", "python"),  # tests/docs
         *(("register-an-arm.md", language) for language in ("python", "toml")),  # the same
