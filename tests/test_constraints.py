@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
 import tomllib
 from pathlib import Path
@@ -15,8 +16,9 @@ PINNED = dict(line.split("==") for line in TEXT.splitlines() if line and not lin
 def stated() -> dict[str, set[str]]:
     """Every version that an entry states, by package."""
     found: dict[str, set[str]] = {}
-    for file in (ROOT / "results").rglob("*.json"):
-        content = json.loads(file.read_text(encoding="utf-8"))
+    for file in (ROOT / "results").rglob("*.json*"):
+        blob = file.read_bytes()
+        content = json.loads(lzma.decompress(blob) if file.suffix == ".xz" else blob)
         if isinstance(content, dict) and isinstance(content.get("versions"), dict):
             for package, version in content["versions"].items():
                 found.setdefault(package, set()).add(version)

@@ -157,7 +157,9 @@ def compare(
     Of two results folders of one suite: how many figures of the later one lie inside the earlier one's intervals, which
     verdicts changed, and which figures differ most.
     """
-    if Path(first).is_dir() or Path(second).is_dir():
+    folders = [path for path in map(Path, (first, second)) if path.is_dir()]
+    # A detector's package may stand beside the results in a folder of its label: one bare name is a label.
+    if len(folders) == 2 or any(len(path.parts) > 1 for path in folders):
         return _compare_states(first, second, picture)
     from ..detection.compare import compare_detectors
     from ..figures.pair import plot as draw

@@ -35,7 +35,8 @@ def table2(entries: Sequence[Entry]) -> list[Tex]:
     paper has figures of, where there are any.
     """
     tables = []
-    for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
+    protocols = {entry.protocol_name for entry in entries}
+    for protocol in sorted(protocols, key=lambda name: (name != "strict", name)):
         groups = _groups([entry for entry in entries if entry.protocol_name == protocol])
         columns = _columns(groups)
         if columns:

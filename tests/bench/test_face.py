@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,8 @@ def test_importing_the_face_imports_no_torch(tmp_path: Path) -> None:
 
 
 def entries(folder: Path, home: str) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / home).glob("*/*.json"))]
+    """Packed entries as plain JSON."""
+    return [json.loads(lzma.decompress(path.read_bytes())) for path in sorted((folder / home).glob("*/*.json.xz"))]
 
 
 def test_detection_results_are_a_frame_with_a_row_a_cell() -> None:

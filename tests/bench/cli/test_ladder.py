@@ -148,7 +148,7 @@ def test_the_ladders_that_ship_are_made_with_all_other_tables(climbed: Path, tmp
         (("nowhere", "{out}"), "There is no ladder named 'nowhere' and no such file"),
         (("cifar10", "{out}/none"), "There is no results folder"),
         (("cifar10", "{out}"), "holds no step of the ladder cifar10; run one first"),
-        (("{ladder}", "{out}", "--figure", "gif"), "--figure gif is unknown; choose among png, svg, none"),
+        (("{ladder}", "{out}", "--figure", "gif"), "--figure gif is unknown; choose among png, svg, pdf, none"),
     ],
 )
 def test_a_mistake_is_one_sentence(climbed: Path, words: tuple[str, ...], mistake: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,6 +44,9 @@ def folder(tmp_path: Path) -> Path:
         for path in (COMMITTED / NET).glob(f"grad-cam.{variant}.*"):
             shutil.copy(path, home / NET)
     shutil.copytree(COMMITTED / "localisation" / "no-net", home / "localisation" / "no-net")
+    for path in home.rglob("*.json.xz"):
+        path.with_suffix("").write_bytes(lzma.decompress(path.read_bytes()))
+        path.unlink()
     said = json.loads((COMMITTED / "localisation" / "claims.json").read_text(encoding="utf-8"))
     frames = {entry.key: read_frame(home, entry) for entry in read_entries(home) if entry.has_net}
     said["claims"] = claims(frames, drawn_counts(said["images"], said["resamples"], 0), said["level"])
