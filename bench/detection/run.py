@@ -20,6 +20,7 @@ from ..harness.plugins import PluginFailed
 from ..harness.ready import check_setup
 from ..harness.task import SCORED, Task
 from ..harness.toml import fill
+from ..models.dry import refuse_further_logits
 from .beside import comparisons, write_figures, write_gates, write_sensitivity
 from .cells import Columns, empty_cell
 from .describe import Describer
@@ -121,6 +122,7 @@ class Run:
         suite, scoring, report = self.suite, self.scoring, self.context.report
         report.step(f"{suite.name}: classifier")
         net = scoring.setup.trained.net
+        refuse_further_logits(net, suite.model.name)
         scoring.gates.check()
         for _, variant in variants(suite):
             net.gated_paths(str((variant.subnets or {})["position"]))

@@ -39,7 +39,7 @@ def refuse_unfit(net: Any, name: str, classes: int, images: torch.Tensor) -> Non
                 f"The model {name!r} has its tensor {path!r} in {_dtype(tensor)}; give a net in float32 (net.float())."
             )
     logits, seen = _passed(net, name, images)
-    wanted = net.classes + sum(getattr(stage, "further_logits", 0) for stage in net.net)
+    wanted = net.classes + further_logits(net)
     if not isinstance(logits, torch.Tensor):
         raise UserError(f"The model {name!r} gives {_named(logits)} for two images; it must give a tensor of logits.")
     if tuple(logits.shape) != (2, wanted) or logits.dtype != torch.float32:
@@ -51,6 +51,21 @@ def refuse_unfit(net: Any, name: str, classes: int, images: torch.Tensor) -> Non
         _refuse_unreadable(seen, tap, name, "tap", "taps")
     for path in _gated(net):
         _refuse_unreadable(seen, path, name, "gated module", "gate_positions")
+
+
+def further_logits(net: Classifier) -> int:
+    """How many logits a net has beyond those of the data's classes, for what is none of them."""
+    return sum(getattr(stage, "further_logits", 0) for stage in net.net)
+
+
+def refuse_further_logits(net: Classifier, name: str) -> None:
+    """Raise UserError for a net that may find an image to be of none of the data's classes, which has no subnet."""
+    if further_logits(net):
+        raise UserError(
+            f"The model {name!r} has a logit for what is none of the data's {net.classes} classes. An image that it "
+            "takes for that has no class here, and detectors ask for its statistics or its subnet: give data of all "
+            "classes that its weights know, or keep to boxes (a suite with [[models]] and [[saliency]])."
+        )
 
 
 def _gated(net: Classifier) -> list[str]:

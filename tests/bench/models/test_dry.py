@@ -10,7 +10,7 @@ import torch
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.registry import models
 from subnetbench.bench.models.classifier import Classifier
-from subnetbench.bench.models.dry import refuse_unfit
+from subnetbench.bench.models.dry import refuse_further_logits, refuse_unfit
 from torch import nn
 
 IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -75,3 +75,20 @@ def test_nets_of_ours_take_images_with_any_number_of_channels(name: str, channel
     refuse_unfit(net, name, 4, torch.zeros(2, channels, 64, 64))
     if channels == 3:
         assert net.mean.unique().numel() == (3 if name != "digits-cnn" else 1)
+
+
+class Others(nn.Module):
+    """One more logit: the largest of two that the data have no class for."""
+
+    further_logits = 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x[:, :10], x[:, 10:].amax(1, keepdim=True)], 1)
+
+
+def test_a_logit_for_none_of_the_classes_is_for_boxes_alone() -> None:
+    net = built(Others(), out=12)
+    refuse_unfit(net, "mine", 10, IMAGES)
+    refuse_further_logits(built(), "mine")
+    with pytest.raises(UserError, match="'mine' has a logit for what is none of the data's 10 classes"):
+        refuse_further_logits(net, "mine")
