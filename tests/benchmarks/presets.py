@@ -1,6 +1,6 @@
 """What each preset of each attack costs and achieves, as a table.
 
-    python tests/benchmarks/presets.py --data-root FOLDER [--images 100] [--presets quick standard] [ATTACK ...]
+    python tests/benchmarks/presets.py [ATTACK ...] --data-root FOLDER [--images 100] [--presets quick standard]
 
 Images of CIFAR-10's test split that a net that ships classifies correctly. Passes are counted at the net; time is in
 that of one bare gradient of an image, in the same run.
