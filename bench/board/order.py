@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..harness.toml import FIRST, suite_rank
+from ..harness.toml import suite_rank
 
 #: The suites that answer the question which the site is about: the start page opens on the first that has entries.
 FLAGSHIPS = ("cifar10-adaptive", "cifar10-table2")
@@ -14,7 +14,7 @@ FLAGSHIPS = ("cifar10-adaptive", "cifar10-table2")
 def board_rank(suite: str, protocol: str, rows: int, group: str) -> tuple[Any, ...]:
     """What boards are sorted by: flagships, then suites as they are listed anywhere, then nets and larger boards."""
     flagship = FLAGSHIPS.index(suite) if suite in FLAGSHIPS else len(FLAGSHIPS)
-    return flagship, suite_rank(suite)[0] if suite in FIRST else len(FIRST), group, -rows, protocol != "strict", suite
+    return flagship, suite_rank(suite)[0], group, -rows, protocol != "strict", suite
 
 
 def ranks(keys: Sequence[tuple[float, float] | None]) -> list[int | None]:

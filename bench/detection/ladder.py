@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from ..core.near import did_you_mean
 from ..harness.audit import suite_beside
 from ..harness.reports import ClassReport
 from ..harness.suite import Name, Part
-from ..harness.toml import checked_suite, file_and_line, read_toml
+from ..harness.toml import checked_suite, file_and_line, read_toml, shipped
 from .entry import Entry, read_lean
 from .published import PUBLISHED_ATTACKS
 from .stated import read_comparisons, read_gate_reports
@@ -74,19 +73,17 @@ class Ladder(Part):
 
 def builtin_ladders() -> dict[str, Path]:
     """Files of the ladders that ship, by name."""
-    folder = files("subnetbench.bench") / "ladders"
-    paths = sorted(Path(str(file)) for file in folder.iterdir() if str(file).endswith(".toml"))
-    return {path.stem: path for path in paths}
+    return shipped("ladders")
 
 
 def load_ladder(source: str | Path) -> Ladder:
     """The ladder of this name that ships, or the one in this file. UserError with file, line and key for a mistake."""
-    shipped = builtin_ladders()
-    path = shipped.get(str(source)) or expanded(source)
+    known = builtin_ladders()
+    path = known.get(str(source)) or expanded(source)
     if not path.is_file():
         raise UserError(
-            f"There is no ladder named {str(source)!r} and no such file.{did_you_mean(str(source), shipped)} "
-            f"The ladders are {', '.join(shipped)}."
+            f"There is no ladder named {str(source)!r} and no such file.{did_you_mean(str(source), known)} "
+            f"The ladders are {', '.join(known)}."
         )
     text, content = read_toml(path)
     return checked_suite(Ladder, content, lambda place: file_and_line(path, text, place))

@@ -27,13 +27,12 @@ class Packed:
 
 def pack_results(folder: Path) -> Packed:
     """Pack every entry below a folder. What is packed already stays as it is."""
-    files = [path for track in TRACKS.values() for path in entry_files(track.entry, folder) if path.suffix != XZ]
+    files = [(t.entry, path) for t in TRACKS.values() for path in entry_files(t.entry, folder) if path.suffix != XZ]
     before = after = rounded = 0
-    for path in files:
-        before += path.stat().st_size
-        saved = _rounded(path) if path in entry_files(Entry, path.parent) else 0
+    for form, path in files:
+        saved = _rounded(path) if form is Entry else 0
         rounded += saved > 0
-        before, after = before + saved, after + pack(path).stat().st_size
+        before, after = before + path.stat().st_size + saved, after + pack(path).stat().st_size
     return Packed(len(files), rounded, before, after)
 
 

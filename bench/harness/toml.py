@@ -47,9 +47,14 @@ def shown(value: Any) -> str:
 
 def builtin_suites() -> dict[str, Path]:
     """Files of the suites that ship, by name: those of ``FIRST``, then the others by the alphabet."""
-    folder = files("subnetbench.bench") / "suites"
-    paths = {Path(str(file)).stem: Path(str(file)) for file in folder.iterdir() if str(file).endswith(".toml")}
+    paths = shipped("suites")
     return {name: paths[name] for name in sorted(paths, key=suite_rank)}
+
+
+def shipped(folder: str) -> dict[str, Path]:
+    """TOML files of a folder of this package, by name, in the order of the alphabet."""
+    paths = (Path(str(file)) for file in (files("subnetbench.bench") / folder).iterdir())
+    return {path.stem: path for path in sorted(paths) if path.suffix == ".toml"}
 
 
 def suite_rank(name: str) -> tuple[int, str]:
@@ -59,12 +64,12 @@ def suite_rank(name: str) -> tuple[int, str]:
 
 def suite_path(source: str | Path, folder: Path = Path(), asker: str = "") -> Path:
     """The file of a suite: one that ships, by name, else a path below the folder. Raises UserError if there is none."""
-    shipped = builtin_suites()
-    path = shipped.get(str(source)) or usable(folder / expanded(source))
+    suites = builtin_suites()
+    path = suites.get(str(source)) or usable(folder / expanded(source))
     if not path.is_file():
         raise UserError(
             f"{f'{asker}: there' if asker else 'There'} is no suite named {str(source)!r} and no such file"
-            f"{' beside it' if asker else ''}.{did_you_mean(str(source), shipped, ranked=True)} "
+            f"{' beside it' if asker else ''}.{did_you_mean(str(source), suites, ranked=True)} "
             "`subnetbench ls suites` lists what ships."
         )
     return path

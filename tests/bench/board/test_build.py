@@ -48,7 +48,7 @@ from subnetbench.bench.localisation.entry import Entry as MapEntry
 from subnetbench.bench.stats import metrics
 from subnetbench.bench.tracks import load_suite
 
-from ..made_board import edit, entry, made_results, scores, write_entry
+from ..made_board import MAPS, edit, entry, made_results, scores, write_entry
 
 #: Committed results with attackers who know the detector.
 DIGITS = Path(__file__).parents[3] / "results" / "digits"
@@ -626,18 +626,7 @@ def test_toml_texts_and_keys_that_need_quotes_come_back():
 # The localisation track
 
 
-MAP_ENTRY = {
-    "schema": 1,
-    "suite": {"name": "boxes"},
-    "dataset": {
-        "name": "tiny",
-        "sha256": "d" * 64,
-        "size": 64,
-        "boxes_sha256": "b" * 64,
-        "left_out": {"test": 0, "train": 0},
-    },
-    "seed": 0,
-    "versions": {},
+MAP_ENTRY = MAPS | {
     "model": {"name": "alexnet", "label": "alexnet", "accuracy": 0.5},
     "method": {"name": "saliency", "label": HOSTILE},
     "variant": "subnet",

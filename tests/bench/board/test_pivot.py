@@ -8,25 +8,13 @@ from subnetbench.bench.board.maps import Maps
 from subnetbench.bench.board.pivot import pivots
 from subnetbench.bench.localisation.entry import Claim, Entry
 
-BASE = {
-    "schema": 1,
-    "suite": {"name": "boxes"},
-    "dataset": {
-        "name": "tiny",
-        "sha256": "d" * 64,
-        "size": 64,
-        "boxes_sha256": "b" * 64,
-        "left_out": {"test": 0, "train": 0},
-    },
-    "seed": 0,
-    "versions": {},
-}
+from ..made_board import MAPS
 
 
 def localised(error: float, method: str, variant: str, net: str = "alexnet"):
     model = {"name": net, "label": net or "no-net"}
     metrics = {"error": {"value": error, "low": error - 0.1, "high": error + 0.1}}
-    content = BASE | {"model": model, "method": {"label": method}, "variant": variant, "metrics": metrics, "alpha": 1.0}
+    content = MAPS | {"model": model, "method": {"label": method}, "variant": variant, "metrics": metrics, "alpha": 1.0}
     return SimpleNamespace(entry=Entry.model_validate(content))
 
 
