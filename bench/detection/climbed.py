@@ -12,7 +12,7 @@ from ..harness.tables import Report, Section, percent
 from .cost import attack_seconds
 from .entry import Entry
 from .ladder import Climb, Climbed, Column, builtin_ladders, climb, differing, load_ladder, parts_of
-from .published import PUBLISHED_ATTACKS, PUBLISHED_DETECTORS, published_table2
+from .published import PUBLISHED_ATTACKS, PUBLISHED_DETECTORS, against_published, published_table2
 from .rows import bracket, difference
 
 NOT_RUN = "not run"
@@ -139,13 +139,7 @@ def _auroc(made: Climb, climbed: Climbed, entry: Entry | None, column: Column) -
     cell = entry.by_pair().get(pair) if pair else None
     text = bracket(cell)
     theirs = published(made, PUBLISHED_DETECTORS.get(entry.detector.name, ""), column)
-    inside = (
-        cell is not None
-        and cell.low is not None
-        and cell.high is not None
-        and theirs is not None
-        and cell.low <= theirs / 100 <= cell.high
-    )
+    inside = theirs is not None and against_published(cell, theirs)[1] == "yes"
     return f"**{text}**" if inside else text
 
 
