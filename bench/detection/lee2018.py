@@ -131,13 +131,26 @@ class Lee2018(Protocol):
             if len(images) == 0:
                 continue
             for kind in TARGET:
-                scores = score(table.of(fit["candidate"], kind, test_on)[images])
+                scores = log_odds(score(table.of(fit["candidate"], kind, test_on)[images]))
                 rows.add(fit["split"], fit["fit_on"], test_on, kind, images, scores)
 
 
 def _stacked(table: Table, candidate: int, images: Ints, attack: str) -> tuple[Floats, Ints]:
     values = np.concatenate([table.of(candidate, kind, attack)[images] for kind in TARGET])
     return values, np.repeat(list(TARGET.values()), len(images))
+
+
+#: In place of the log odds of 0 and of 1, which are infinite: beyond those of all other float64 numbers, -744 to 37.
+CERTAIN = (-1000.0, 40.0)
+
+
+def log_odds(probability: Floats) -> Floats:
+    """Of P(adversarial), in float32 steps: the order of the images stays, and equal ones, as of P = 1, stay equal.
+
+    A file of scores takes half as much: P itself would need float64, since most of its values lie next to 0 or 1.
+    """
+    odds = np.clip(special.logit(np.asarray(probability, np.float64)), *CERTAIN)
+    return odds.astype(np.float32).astype(np.float64)
 
 
 #: Largest magnitudes of a column that the unscaled regression can use: it does not move for less, and stalls at more.

@@ -6,8 +6,9 @@
 ``lee2018`` The released code of Lee et al. 2018: every attack keeps its own images (clean and noisy correctly
             classified, adversarial misclassified), in file order, whole batches only; noisy images are negatives; the
             first tenth of them fits (its first half) and tunes (its second half); unscaled logistic regression;
-            P(adversarial) as score. For an unknown attack, which that code lacks: fitted and tuned on A, scored on
-            the other nine tenths of B without the images that fitted A. Repeated with every tenth in the first's place.
+            the log odds of P(adversarial) as score. For an unknown attack, which that code lacks: fitted and tuned on
+            A, scored on the other nine tenths of B without the images that fitted A. Repeated with every tenth in the
+            first's place.
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import scipy
 import sklearn
+from scipy import special
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedKFold
-from subnetbench.bench.detection.lee2018 import Lee2018
+from subnetbench.bench.detection.lee2018 import Lee2018, log_odds
 from subnetbench.bench.detection.protocol import Material, Outcome, Table
 from subnetbench.bench.stats.metrics import lee_metrics
 
@@ -44,9 +45,14 @@ def outcome_of(candidates: list[Kinds]) -> Outcome:
     return Outcome(outcome.scores[outcome.scores["split"] == 0], outcome.fits)
 
 
-def probabilities(outcome: Outcome) -> Kinds:
+def log_odds_of(outcome: Outcome) -> Kinds:
     rows = outcome.scores.sort_values("image", kind="stable")
     return {kind: rows.loc[rows["kind"] == kind, "score"].to_numpy() for kind in RELEASED}
+
+
+def probabilities(outcome: Outcome) -> Kinds:
+    """From log odds in float32 steps: to 40 halves of such a step, 2.4e-6 of each."""
+    return {kind: special.expit(odds) for kind, odds in log_odds_of(outcome).items()}
 
 
 @pytest.mark.parametrize("number", range(12))
@@ -61,10 +67,11 @@ def test_the_regression_on_golden_sets_is_that_of_lees_code(number: int) -> None
     for c, candidate in enumerate(candidates):
         found = probabilities(outcome_of([candidate]))
         expected = golden[f"{prefix}expected_p_candidate{c}"]
-        np.testing.assert_allclose(np.concatenate([found[kind] for kind in RELEASED]), expected, rtol=tolerance)
+        found = np.concatenate([found[kind] for kind in RELEASED])
+        np.testing.assert_allclose(found, expected, rtol=tolerance + 2.4e-6)
     outcome = outcome_of(candidates)
     assert outcome.fits[0]["candidate"] == golden[f"{prefix}expected_chosen"]
-    found = probabilities(outcome)
+    found = log_odds_of(outcome)
     metrics = Lee2018().further_metrics(found["adversarial"], np.concatenate([found["clean"], found["noisy"]]))
     names = ("lee_tnr95", "lee_auroc", "lee_dtacc", "lee_auin", "lee_auout")
     assert [metrics[name] for name in names] == pytest.approx(golden[f"{prefix}expected_metrics"], abs=tolerance)
@@ -92,3 +99,13 @@ def test_rows_are_fitted_in_the_released_order_which_decides_the_folds() -> None
         found, expected = probabilities(outcome_of([kinds])), released_probabilities(kinds)
         for kind in RELEASED:
             np.testing.assert_allclose(found[kind], expected[kind], rtol=1e-5, err_msg=f"{seed} {kind}")
+
+
+def test_log_odds_in_float32_steps_keep_the_order_of_probabilities_and_their_ties() -> None:
+    logits = np.sort(np.random.default_rng(0).normal(0, 20, 2000))
+    probability = np.sort(np.r_[0.0, special.expit(logits), 1.0])
+    odds = log_odds(probability)
+    assert (odds == odds.astype(np.float32)).all()
+    assert (probability == 1).sum() > 1  # float64 holds no more of them than the released code
+    assert ((np.diff(odds) == 0) == (np.diff(probability) == 0)).all()
+    assert (np.diff(odds) >= 0).all()

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from subnetbench.bench.core.arrays import Floats
 from subnetbench.bench.core.errors import UserError
+from subnetbench.bench.detection.lee2018 import CERTAIN
 from subnetbench.bench.detection.protocol import Kind, Material, Outcome, Table, check_finite, combine
 from subnetbench.bench.detection.suite import Lee2018, Strict
 
@@ -211,9 +212,10 @@ def test_every_tenth_takes_its_turn_in_fitting() -> None:
     assert set.union(*left_out) == set(kept)
 
 
-def test_trap_16_the_regression_sees_raw_columns_and_gives_probabilities() -> None:
+def test_trap_16_the_regression_sees_raw_columns_and_gives_the_log_odds_of_probabilities() -> None:
     scores = evaluate(Lee2018(batch_size=50), material(), Made(), 1, 0).scores["score"]
-    assert scores.between(0, 1).all()
+    assert scores.between(*CERTAIN).all()
+    assert scores.min() < 0 < scores.max()
 
 
 @pytest.mark.parametrize(("factor", "said"), [(1e200, True), (1e-200, True), (1.0, False)])
