@@ -83,7 +83,7 @@ def _write_latex(folder: Path, check: bool) -> None:
 
 
 def pack(folder: ResultsArgument = RESULTS) -> None:
-    """Make results small for a repository: entries as xz, scores as float32 where every figure stays as it was.
+    """Make results small for a repository: entries as xz, scores in as few bits as every figure bears.
 
     Every command reads them as before.
     """

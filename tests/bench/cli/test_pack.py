@@ -7,11 +7,13 @@ import lzma
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from subnetbench.bench import load_results
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.packed import pack, read_content, read_json
-from subnetbench.bench.detection.entry import read_entries
+from subnetbench.bench.detection.entry import read_entries, read_scores
+from subnetbench.bench.exchange.pack import coarser
 
 from ..conftest import Tiny
 from .test_commands import call
@@ -49,7 +51,34 @@ def test_an_entry_is_as_it_was_whether_or_not_it_is_packed(tiny: Tiny, tmp_path:
 
 
 def test_packing_twice_changes_nothing(packed: Path) -> None:
-    assert "0 entries packed" in call("pack", packed).out
+    before = {path: path.read_bytes() for path in packed.rglob("*") if path.is_file()}
+    assert "0 entries packed, scores of 0 rounded" in call("pack", packed).out
+    assert {path: path.read_bytes() for path in packed.rglob("*") if path.is_file()} == before
+
+
+def test_scores_lose_bits_as_long_as_every_figure_stays(tiny: Tiny, packed: Path) -> None:
+    for entry in read_entries(packed):
+        (before,) = (e for e in read_entries(tiny.folder) if e.file == entry.file)
+        old, new = read_scores(tiny.folder, before), read_scores(packed, entry)
+        assert (old["image"] == new["image"]).all()
+        np.testing.assert_allclose(new["score"], old["score"], rtol=2.0**-12)
+    before, after = (_bytes_of(folder / "scores") for folder in (tiny.folder, packed))
+    assert after < before
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*.parquet"))
+
+
+def test_rounding_keeps_the_order_of_scores_of_both_signs() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.sort(rng.normal(0, 1, 4000) * 10.0 ** rng.integers(-9, 9, 4000))
+    for bits in (11, 15, 23):
+        rounded = coarser(scores, bits)
+        assert (np.diff(rounded) >= 0).all()
+        np.testing.assert_allclose(rounded, scores, rtol=2.0 ** -(bits + 1))
+    with pytest.raises(OverflowError):
+        coarser(np.array([1e60]), 11)
 
 
 def test_an_entry_that_is_written_again_replaces_the_packed_one(packed: Path) -> None:
