@@ -145,12 +145,11 @@ CERTAIN = (-1000.0, 40.0)
 
 
 def log_odds(probability: Floats) -> Floats:
-    """Of P(adversarial), in float32 steps: the order of the images stays, and equal ones, as of P = 1, stay equal.
+    """Of P(adversarial): the order of the images stays, and equal ones, as of P = 1, stay equal.
 
-    A file of scores takes half as much: P itself would need float64, since most of its values lie next to 0 or 1.
+    Most P lie next to 0 or 1, where only float64 tells them apart; their log odds bear to be rounded in a file.
     """
-    odds = np.clip(special.logit(np.asarray(probability, np.float64)), *CERTAIN)
-    return odds.astype(np.float32).astype(np.float64)
+    return np.clip(special.logit(np.asarray(probability, np.float64)), *CERTAIN)
 
 
 #: Largest magnitudes of a column that the unscaled regression can use: it does not move for less, and stalls at more.

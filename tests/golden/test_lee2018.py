@@ -51,7 +51,6 @@ def log_odds_of(outcome: Outcome) -> Kinds:
 
 
 def probabilities(outcome: Outcome) -> Kinds:
-    """From log odds in float32 steps: to 40 halves of such a step, 2.4e-6 of each."""
     return {kind: special.expit(odds) for kind, odds in log_odds_of(outcome).items()}
 
 
@@ -68,7 +67,7 @@ def test_the_regression_on_golden_sets_is_that_of_lees_code(number: int) -> None
         found = probabilities(outcome_of([candidate]))
         expected = golden[f"{prefix}expected_p_candidate{c}"]
         found = np.concatenate([found[kind] for kind in RELEASED])
-        np.testing.assert_allclose(found, expected, rtol=tolerance + 2.4e-6)
+        np.testing.assert_allclose(found, expected, rtol=tolerance)
     outcome = outcome_of(candidates)
     assert outcome.fits[0]["candidate"] == golden[f"{prefix}expected_chosen"]
     found = log_odds_of(outcome)
@@ -101,11 +100,12 @@ def test_rows_are_fitted_in_the_released_order_which_decides_the_folds() -> None
             np.testing.assert_allclose(found[kind], expected[kind], rtol=1e-5, err_msg=f"{seed} {kind}")
 
 
-def test_log_odds_in_float32_steps_keep_the_order_of_probabilities_and_their_ties() -> None:
-    logits = np.sort(np.random.default_rng(0).normal(0, 20, 2000))
-    probability = np.sort(np.r_[0.0, special.expit(logits), 1.0])
-    odds = log_odds(probability)
-    assert (odds == odds.astype(np.float32)).all()
-    assert (probability == 1).sum() > 1  # float64 holds no more of them than the released code
-    assert ((np.diff(odds) == 0) == (np.diff(probability) == 0)).all()
-    assert (np.diff(odds) >= 0).all()
+def test_log_odds_keep_the_order_of_probabilities_and_their_ties() -> None:
+    rng = np.random.default_rng(0)
+    for logits in (rng.normal(0, 20, 2000), 0.7 + 1e-9 * rng.normal(size=2000)):  # the second: hardly a regression
+        probability = np.sort(np.r_[0.0, special.expit(logits), 1.0])
+        odds = log_odds(probability)
+        assert ((np.diff(odds) == 0) == (np.diff(probability) == 0)).all()
+        assert (np.diff(odds) >= 0).all()
+        assert np.isfinite(odds).all()
+    assert (log_odds(special.expit(np.array([37.0, 50.0]))) == 40).all()  # float64 holds no more than the released code
