@@ -82,7 +82,12 @@ def _write_latex(folder: Path, check: bool) -> None:
             _report(place, write_texts(place, of_place, check), check)
 
 
-def pack(folder: ResultsArgument = RESULTS) -> None:
+def pack(
+    folder: ResultsArgument = RESULTS,
+    seen: Annotated[
+        bool, typer.Option("--seen", help="Of lee2018, keep the scores of seen attacks only; the figures stay.")
+    ] = False,
+) -> None:
     """Make results small for a repository: entries as xz, scores in as few bits as every figure bears.
 
     Every command reads them as before.
@@ -90,7 +95,7 @@ def pack(folder: ResultsArgument = RESULTS) -> None:
     from ..exchange.pack import pack_results
 
     _places(folder)
-    packed = pack_results(folder)
+    packed = pack_results(folder, seen=seen)
     console.plain(
         f"{folder}: {packed.entries} entries packed, scores of {packed.scores} rounded: "
         f"{packed.before:,} bytes are {packed.after:,}"

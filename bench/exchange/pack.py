@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.arrays import Float64
+from ..core.arrays import EVERY, Float64
 from ..core.files import MOST_BYTES, write_bytes
 from ..core.packed import XZ, pack, read_content, write_content
 from ..detection.entry import Entry
@@ -32,12 +32,15 @@ class Packed:
 BITS = (11, 13, 15, 17, 19, 23)
 
 
-def pack_results(folder: Path) -> Packed:
-    """Pack every entry below a folder. What cannot become smaller stays as it is."""
+def pack_results(folder: Path, *, seen: bool = False) -> Packed:
+    """Pack every entry below a folder. What cannot become smaller stays as it is.
+
+    ``seen`` keeps of a protocol whose columns have images of their own, as `lee2018`, the scores of seen attacks only.
+    """
     files = [(t.entry, path) for t in TRACKS.values() for path in entry_files(t.entry, folder)]
     entries = before = after = rounded = 0
     for form, path in files:
-        saved = _rounded(path) if form is Entry else 0
+        saved = _smaller(path, seen) if form is Entry else 0
         rounded += saved > 0
         before += path.stat().st_size + saved
         if path.suffix != XZ:
@@ -46,7 +49,7 @@ def pack_results(folder: Path) -> Packed:
     return Packed(entries, rounded, before, after)
 
 
-def _rounded(path: Path) -> int:
+def _smaller(path: Path, seen: bool) -> int:
     """Scores in as few bits as every figure of the entry bears; the bytes that it saves.
 
     Of the bits of a float most decide nothing: a figure depends on the order of the images alone, and the audit says
@@ -58,10 +61,13 @@ def _rounded(path: Path) -> int:
     root = root_of(Entry, path)
     file = root / entry.scores.file
     scores = entry.unpacked(read_frame(root, entry))
+    bits_left = BITS
     if (coarser(scores["score"].to_numpy(), BITS[-2]) == scores["score"]).all():
-        return 0  # rounded before: from here the audit cannot see how far the figures have gone
+        bits_left = BITS[-1:]  # rounded before: from here the audit cannot see how far the figures have gone
+    if seen and (scores["test_on"] != EVERY).all():
+        scores = scores[scores["fit_on"] == scores["test_on"]].reset_index(drop=True)
     old, stated = file.read_bytes(), read_content(path, MOST_BYTES)
-    for bits in BITS:
+    for bits in bits_left:
         new = Entry.packed(scores.assign(score=coarser(scores["score"].to_numpy(), bits)))
         if len(new) >= len(old):
             break

@@ -70,6 +70,21 @@ def _bytes_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*.parquet"))
 
 
+def test_of_lee2018_the_scores_of_seen_attacks_can_be_enough(tiny: Tiny, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny.folder, tmp_path / "tiny"))
+    assert call("pack", folder, "--seen").code == 0
+    for entry in read_entries(folder):
+        (before,) = (e for e in read_entries(tiny.folder) if e.file == entry.file)
+        rows, all_rows = read_scores(folder, entry), read_scores(tiny.folder, before)
+        if entry.protocol_name == "lee2018":
+            assert len(rows) < len(all_rows)
+            assert set(rows["fit_on"]) == set(rows["test_on"]) == set(entry.attacks)
+        else:
+            assert len(rows) == len(all_rows)
+    said = call("verify", folder)
+    assert said.code == 0, said.out + said.err
+
+
 def test_rounding_keeps_the_order_of_scores_of_both_signs() -> None:
     rng = np.random.default_rng(0)
     scores = np.sort(rng.normal(0, 1, 4000) * 10.0 ** rng.integers(-9, 9, 4000))
