@@ -33,8 +33,11 @@ T = TypeVar("T")
 #: Largest allowed gap between a mean over splits and that of the figures of its splits.
 TOLERANCE = 1e-8
 
-#: Largest allowed gap between a figure of a split and the one its scores give: the entry rounds it.
+#: Largest allowed gap between a rate of a split and the one its scores give: the entry rounds it.
 ROUNDED = 10.0**-RATE_DECIMALS
+
+#: The same of an AUROC, whose scores may have been rounded for a file.
+AUROC_ROUNDED = 1e-5
 
 #: False-positive rates at which curves are averaged over replicates: denser where good detectors differ.
 GRID = np.linspace(0, 1, 201) ** 2
@@ -180,7 +183,8 @@ def _agree_in(cell: Cell, number: int, kinds: Mapping[str, Float64], negative: F
             figures.append((name, getattr(cell, f"{name}_by_split"), value))
     for metric, values, recomputed in figures:
         stated = values[number] if number < len(values) else None
-        _agree(cell.pair, f"a split's {metric}", stated, recomputed, "its scores give", ROUNDED)
+        tolerance = AUROC_ROUNDED if metric.startswith("AUROC") else ROUNDED
+        _agree(cell.pair, f"a split's {metric}", stated, recomputed, "its scores give", tolerance)
 
 
 def _negatives(pair: Pair, kinds: Mapping[str, Float64]) -> Float64:

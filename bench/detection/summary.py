@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from .stated import read_comparisons, read_gate_reports
 from .suite import columns_of
 
 CLAIMANT = "subnet-mahalanobis"
+
+#: Points of an interval beyond which it says little that a published figure lies inside.
+WIDE = 20
 
 _PUBLISHED = (
     "AUROC in percent: ours / published (Wang, Hu, Su, Table 2: ResNet-34, protocol and attacks of Lee et al. 2018). "
@@ -160,8 +164,16 @@ def _inside(frame: pd.DataFrame) -> list[str]:
             answers = rows[f"inside {protocol}"]
             hits, ran = int((answers == "yes").sum()), int(answers.isin(["yes", "no"]).sum())
             if ran:
-                lines.append(f"- {suite}, `{protocol}`: {hits} of {ran}")
+                wide = int((rows[protocol][answers == "yes"].map(_width) > WIDE).sum())
+                beside = f", {wide} of them in an interval wider than {WIDE} points" if wide else ""
+                lines.append(f"- {suite}, `{protocol}`: {hits} of {ran}{beside}")
     return [*lines, ""]
+
+
+def _width(text: str) -> float:
+    """Of an interval, as `bracket` writes it, in points."""
+    low, high = re.findall(r"-?[\d.]+", text.partition("[")[2])
+    return float(high) - float(low)
 
 
 def _counts(frame: pd.DataFrame) -> list[str]:

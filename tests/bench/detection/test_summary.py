@@ -12,7 +12,7 @@ import pytest
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.detection.entry import Entry, read_entries
 from subnetbench.bench.detection.sensitivity import own_rank
-from subnetbench.bench.detection.summary import claim_rows, gates, published_rows, summary
+from subnetbench.bench.detection.summary import _inside, claim_rows, gates, published_rows, summary
 from subnetbench.bench.harness.tables import render, write_tables
 
 ATTACKS = ("fgsm", "bim", "deepfool", "cw")
@@ -104,7 +104,7 @@ def results(tmp_path: Path) -> Path:
 
 def test_every_published_cell_of_a_data_set_has_its_row():
     rows = published_rows([entry(name) for name in DETECTORS])
-    assert len(rows) == 4 * 2 * 4
+    assert len(rows) == 4 * (4 + 3)  # the first attack once: what it is fitted on it has seen
     row = next(r for r in rows if r["detector"] == "mahalanobis" and r["cell"] == "seen DeepFool")
     assert row["published"] == "91.53"
     assert row["strict minus published"] == "-1.53"
@@ -134,10 +134,17 @@ def test_claims_stand_cell_by_cell_against_every_rival(results):
 
 def test_the_page_opens_with_the_counts_of_verdicts_and_hits(results):
     text = render(summary([results / "s"]))["summary.md"]
-    assert "- s, `strict`: 10 of 32\n" in text
+    assert "- s, `strict`: 9 of 28\n" in text
     assert "- mahalanobis, `strict`: better in 4, worse in 0, not separable in 0 of 4 cells" in text
     assert "- random, `strict`: better in 0, worse in 0, not separable in 4 of 4 cells" in text
-    assert text.index("better in 4") < text.index("10 of 32") < text.index("## ")
+    assert text.index("better in 4") < text.index("9 of 28") < text.index("## ")
+
+
+def test_hits_of_wide_intervals_are_said():
+    rows = [record | {"strict": "90.0 [40.0, 95.0]"} for record in published_rows([entry(n) for n in DETECTORS])]
+    (line,) = [line for line in _inside(pd.DataFrame(rows)) if line.startswith("- s")]
+    hits = sum(row["inside strict"] == "yes" for row in rows)
+    assert line == f"- s, `strict`: {hits} of 28, {hits} of them in an interval wider than 20 points"
 
 
 def test_the_page_has_a_row_a_detector_and_a_column_a_cell_bold_where_the_published_figure_is_inside(results):
@@ -146,7 +153,7 @@ def test_the_page_has_a_row_a_detector_and_a_column_a_cell_bold_where_the_publis
     assert list(frame.index) == list(DETECTORS)
     assert frame.loc["mahalanobis", "seen DeepFool"] == "**90.0 / 91.5**"
     assert frame.loc["kd-pu", "unknown BIM"] == "90.0 / 16.2"
-    assert len(pd.read_csv(StringIO(texts["published.csv"]))) == 32
+    assert len(pd.read_csv(StringIO(texts["published.csv"]))) == 28
     claim = pd.read_csv(StringIO(texts["claim.csv"]), dtype=str).set_index("minus ...")
     assert claim.loc["mahalanobis", "seen fgsm"].strip("'") == "**+10.0**"
     assert claim.loc["random", "seen fgsm"].strip("'") == "+10.0"
