@@ -72,6 +72,8 @@ def site_files(results: Results) -> Iterator[tuple[str, bytes]]:
     yield "submit.html", pages.submit().encode()
     if results.findings:
         yield "findings.html", pages.findings().encode()
+    for board in results.boards:
+        yield f"board/{slug(board.id)}.html", pages.board(board).encode()
     for label in pages.detectors:
         yield f"detector/{slug(label)}.html", pages.detector(label).encode()
     for label in pages.attacks:

@@ -51,8 +51,16 @@ def tidy_frame(entries: Sequence[Checked[Entry]]) -> pd.DataFrame:
 
 
 def parquet_bytes(frame: pd.DataFrame) -> bytes:
+    """Figures as bytes of one place each, which packs them better: nearly every one occurs once."""
+    figures = [name for name in frame if frame[name].dtype == "float64"]
     buffer = BytesIO()
-    frame.to_parquet(buffer, index=False, compression="zstd")
+    frame.to_parquet(
+        buffer,
+        index=False,
+        compression="zstd",
+        use_dictionary=[name for name in frame if name not in figures],
+        column_encoding=dict.fromkeys(figures, "BYTE_STREAM_SPLIT"),
+    )
     return buffer.getvalue()
 
 

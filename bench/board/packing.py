@@ -1,4 +1,4 @@
-"""Parts of a single page, packed until they are looked at."""
+"""Parts of a page, packed until they are looked at."""
 
 from __future__ import annotations
 

@@ -142,7 +142,13 @@ class Pages:
         ]
 
     def index(self) -> str:
-        return self._page("index.html", "")
+        """The start page: its first board is there, the others are packed until they are chosen or searched."""
+        self._root = ""
+        return self._page("index.html", "", parts={name: packed(text) for name, text in self._boards()})
+
+    def board(self, board: Board) -> str:
+        """A board alone, for readers without scripts and as an address to give to others."""
+        return self._page("one_board.html", "../", board=board)
 
     def detector(self, label: str) -> str:
         return self._page("detector.html", "../", label=label, rows=self.detectors[label])
@@ -164,23 +170,22 @@ class Pages:
         self._embedded = {name: _address(name, blob) for name, blob in embedded.items()}
         files = {f"file-{name}": blob.decode() for name, blob in embedded.items() if name.rsplit(".", 1)[1] in _TEXTS}
         library, library_style = table_library()
-        scripts = [_script(text) for text in (asset("site.js"), library)]
-        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+        files |= {"tables.js": library, "tables.css": library_style}
+        script = _script(asset("site.js"))
+        hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, library)]
         return self._page(
             "single.html",
             "",
-            head_script=Markup(scripts[0]),
-            table_script=Markup(scripts[1]),
+            head_script=Markup(script),
             script_hashes=hashes,
-            styles=[Markup(text.replace("</", "<\\/")) for text in (library_style, asset("site.css"))],
+            style=Markup(asset("site.css").replace("</", "<\\/")),
             parts={name: packed(text) for name, text in self._parts()},
             files={name: packed(text) for name, text in files.items()},
         )
 
     def _parts(self) -> Iterator[tuple[str, str]]:
         """What a single page makes when it is chosen: all boards but the first, and every other page."""
-        for board in self._results.boards[1:]:
-            yield f"board-{board.id}", self._part("board", "inside", board)
+        yield from self._boards()
         for label, rows in self.detectors.items():
             yield f"detector-{slug(label)}", self._part("detail", "detector", label, rows, "h1")
         for label, boards in self.attacks.items():
@@ -189,6 +194,11 @@ class Pages:
         yield "submit", self._part("submitting", "submit", "h1")
         if self._results.findings:
             yield "findings", f'<article class="detail prose">{self._results.findings}</article>'
+
+    def _boards(self) -> Iterator[tuple[str, str]]:
+        """All boards but the first, which is on the page itself."""
+        for board in self._results.boards[1:]:
+            yield f"board-{board.id}", self._part("board", "inside", board)
 
     def _part(self, template: str, macro: str, *values: Any) -> str:
         module = _environment().get_template(f"{template}.html").make_module({**self._site, "root": ""})
@@ -203,7 +213,7 @@ class Pages:
         """The address of a detector's or an attack's page, of the start page or of the localisation track."""
         if self._single:
             return f"#{kind}-{slug(name)}" if name else f"#{kind}"
-        if kind in ("detector", "attack"):
+        if kind in ("board", "detector", "attack"):
             return f"{self._root}{kind}/{slug(name)}.html"
         return f"{self._root}{'index' if kind == 'boards' else kind}.html"
 

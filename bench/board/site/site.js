@@ -93,11 +93,20 @@
   }, { rootMargin: "600px" });
   const watch = (place) => { for (const table of place.querySelectorAll("table.data:not(.ranking)")) near.observe(table); };
 
-  // -- parts of a single page, made when they are chosen
+  // -- parts of a page, made when they are chosen
   const unpack = (name) => {
     const text = document.getElementById(`packed-${name}`).textContent;
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).blob();
+  };
+  // The tables' library of a single page is packed too; its script runs because the page's policy names its hash.
+  const library = async () => {
+    if (!document.getElementById("packed-tables.js")) return;
+    const [style, script] = [document.createElement("style"), document.createElement("script")];
+    style.textContent = await (await unpack("tables.css")).text();
+    script.textContent = await (await unpack("tables.js")).text();
+    document.querySelector("style").before(style);
+    document.head.append(script);
   };
   const save = async (link) => {
     const saved = document.createElement("a");
@@ -222,7 +231,9 @@
       const link = event.target.closest('a[href^="#file-"]');
       if (link) { event.preventDefault(); save(link); }
     });
+    if (!menu) document.querySelectorAll("table.ranking").forEach(start);
     window.addEventListener("hashchange", show);
+    await library();
     await show(null);
     watch(document);
     root.dataset.ready = "yes";

@@ -396,7 +396,7 @@ def test_landmarks_headings_and_the_table_have_names(watch, folder):
 def test_every_page_of_the_site_opens_without_a_complaint(watch, folder):
     site = folder / "site"
     pages = [path for path in sorted(site.rglob("*.html")) if "detector-0" not in path.name]
-    assert len(pages) == 2 + 6 + 3
+    assert len(pages) == 2 + 2 + 6 + 3
     for path in [*pages, site / "detector" / "detector-0007.html"]:
         page = watch.open(path)
         assert page.locator("h1").is_visible()
@@ -534,8 +534,24 @@ def test_a_thousand_rows_load_sort_and_search(watch, tmp_path):
 
 def test_without_scripts_every_board_is_there_in_order(browser, folder):
     watch = Watch(browser, java_script_enabled=False)
-    watch.page.goto((folder / "site" / "index.html").as_uri())
     page = watch.page
-    assert page.locator(".board:visible").count() == 2
-    assert page.locator('[data-board="made--strict"] tbody tr th bdi').first.inner_text() == "hundred"
+    page.goto((folder / "site" / "index.html").as_uri())
+    assert page.locator(".board:visible").get_attribute("data-board") == "many--strict"
+    page.get_by_role("link", name="digits · digits-cnn · strict · made").click()
+    assert page.locator(".board:visible").get_attribute("data-board") == "made--strict"
+    assert names(page)[0] == "hundred"
     watch.context.close()
+
+
+def test_a_start_page_grows_little_by_boards_that_nobody_chose(folder, tmp_path):
+    """The second board of six rows, with its names, menu and packed rows, against the same page without it."""
+    write_site(many(tmp_path / "results", 10), tmp_path / "site")
+    alone, both = (path / "site" / "index.html" for path in (tmp_path, folder))
+    plain = (folder / "site" / "board" / "made--strict.html").stat().st_size
+    assert 0 < both.stat().st_size - alone.stat().st_size < plain / 2
+
+
+def test_a_board_that_is_opened_alone_can_be_sorted(watch, folder):
+    page = watch.open(folder / "site" / "board" / "made--strict.html")
+    header(page, "Detector").click()
+    assert until(lambda: names(page) == sorted(names(page), key=str.lower))
