@@ -13,6 +13,7 @@ from ..harness.entry import LeftOut, entry_files, read_checked
 from ..shift.audit import examine as examine_shift
 from ..shift.entry import Entry as ShiftEntry
 from ..shift.entry import Mean
+from .checks import Checks
 
 #: What tells which static entry another track's belongs to: suite, data, net, detector.
 Place = tuple[str, str, str, str]
@@ -26,16 +27,16 @@ class Beside:
     shift: Mapping[Place, ShiftEntry] = field(default_factory=dict)
 
 
-def read_beside(folder: Path) -> tuple[Beside, list[LeftOut]]:
+def read_beside(folder: Path, checks: Checks) -> tuple[Beside, list[LeftOut]]:
     """Entries below a results folder whose figures follow from their rows, and the files left out."""
     adaptive: dict[Place, AdaptiveEntry] = {}
     shift: dict[Place, ShiftEntry] = {}
     refused: list[LeftOut] = []
     if entry_files(AdaptiveEntry, folder):
-        attacked, others = read_checked(AdaptiveEntry, folder, examine_adaptive)
+        attacked, others = read_checked(AdaptiveEntry, folder, examine_adaptive, checks.measured)
         adaptive, refused = {place_of(one.entry): one.entry for one in attacked if one.entry.cells}, others
     if entry_files(ShiftEntry, folder):
-        changed, others = read_checked(ShiftEntry, folder, examine_shift)
+        changed, others = read_checked(ShiftEntry, folder, examine_shift, checks.measured)
         shift, refused = {place_of(one.entry): one.entry for one in changed if one.entry.cells}, [*refused, *others]
     return Beside(adaptive, shift), refused
 

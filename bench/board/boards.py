@@ -24,6 +24,7 @@ from ..detection.suite import Pair, columns_of
 from ..harness.entry import Checked, LeftOut, read_checked, read_form
 from .adaptive import budgets_of, standing
 from .beside import Beside, place_of, read_beside, severity_of
+from .checks import Checks
 from .maps import Maps, read_maps
 from .names import board_names, net_names, slug
 from .order import board_rank, ranks
@@ -112,9 +113,11 @@ def read_results(folder: Path) -> Results:
 
     UserError if there is no such folder, if nothing in it is an entry, or if every entry is refused.
     """
-    entries, refused = read_checked(Entry, folder, examine)
-    beside, others = read_beside(folder)
-    track, more = read_maps(folder)
+    checks = Checks()
+    entries, refused = read_checked(Entry, folder, examine, checks.measured)
+    beside, others = read_beside(folder, checks)
+    track, more = read_maps(folder, checks)
+    checks.keep()
     made, without = boards(entries, beside)
     left_out = [*refused, *others, *more, *without]
     if entries or track.entries:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import UserError
 from ..core.files import csv_text, target_of, write_bytes
-from ..harness.entry import LeftOut
 from .boards import Board, Results, read_results
+from .built import Built, remember_single, state_of
 from .downloads import board_frame, latex, markdown, parquet_bytes, tidy_frame
 from .names import slug
 from .pages import Pages, asset, stem, table_library
@@ -23,16 +22,6 @@ MANIFEST = "site-files.txt"
 
 #: Files that services which host sites look for, beside those whose names begin with a dot: a site is written to them.
 HOSTED = ("CNAME", "robots.txt")
-
-
-@dataclass(frozen=True)
-class Built:
-    """The result of a build: the page to open, the numbers of boards and entries on it, and the files left out."""
-
-    start: Path
-    boards: int
-    entries: int
-    left_out: list[LeftOut]
 
 
 def write_site(folder: Path, out: Path) -> Built:
@@ -57,10 +46,16 @@ def write_site(folder: Path, out: Path) -> Built:
 
 def write_single(folder: Path, file: Path) -> Built:
     """Build one self-contained page with every detector, its styles and scripts, and the tables as files inside."""
+    state = state_of(folder)
     results = read_results(folder)
     page = Pages(results, reruns(results.boards), single=True).single(dict(_whole_files(results)))
+    built = Built(file, len(results.boards), len(results.entries), results.left_out)
+    # The entries of a suite alone have their scores outside the folder, of which the state says nothing.
+    roots = {checked.folder for checked in (*results.entries, *results.track.checked)}
+    if state == state_of(folder) and all(root.is_relative_to(folder.absolute()) for root in roots):
+        remember_single(state, page, built)
     write_bytes(file, page.encode())
-    return Built(file, len(results.boards), len(results.entries), results.left_out)
+    return built
 
 
 def site_files(results: Results) -> Iterator[tuple[str, bytes]]:

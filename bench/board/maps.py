@@ -16,6 +16,7 @@ from ..localisation.audit import examine
 from ..localisation.entry import FOLDER, Claim, Entry, claims_file, read_claims
 from ..localisation.metrics import METRICS
 from ..localisation.tables import frame
+from .checks import Checks
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Maps:
         return frame(self.entries)
 
 
-def read_maps(folder: Path) -> tuple[Maps, list[LeftOut]]:
+def read_maps(folder: Path, checks: Checks) -> tuple[Maps, list[LeftOut]]:
     """Everything of the track below a folder that passes its checks, and the files left out."""
-    checked, refused = read_checked(Entry, folder, examine)
+    checked, refused = read_checked(Entry, folder, examine, checks.measured)
     claims: list[tuple[str, Sequence[Claim]]] = []
     for root in folders_below(folder, FOLDER):
         path = claims_file(root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from ..core.errors import UserError
 from . import console
 from .options import RESULTS, ResultsArgument
 from .output import with_output
+
+if TYPE_CHECKING:
+    from ..board.built import Built  # other commands do without
 
 #: How many of the figures that differ most are shown of two states.
 MOST = 10
@@ -224,11 +227,10 @@ def leaderboard(
     An entry that is damaged, or whose scores do not give its figures, is named and left out, and the rest is built;
     the exit code is then 0, and 2 only where nothing can be shown.
     """
-    from ..board.build import write_single, write_site
+    from ..board.built import recalled_single
 
-    _places(folder)
-    built = [write_site(folder, out_folder or Path("site"))] if out_folder or not single else []
-    built += [write_single(folder, single)] if single else []
+    known = recalled_single(folder, single) if single and not out_folder else None
+    built = [known] if known else _built(folder, out_folder, single)
     for left_out in built[0].left_out:
         console.note(str(left_out))
     count = len(built[0].left_out)
@@ -237,3 +239,11 @@ def leaderboard(
     for site in built:
         on = f"{site.boards} {'board' if site.boards == 1 else 'boards'}"
         console.plain(f"{site.start}: {site.entries} entries on {on}")
+
+
+def _built(folder: Path, out_folder: Path | None, single: Path | None) -> list[Built]:
+    from ..board.build import write_single, write_site
+
+    _places(folder)
+    built = [write_site(folder, out_folder or Path("site"))] if out_folder or not single else []
+    return built + ([write_single(folder, single)] if single else [])

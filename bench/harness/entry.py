@@ -21,6 +21,7 @@ from ..core.files import sentence, walk, write_bytes, write_json
 from ..core.machine import Machine
 from ..core.packed import XZ, plain, read_json
 from ..core.text import shown
+from .left_out import LeftOut as LeftOut
 from .toml import explain
 
 
@@ -297,30 +298,28 @@ class Checked(Generic[E]):
     measured: Any
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """A file that is left off the pages, and one sentence with the reason."""
+#: ``examine(root, entry)`` measures from the scores what the entry states, and raises UserError if they differ.
+Examine = Callable[[Path, E], Any]
 
-    file: str
-    reason: str
 
-    def __str__(self) -> str:
-        return f"{self.file} is left out: {self.reason}"
+def _examined(path: Path, root: Path, entry: E, examine: Examine[E]) -> Any:
+    return examine(root, entry)
 
 
 def read_checked(
-    form: type[E], folder: Path, examine: Callable[[Path, E], Any]
+    form: type[E], folder: Path, examine: Examine[E], measured: Callable[[Path, Path, E, Examine[E]], Any] = _examined
 ) -> tuple[list[Checked[E]], list[LeftOut]]:
     """All of a track's entries below a folder whose claims hold, and the files that were left out.
 
-    ``examine(root, entry)`` measures from the scores what the entry states, and raises UserError if they differ.
+    ``measured(path, root, entry, examine)`` may know the outcome for the entry in a file from an earlier call.
     """
     if not folder.is_dir():
         raise UserError(f"There is no results folder {folder}; run a suite first, or give its output folder.")
     checked: list[Checked[E]] = []
     refused: list[LeftOut] = []
     first: dict[tuple[str, ...], str] = {}
-    for result in _in_threads(partial(_checked, form, folder, examine), entry_files(form, folder)):
+    check = partial(_checked, form, folder, partial(measured, examine=examine))
+    for result in _in_threads(check, entry_files(form, folder)):
         if isinstance(result, LeftOut):
             refused.append(result)
         elif result.entry.identity in first:
@@ -332,11 +331,11 @@ def read_checked(
     return checked, refused
 
 
-def _checked(form: type[E], folder: Path, examine: Callable[[Path, E], Any], path: Path) -> Checked[E] | LeftOut:
+def _checked(form: type[E], folder: Path, measured: Callable[..., Any], path: Path) -> Checked[E] | LeftOut:
     file = shown(path.relative_to(folder).as_posix())
     try:
         entry, root = read_for_pages(form, path), root_of(form, path)
-        return Checked(entry, root, file, examine(root, entry))
+        return Checked(entry, root, file, measured(path, root, entry))
     except UserError as error:
         return LeftOut(file, sentence(error, path, file))
 

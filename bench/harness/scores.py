@@ -25,10 +25,33 @@ def open_scores(folder: Path, entry: Entry, names: Sequence[str] = ()) -> pq.Par
     Raises UserError, one sentence, if it is outside the folder, missing, another file, not parquet, too large (as it is
     or unpacked), or lacks a column of the entry's track or has one of another type.
     """
+    blob, label = read_blob(folder, entry), _label(entry)
+    try:
+        file = pq.ParquetFile(BytesIO(blob))
+        large = file.metadata.num_rows > MOST_ROWS or _unpacked(entry, file) > MOST_BYTES
+        unfit = None if large else _unfit(entry, file)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise UserError(f"{label} are not a parquet table ({reason_of(error)}); run the suite again.") from None
+    if large:
+        raise UserError(f"{label} {_TOO_LARGE}")
+    if unfit:
+        raise UserError(f"{label} {unfit}; run the suite again.")
+    # A dictionary holds a long name once, not on every row.
+    return pq.ParquetFile(BytesIO(blob), read_dictionary=list(names)) if names else file
+
+
+_TOO_LARGE = "are larger, unpacked, than any that a suite writes, and are refused."
+
+
+def read_blob(folder: Path, entry: Entry) -> bytes:
+    """The bytes of the file that an entry names by path and sha256.
+
+    Raises UserError, one sentence, if it is outside the folder, missing, too large, or another file.
+    """
     stated = entry.scores
     if stated is None:
         raise UserError(f"The entry {entry.file} names no scores; run the suite again.")
-    path, label = folder / stated.file, f"The scores {stated.file!r} of the entry {entry.file}"
+    path, label = folder / stated.file, _label(entry)
     if folder.resolve() not in path.resolve().parents:
         raise UserError(f"{label} lie outside their results folder and are refused.")
     try:
@@ -38,20 +61,15 @@ def open_scores(folder: Path, entry: Entry, names: Sequence[str] = ()) -> pq.Par
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no such file"
         raise UserError(f"{label} cannot be read ({reason}); run the suite again.") from None
-    if blob is not None and hashlib.sha256(blob).hexdigest() != stated.sha256:
+    if blob is None:
+        raise UserError(f"{label} {_TOO_LARGE}")
+    if hashlib.sha256(blob).hexdigest() != stated.sha256:
         raise UserError(f"{label} are not those that it names (sha256 differs); run the suite again.")
-    try:
-        file = None if blob is None else pq.ParquetFile(BytesIO(blob))
-        large = file is None or file.metadata.num_rows > MOST_ROWS or _unpacked(entry, file) > MOST_BYTES
-        unfit = None if file is None or large else _unfit(entry, file)
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError(f"{label} are not a parquet table ({reason_of(error)}); run the suite again.") from None
-    if file is None or blob is None or large:
-        raise UserError(f"{label} are larger, unpacked, than any that a suite writes, and are refused.")
-    if unfit:
-        raise UserError(f"{label} {unfit}; run the suite again.")
-    # A dictionary holds a long name once, not on every row.
-    return pq.ParquetFile(BytesIO(blob), read_dictionary=list(names)) if names else file
+    return blob
+
+
+def _label(entry: Entry) -> str:
+    return f"The scores {entry.scores.file if entry.scores else ''!r} of the entry {entry.file}"
 
 
 #: How a column of whole numbers may be written, the first of the shortest being chosen: repeats of a run of images are
