@@ -114,4 +114,5 @@ def _history(blob: bytes, digest: str) -> Line:
         superseded = None
     if superseded == digest:
         return Line("history", "match", f"supersedes {digest[:12]}")
-    return Line("history", "mismatch", f'was edited; a new version must state "supersedes": "{digest}"')
+    wanted = f'"supersedes": "{digest}", and may state the day in "superseded"'
+    return Line("history", "mismatch", f"was edited; a new version must state {wanted}")

@@ -147,6 +147,8 @@ def own_words(entry: Entry) -> Iterator[Line]:
         is_sha256 = isinstance(earlier, str) and len(earlier) == 64 and set(earlier) <= set("0123456789abcdef")
         detail = "an earlier entry; --base compares the two" if is_sha256 else "is no sha256 of an earlier entry's file"
         yield Line("supersedes", "not checked" if is_sha256 else "mismatch", detail)
+    elif entry.superseded is not None:
+        yield Line("supersedes", "mismatch", f"an earlier entry was superseded on {entry.superseded}: state which one")
 
 
 def _installed(name: str) -> bool:

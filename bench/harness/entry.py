@@ -5,41 +5,28 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import pandas as pd
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..core.errors import UserError
 from ..core.files import sentence, walk, write_bytes, write_json
 from ..core.machine import Machine
 from ..core.packed import XZ, plain, read_json
 from ..core.text import shown
+from .fields import Count as Count
+from .fields import Day, Seed, shown_name
+from .fields import Positive as Positive
+from .fields import Share as Share
+from .fields import Shown as Shown
 from .left_out import LeftOut as LeftOut
 from .toml import explain
-
-
-def _shown(text: str) -> str:
-    """A name of printable characters; it becomes a file name, so it must not be a path."""
-    if not text.strip() or text.strip(".") == "" or any(c in "/\\" for c in text):
-        raise ValueError("this is not a name: it is empty, or reads as a path")
-    if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in text):
-        raise ValueError("this is not a name: it holds control characters or invisible ones")
-    return text
-
-
-Shown = Annotated[str, Field(max_length=200), AfterValidator(_shown)]
-Share = Annotated[float, Field(ge=0, le=1)]
-#: Far above what any run counts or measures, and low enough that sums and products stay finite.
-Count = Annotated[int, Field(ge=0, le=10**12)]
-Positive = Annotated[float, Field(ge=0, le=1e12)]
-Seed = Annotated[int, Field(ge=0, lt=2**64)]
 
 SCHEMA: Literal[1] = 1
 
@@ -121,7 +108,9 @@ class Entry(Form):
     #: At most these kinds of machine made what it rests on; entries of earlier versions state none.
     machines: list[MachineNote] = Field(default_factory=list)
     scores: ScoresNote | None = None
+    #: The sha256 of the file that this entry replaced, and the day on which it did; its author states both.
     supersedes: Any = None
+    superseded: Day | None = None
 
     @property
     def place(self) -> str:
@@ -191,7 +180,8 @@ class Entry(Form):
         content = {"schema": self.schema_, **self.model_dump(mode="json", by_alias=True, exclude_unset=True)}
         order = ("schema", *self.written_order)
         place = order.index("versions") + 1
-        return {name: content[name] for name in (*order[:place], "machines", *order[place:]) if name in content}
+        names = (*order[:place], "machines", *order[place:], "superseded")
+        return {name: content[name] for name in names if name in content}
 
 
 E = TypeVar("E", bound=Entry)
@@ -274,7 +264,7 @@ def read_for_pages(form: type[E], path: Path) -> E:
     entry = read_entry(form, path)
     for key, name in entry.page_names.items():
         try:
-            _shown(name)
+            shown_name(name)
         except ValueError as error:
             raise UserError(f"{path}: {key}: {error} (given: {name!r}).") from None
     return entry

@@ -581,6 +581,21 @@ def test_the_bundled_library_is_one_script_that_exports_nothing():
     assert ".dataTable" in style
 
 
+def test_a_page_says_when_an_entry_superseded_another_or_that_no_date_is_stated(results, tmp_path):
+    edit(entry_file(results, "good"), lambda e: e.update(supersedes="a" * 64, superseded="2026-11-27"))
+    edit(entry_file(results, "poor"), lambda e: e.update(supersedes="b" * 64))
+    write_site(results, tmp_path / "site")
+    told = {
+        label: re.search(r"<dt>History</dt><dd>(.*?)</dd>", (tmp_path / "site/detector" / f"{label}.html").read_text())
+        for label in STRENGTHS
+    }
+    assert told["good"][1].endswith("<code>aaaaaaaaaaaa</code>, since 2026-11-27, as it states")
+    assert told["poor"][1].endswith("<code>bbbbbbbbbbbb</code>, date not stated")
+    assert told["plain"][1] == "the first of its kind: it supersedes no entry"
+    stored = json.loads((tmp_path / "site/downloads/json/made--strict--good.json").read_text())
+    assert stored["superseded"] == "2026-11-27"
+
+
 # Running an entry again
 
 

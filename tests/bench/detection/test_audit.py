@@ -190,6 +190,9 @@ EDITS: list[tuple[str, Callable[[Entry], Any], str]] = [
     ("a fit that there is not", lambda e: worst(e).update(fit_on="all but cw"), "which the entry does not describe"),
     ("text for a number", lambda e: first(e).update(auroc="high"), "auroc"),
     ("no sha256 to supersede", lambda e: e.update(supersedes="the old one"), "is no sha256"),
+    ("a day without what was superseded", lambda e: e.update(superseded="2026-11-27"), "state which one"),
+    ("no day", lambda e: e.update(supersedes="0" * 64, superseded="20261127"), "not a day such as 2026-11-27"),
+    ("a day that there is not", lambda e: e.update(supersedes="0" * 64, superseded="2026-02-30"), "not a day"),
     ("statistics that are none", lambda e: e["statistics"].update(level=95), "level"),
 ]
 
