@@ -51,7 +51,7 @@ def write_single(folder: Path, file: Path) -> Built:
     page = Pages(results, reruns(results.boards), single=True).single(dict(_whole_files(results)))
     built = Built(file, len(results.boards), len(results.entries), results.left_out)
     # The entries of a suite alone have their scores outside the folder, of which the state says nothing.
-    roots = {checked.folder for checked in (*results.entries, *results.track.checked)}
+    roots = {checked.folder for checked in results.entries} | {checked.folder for checked in results.track.checked}
     if state == state_of(folder) and all(root.is_relative_to(folder.absolute()) for root in roots):
         remember_single(state, page, built)
     write_bytes(file, page.encode())

@@ -16,6 +16,12 @@ from ..detection.published import PUBLISHED_ATTACKS
 from ..detection.suite import Pair
 from ..harness.suite import DEVICE
 
+#: The field's own names of attacks, by the first word of a label.
+_ATTACKS = PUBLISHED_ATTACKS | {"pgd": "PGD", "apgd": "APGD", "square": "Square", "ddn": "DDN", "fmn": "FMN"}
+
+#: Norms and losses as they are written beside them.
+_VARIANTS = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "Linf", "ce": "CE", "dlr": "DLR"}
+
 #: Words for what a recipe switches on or off, where two nets differ by it; others are named by their key.
 _SWITCHES = {"whiten": ("whitened", "unwhitened")}
 
@@ -41,10 +47,10 @@ def web_address(url: str) -> str | None:
 def attack_name(label: str) -> str:
     """The field's own name of an attack: FGSM for fgsm, "CW, once" for a variant cw-once; other labels as they are."""
     stem, _, variant = label.partition("-")
-    name = PUBLISHED_ATTACKS.get(stem)
+    name = _ATTACKS.get(stem)
     if name is None:
         return label
-    return f"{name}, {variant}" if variant else name
+    return f"{name}, {_VARIANTS.get(variant, variant)}" if variant else name
 
 
 def pair_name(pair: Pair) -> str:

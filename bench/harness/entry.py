@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
@@ -308,8 +307,11 @@ def read_checked(
     checked: list[Checked[E]] = []
     refused: list[LeftOut] = []
     first: dict[tuple[str, ...], str] = {}
-    check = partial(_checked, form, folder, partial(measured, examine=examine))
-    for result in _in_threads(check, entry_files(form, folder)):
+
+    def outcome(path: Path) -> Checked[E] | LeftOut:
+        return _checked(form, folder, lambda root, entry: measured(path, root, entry, examine), path)
+
+    for result in _in_threads(outcome, entry_files(form, folder)):
         if isinstance(result, LeftOut):
             refused.append(result)
         elif result.entry.identity in first:
@@ -321,11 +323,11 @@ def read_checked(
     return checked, refused
 
 
-def _checked(form: type[E], folder: Path, measured: Callable[..., Any], path: Path) -> Checked[E] | LeftOut:
+def _checked(form: type[E], folder: Path, examine: Examine[E], path: Path) -> Checked[E] | LeftOut:
     file = shown(path.relative_to(folder).as_posix())
     try:
         entry, root = read_for_pages(form, path), root_of(form, path)
-        return Checked(entry, root, file, measured(path, root, entry))
+        return Checked(entry, root, file, examine(root, entry))
     except UserError as error:
         return LeftOut(file, sentence(error, path, file))
 

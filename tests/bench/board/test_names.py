@@ -63,6 +63,7 @@ def test_no_two_boards_bear_one_name():
 def test_attacks_have_the_names_of_the_field():
     assert [attack_name(label) for label in ("fgsm", "bim", "deepfool", "cw")] == ["FGSM", "BIM", "DeepFool", "CW"]
     assert attack_name("cw-once") == "CW, once"
+    assert [attack_name(label) for label in ("pgd-linf", "apgd-dlr", "ddn")] == ["PGD, Linf", "APGD, DLR", "DDN"]
     assert attack_name("mine") == "mine"
     assert pair_name(("fgsm", "cw")) == "unknown CW"
 
