@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from subnetbench.bench.board.checks import Checks
 from subnetbench.bench.board.maps import read_maps
 from subnetbench.bench.cli.train import _chosen
 from subnetbench.bench.core import registry
@@ -152,7 +153,7 @@ def test_an_entry_is_superseded_and_neither_edited_nor_removed(folder: Path, tmp
 
 def test_a_number_of_images_that_the_scores_do_not_have_is_on_no_page(folder: Path) -> None:
     change(folder / NET / "grad-cam.subnet.json", lambda e: e.update(images=999_999))
-    maps, refused = read_maps(folder)
+    maps, refused = read_maps(folder, Checks())
     assert [left.reason for left in refused if "999999 images and has 1500" in left.reason] != []
     assert all(entry.images == 1500 for entry in maps.entries if entry.metrics)
 
