@@ -48,7 +48,7 @@ def write_single(folder: Path, file: Path) -> Built:
     """Build one self-contained page with every detector, its styles and scripts, and the tables as files inside."""
     state = state_of(folder)
     results = read_results(folder)
-    page = Pages(results, reruns(results.boards), single=True).single(dict(_whole_files(results)))
+    page = Pages(results, reruns(results.boards), single=True).single(dict(_texts(results)))
     built = Built(file, len(results.boards), len(results.entries), results.left_out)
     # The entries of a suite alone have their scores outside the folder, of which the state says nothing.
     roots = {checked.folder for checked in results.entries} | {checked.folder for checked in results.track.checked}
@@ -88,18 +88,24 @@ def site_files(results: Results) -> Iterator[tuple[str, bytes]]:
                 yield f"downloads/run/{stem(board, row)}.toml", visible(suite).encode()
 
 
-def _whole_files(results: Results) -> Iterator[tuple[str, bytes]]:
-    """Files on all boards together and on the localisation track."""
+def _texts(results: Results) -> Iterator[tuple[str, str]]:
+    """Texts on all boards together and on the localisation track, which a single page holds too."""
     if results.boards:
-        frame = tidy_frame(results.entries)
-        yield "downloads/cells.csv", csv_text(frame).encode()
-        yield "downloads/cells.parquet", parquet_bytes(frame)
-        yield "downloads/boards.md", "\n".join(map(markdown, results.boards)).encode()
-        yield "downloads/boards.tex", "\n".join(map(latex, results.boards)).encode()
+        yield "downloads/cells.csv", csv_text(tidy_frame(results.entries))
+        yield "downloads/boards.md", "\n".join(map(markdown, results.boards))
+        yield "downloads/boards.tex", "\n".join(map(latex, results.boards))
     if results.track.entries:
-        frame = results.track.frame()
-        yield "downloads/localisation.csv", csv_text(frame).encode()
-        yield "downloads/localisation.parquet", parquet_bytes(frame)
+        yield "downloads/localisation.csv", csv_text(results.track.frame())
+
+
+def _whole_files(results: Results) -> Iterator[tuple[str, bytes]]:
+    """These texts, and the figures in them as parquet, which packs badly: a page to mail does without."""
+    for name, text in _texts(results):
+        yield name, text.encode()
+    if results.boards:
+        yield "downloads/cells.parquet", parquet_bytes(tidy_frame(results.entries))
+    if results.track.entries:
+        yield "downloads/localisation.parquet", parquet_bytes(results.track.frame())
 
 
 def _board_files(board: Board) -> Iterator[tuple[str, bytes]]:

@@ -30,9 +30,6 @@ from .svg import HISTOGRAM_HEIGHT, WIDTH, bars_paths, roc_path
 from .visible import visible
 from .ways import address_of
 
-#: Kinds of files that a single page holds packed, as texts.
-_TEXTS = ("csv", "md", "tex")
-
 
 def asset(name: str) -> str:
     """A file of ``bench/board/site``."""
@@ -165,10 +162,10 @@ class Pages:
     def findings(self) -> str:
         return self._page("findings.html", "")
 
-    def single(self, embedded: Mapping[str, bytes]) -> str:
-        """Everything on one page; ``embedded`` are its downloads, by their path on a site."""
-        self._embedded = {name: _address(name, blob) for name, blob in embedded.items()}
-        files = {f"file-{name}": blob.decode() for name, blob in embedded.items() if name.rsplit(".", 1)[1] in _TEXTS}
+    def single(self, embedded: Mapping[str, str]) -> str:
+        """Everything on one page; ``embedded`` are its downloads, which are texts, by their path on a site."""
+        self._embedded = {name: f"#file-{name}" for name in embedded}
+        files = {f"file-{name}": text for name, text in embedded.items()}
         library, library_style = table_library()
         files |= {"tables.js": library, "tables.css": library_style}
         script = _script(asset("site.js"))
@@ -243,13 +240,6 @@ def _groups(boards: Sequence[Board]) -> dict[str, list[Board]]:
     for board in boards:
         groups.setdefault(board.group, []).append(board)
     return groups
-
-
-def _address(name: str, blob: bytes) -> str:
-    """The address of a file inside a single page: itself, or the place of the packed text, which a script unpacks."""
-    if name.rsplit(".", 1)[1] in _TEXTS:
-        return f"#file-{name}"
-    return f"data:application/vnd.apache.parquet;base64,{base64.b64encode(blob).decode()}"
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -424,7 +424,6 @@ def test_a_download_is_saved_with_its_content(browser, folder, tmp_path):
     watch = Watch(browser, accept_downloads=True)
     for start, name in (
         ("site/index.html", "cells.parquet"),
-        ("single.html", "cells.parquet"),
         ("single.html", "cells.csv"),
     ):
         page = watch.open(folder / start)
