@@ -190,8 +190,9 @@
     const all = await rowsOfAll();
     if (document.getElementById("everywhere").value !== words) return;
     const matching = all.filter((row) => wanted.every((word) => row.text.includes(word)));
+    const of = new Set(matching.map((row) => row.board)).size;
     document.getElementById("hits-said").textContent =
-      `${matching.length} ${matching.length === 1 ? "row" : "rows"} on ${new Set(matching.map((row) => row.board)).size} boards`;
+      `${matching.length} ${matching.length === 1 ? "row" : "rows"} on ${of} ${of === 1 ? "board" : "boards"}`;
     hits.querySelector("ol").replaceChildren(...matching.slice(0, 100).map((row) => {
       const item = document.createElement("li");
       const detector = document.createElement("a");

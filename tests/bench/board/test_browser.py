@@ -498,6 +498,7 @@ def test_a_search_over_all_boards_leads_to_rows_of_each(watch, folder, name):
     page.get_by_label("Search all boards").fill("detector-0003")
     hits = page.locator("#hits li")
     assert until(lambda: hits.count() == 1)
+    assert page.locator("#hits-said").inner_text() == "1 row on 1 board"
     assert "on digits · digits-cnn · strict · many" in hits.inner_text()
     page.get_by_label("Search all boards").fill("a paper digits")
     assert until(lambda: hits.count() == 16)
