@@ -51,11 +51,10 @@ class Gaussians:
     @classmethod
     def fit(cls, features: Floats, labels: Ints, classes: int) -> Gaussians:
         """From features ``(N, D)``: means by true label, and the pooled covariance of all residuals, divided by N."""
-        from sklearn.covariance import empirical_covariance  # takes seconds to import; a stored run does not need it
-
         data = features.astype(np.float64)
         means = np.stack([data[labels == c].mean(0) for c in range(classes)])
-        covariance = empirical_covariance(data - means[labels], assume_centered=False)
+        # As `sklearn.covariance.empirical_covariance` has it, whose import takes seconds; a single column gives a number.
+        covariance = np.atleast_2d(np.cov((data - means[labels]).T, bias=True))
         values, vectors = np.linalg.eigh(covariance)
         # A dead channel has no variance: the cut-off of scipy.linalg.pinvh, below which eigenvalues are rounding.
         kept = values > len(values) * np.finfo(np.float64).eps * np.abs(values).max()

@@ -8,10 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
-from scipy.stats import rankdata
-from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from ...subnets.similarity import class_distances
 from ...subnets.stored import checked_gates
@@ -69,6 +65,8 @@ def association(
     ``permutations`` random ones, plus the observed one, whose correlation is at least the observed. NaN and 1 where
     there is nothing to rank: all distances equal, or no two (or all) classes of one superclass.
     """
+    from scipy.stats import rankdata  # a second to import, as scikit-learn below: tables of other suites do without
+
     n = len(groups)
     first, second = np.triu_indices(n, 1)
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
@@ -114,12 +112,16 @@ def clusters(distance: Floats, count: int | None = None) -> Ints:
 
     ``count`` of them, or as many (up to 20) as have the highest mean silhouette.
     """
+    from scipy.cluster.hierarchy import fcluster
+
     n = len(distance)
     if n < 3:
         return np.ones(n, np.int64)
     tree = linked(distance)
     if count is not None:
         return _numbered(fcluster(tree, count, "maxclust").astype(np.int64))
+    from sklearn.metrics import silhouette_score
+
     cuts: list[Ints] = [fcluster(tree, size, "maxclust").astype(np.int64) for size in range(2, min(20, n - 1) + 1)]
     cuts = [cut for cut in cuts if 1 < cut.max() < n]  # ties can leave fewer clusters than asked for
     if not cuts:
@@ -129,6 +131,9 @@ def clusters(distance: Floats, count: int | None = None) -> Ints:
 
 def linked(distance: Floats) -> Float64:
     """Average linkage of ``(n, n)`` distances, as scipy has it: ``(n - 1, 4)``."""
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
+
     tree: Float64 = linkage(squareform(np.asarray(distance, np.float64), checks=False), "average")
     return tree
 
@@ -183,6 +188,8 @@ def semantics(folder: Path) -> pd.DataFrame:
     groups = groups_of(dataset, len(next(iter(gates.values()))))
     if groups is None:
         return pd.DataFrame()
+    from sklearn.metrics import adjusted_rand_score
+
     rows = []
     for title, metric in (("cosine", "cosine"), ("Jaccard", "jaccard")):
         distance = class_distances(gates, metric)  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ import errno
 import json
 import math
 import os
-import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -78,18 +77,44 @@ def target_of(path: Path) -> Path:
     return target
 
 
-#: Lists of numbers over several lines of JSON, up to their last bracket.
-_NUMBERS = re.compile(r"\[\n\s+(?:-?\d[\d.eE+-]*|null)(?:,\n\s+(?:-?\d[\d.eE+-]*|null))*\n\s+(?=\])")
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    unfit = _not_finite(content)
-    if unfit is not None:
+    try:
+        text = _indented(content, "\n") + "\n"
+    except ValueError:
+        unfit = _not_finite(content)
+        if unfit is None:
+            raise
         place, value = unfit
-        raise UserError(f"{path} cannot be written: {place} is {value}, and a result has finite figures only.")
-    text = json.dumps(content, indent=1, sort_keys=False, allow_nan=False, ensure_ascii=False) + "\n"
-    # A list of numbers is one line: figures by split would else be most of an entry. No text in JSON holds a line end.
-    write_text(path, _NUMBERS.sub(lambda found: re.sub(r"\s+", " ", found.group()).replace("[ ", "[").rstrip(), text))
+        raise UserError(
+            f"{path} cannot be written: {place} is {value}, and a result has finite figures only."
+        ) from None
+    write_text(path, text)
+
+
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
+
+
+def _indented(value: Any, line: str) -> str:
+    """JSON with an indent of 1, as `json.dumps` has it, but a list of numbers in one line: figures by split would else
+    be most of an entry. ``line`` is a line end and the indent of the value."""
+    inner = line + " "
+    if isinstance(value, dict) and value:
+        items = (
+            f"{_encode(key if isinstance(key, str) else _key(key))}: {_indented(v, inner)}" for key, v in value.items()
+        )
+        return f"{{{inner}{f',{inner}'.join(items)}{line}}}"
+    if isinstance(value, list | tuple) and not all(map(_is_number, value)):
+        return f"[{inner}{f',{inner}'.join(_indented(item, inner) for item in value)}{line}]"
+    return _encode(value)
+
+
+def _is_number(item: Any) -> bool:
+    return item is None or (isinstance(item, int | float) and not isinstance(item, bool))
+
+
+def _key(key: Any) -> str:
+    """A key that is no text as the text that JSON makes of it."""
+    return str(next(iter(json.loads(_encode({key: 0})))))
 
 
 def _not_finite(value: Any, place: str = "") -> tuple[str, float] | None:

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,19 +82,34 @@ def _written(node: Any) -> str:
 
     `ast.dump` is not: versions differ in the fields that they know and in those that they leave out when empty.
     """
-    if isinstance(node, list):
+    kind = type(node)
+    if kind is str:
+        return repr(node)
+    if kind is list:
         return f"[{','.join(map(_written, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
     if isinstance(node, ast.Constant):
         return f"Constant({type(node.value).__name__} {node.value!r})"
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        fields["body"] = _without_docstring(node.body)
-    elif isinstance(node, ast.JoinedStr):
-        fields["values"] = _merged(node.values)
-    known = [f"{name}={_written(value)}" for name, value in sorted(fields.items()) if value is not None and value != []]
-    return f"{type(node).__name__}({','.join(known)})"
+    known = []
+    for name in _names_of(kind):
+        value = getattr(node, name, None)
+        if name == "body" and isinstance(node, _DOCUMENTED):
+            value = _without_docstring(value)
+        elif name == "values" and isinstance(node, ast.JoinedStr):
+            value = _merged(value)
+        if value is not None and value != []:
+            known.append(f"{name}={_written(value)}")
+    return f"{kind.__name__}({','.join(known)})"
+
+
+#: Kinds of nodes whose body may begin with a docstring.
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@cache
+def _names_of(kind: type[ast.AST]) -> tuple[str, ...]:
+    return tuple(sorted(kind._fields))
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -42,9 +42,9 @@ def packed(decimals: int) -> Any:
     def text(values: Sequence[float | None]) -> str | list[float | None]:
         for digits in range(decimals, _MOST_DECIMALS + 1):
             unit = 10**digits
-            if all(value is None or round(value * unit) / unit == value for value in values):
-                numbers = ("-" if value is None else str(round(value * unit)) for value in values)
-                return " ".join([f"1e-{digits}:", *numbers])
+            numbers = [None if value is None else round(value * unit) for value in values]
+            if all(number is None or number / unit == value for number, value in zip(numbers, values, strict=True)):
+                return " ".join([f"1e-{digits}:", *("-" if number is None else str(number) for number in numbers)])
         return list(values)
 
     return PlainSerializer(text, when_used="json")

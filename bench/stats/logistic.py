@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import linalg, optimize, special
+from scipy import linalg, special
 
 from ..core.arrays import Float64, Floats, Ints
 
@@ -72,6 +72,8 @@ def fit_cross_validated(values: Floats, target: Ints, folds: int) -> tuple[Float
 
 def _lbfgs(values: Floats, target: Ints, strength: float, start: Float64) -> Float64:
     """One fit as scikit-learn makes it: mean log loss plus squared weights over ``2 N C``, its options of L-BFGS-B."""
+    from scipy import optimize  # most of scipy: only `lee2018` waits for its import
+
     count, decay = len(values), 1 / (strength * len(values))
 
     def loss(parameters: Float64) -> tuple[float, Float64]:
