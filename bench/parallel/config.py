@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,10 @@ def _workers(count: int, where: str) -> int:
     if count == 0:
         raise UserError(f"{where} is 0, and nothing runs without a worker; give 1 or more, or -1 for one per core.")
     return count if count > 0 else max(1, (os.cpu_count() or 1) + 1 + count)
+
+
+def names_of(function: Callable[..., Any]) -> list[str]:
+    """The names of a function's parameters."""
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind not in kinds and parameter.name != "self"]

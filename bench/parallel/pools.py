@@ -1,9 +1,8 @@
-"""Workers of a backend as one call: texts in, answers out as they come. joblib feeds them all but Slurm's."""
+"""Workers of a backend as one call: texts in, answers out as they come. joblib feeds those of loky and ray."""
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -12,13 +11,10 @@ from typing import Any, Protocol
 from ..core.errors import UserError, reason_of
 from ..core.optional import optional
 from ..core.store import Store
-from .config import Config
+from .config import Config, names_of
 
 #: Does the task of a text and answers with a text.
 Work = Callable[[str], str]
-
-#: Seconds in which a scheduler has to answer, unless the file says otherwise.
-PATIENCE = 10
 
 
 class WorkersDied(Exception):  # noqa: N818 (not an error of ours: an event)
@@ -42,7 +38,11 @@ def opened(config: Config, store: Store) -> AbstractContextManager[Pool]:
         from .submitted import submitted
 
         return submitted(config, store)
-    return {"loky": _loky, "dask": _dask, "ray": _ray}[config.backend](config)
+    if config.backend == "dask":
+        from .scheduled import scheduled
+
+        return scheduled(config)
+    return {"loky": _loky, "ray": _ray}[config.backend](config)
 
 
 class Joblib:
@@ -85,53 +85,10 @@ def _loky(config: Config) -> Iterator[Pool]:
 
 
 @contextlib.contextmanager
-def _dask(config: Config) -> Iterator[Pool]:
-    distributed = optional("distributed", "dask", "pip install 'subnetbench[dask]' installs it")
-    config.refuse_unknown(
-        [
-            *(f"dask_{name}" for name in _names(distributed.Client.__init__)),
-            "wait_for_workers_timeout",
-            *(name for name in _names(distributed.Client.submit) if name not in ("func", "key", "pure")),
-        ]
-    )
-    clients = {key.removeprefix("dask_"): v for key, v in config.options.items() if key.startswith("dask_")}
-    rest = {key: value for key, value in config.options.items() if not key.startswith("dask_")}
-    address = clients.pop("address", None)
-    if address is None:
-        raise UserError(
-            f"{config.where}: the backend 'dask' needs the address of a scheduler; give dask_address, or take the "
-            "backend 'loky' for workers on this machine."
-        )
-    client = _connected(distributed, address, {"timeout": PATIENCE, **clients}, config.where)
-    try:
-        with contextlib.suppress(Exception):
-            client.wait_for_workers(1, timeout=rest.get("wait_for_workers_timeout", PATIENCE))
-        count = len(client.ncores())
-        if not count:
-            raise UserError(f"The dask scheduler at {address} has no workers; start some: dask worker {address}.")
-        yield Joblib(f"dask with {count} worker{'s' if count > 1 else ''}", -1, backend="dask", client=client, **rest)
-    finally:
-        client.close()
-
-
-def _connected(distributed: Any, address: Any, words: dict[str, Any], where: str) -> Any:
-    import logging
-
-    logging.getLogger("distributed").setLevel(logging.ERROR)  # a log beside our one sentence
-    try:
-        return distributed.Client(address, set_as_default=False, **words)
-    except Exception as error:
-        raise UserError(
-            f"There is no dask scheduler at {address} ({reason_of(error, typed=True)}); start one (dask scheduler), or "
-            f"correct dask_address in {where}."
-        ) from None
-
-
-@contextlib.contextmanager
 def _ray(config: Config) -> Iterator[Pool]:
     ray = optional("ray", "ray", "pip install ray installs it")
     joblib_of_ray = optional("ray.util.joblib", "ray", "pip install ray installs it")
-    config.refuse_unknown([f"ray_{name}" for name in _names(ray.init)])
+    config.refuse_unknown([f"ray_{name}" for name in names_of(ray.init)])
     try:
         ray.init(**{key.removeprefix("ray_"): value for key, value in config.options.items()})
     except Exception as error:
@@ -141,10 +98,3 @@ def _ray(config: Config) -> Iterator[Pool]:
         yield Joblib("ray", config.n_jobs or -1, backend="ray")
     finally:
         ray.shutdown()
-
-
-def _names(function: Callable[..., Any]) -> list[str]:
-    """The names of a function's parameters."""
-    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = inspect.signature(function).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind not in kinds and parameter.name != "self"]

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -95,6 +97,39 @@ def test_a_dask_scheduler_with_two_worker_processes_makes_the_same(plain: Place,
     assert said.code == 0, said.err
     assert "dask with 2 workers, 1 thread each" in said.err
     assert begun.content() == plain.content()
+
+
+DIES = """
+import os, sys
+
+class Dies:
+    def find_spec(self, name, path=None, target=None):
+        if name == "subnetbench.bench.parallel.worker":
+            os._exit(1)
+
+sys.meta_path.insert(0, Dies())
+"""
+
+
+def test_dask_workers_that_die_during_their_imports_end_the_run_with_one_sentence(fresh: Place) -> None:
+    distributed = pytest.importorskip("distributed")
+    (fresh.folder / "dying").mkdir()
+    (fresh.folder / "dying" / "sitecustomize.py").write_text(DIES)
+    paths = os.pathsep.join([str(fresh.folder / "dying"), *filter(None, sys.path)])
+    with distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        config = fresh.folder / "dask.toml"
+        config.write_text(f'backend = "dask"\ndask_address = "{address}"\nwait_for_workers_timeout = 2\n')
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard"]
+        with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths}, stderr=subprocess.DEVNULL) as worker:
+            while not cluster.scheduler.workers and worker.poll() is None:
+                time.sleep(0.1)
+            said = fresh.run("--parallel-config", config)
+            worker.kill()
+    assert said.code == 2
+    assert f"error: The workers of the dask scheduler at {address} have all ended" in said.err
+    assert "subnetbench.bench.parallel.worker" in said.err
+    assert "Traceback" not in said.err
 
 
 def test_jobs_of_submitit_make_the_same(plain: Place, begun: Place) -> None:
