@@ -53,7 +53,7 @@ class Gaussians:
         """From features ``(N, D)``: means by true label, and the pooled covariance of all residuals, divided by N."""
         data = features.astype(np.float64)
         means = np.stack([data[labels == c].mean(0) for c in range(classes)])
-        # As `sklearn.covariance.empirical_covariance` has it, whose import takes seconds; a single column gives a number.
+        # As scikit-learn's `empirical_covariance` has it, whose import takes seconds; of one column, cov is a number.
         covariance = np.atleast_2d(np.cov((data - means[labels]).T, bias=True))
         values, vectors = np.linalg.eigh(covariance)
         # A dead channel has no variance: the cut-off of scipy.linalg.pinvh, below which eigenvalues are rounding.

@@ -115,11 +115,21 @@ class Cell(Form):
 
 
 def without_splits(cells: Sequence[Cell], but: Collection[str] = ()) -> list[Cell]:
-    """The cells without their lists over splits, ``but`` for some; counts, the same in most cells, are held once."""
+    """The cells without their lists over splits, ``but`` for some; counts, the same in most cells, are held once.
+
+    So are the names of the fields that were set, of which pydantic keeps a set a cell, larger than the cell's figures.
+    """
     nothing: dict[str, list[Any]] = {name: [] for name in (*BY_SPLIT, "candidates") if name not in but}
     counts: dict[tuple[int, ...], list[int]] = {}
+    names: dict[frozenset[str], set[str]] = {}
 
     def once(numbers: list[int]) -> list[int]:
         return counts.setdefault(tuple(numbers), numbers)
 
-    return [cell.model_copy(update=nothing | {"n": once(cell.n), "n_fit": once(cell.n_fit)}) for cell in cells]
+    def lean(cell: Cell) -> Cell:
+        copy = cell.model_copy(update=nothing | {"n": once(cell.n), "n_fit": once(cell.n_fit)})
+        were_set = names.setdefault(frozenset(copy.model_fields_set), copy.model_fields_set)
+        object.__setattr__(copy, "__pydantic_fields_set__", were_set)
+        return copy
+
+    return [lean(cell) for cell in cells]

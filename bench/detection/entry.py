@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
+from ..core.columns import frame_of
 from ..core.errors import UserError
 from ..core.text import of_library
 from ..harness import entry as entries_of
@@ -320,25 +321,26 @@ _FIRST = ("fit_on", "test_on", "seen", "auroc", "low", "high")
 
 def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row per cell: the frame that `run` returns and that the CSV holds."""
-    rows = []
-    for entry in entries:
-        head = {
-            "suite": entry.suite.name,
-            "dataset": entry.dataset.name,
-            "model": entry.model.name,
-            "protocol": entry.protocol_name,
-            "detector": entry.label,
-            "control": entry.detector.control,
-        }
-        for cell in entry.cells:
-            figures = cell.model_dump(exclude_unset=True)
-            first = {name: figures.pop(name) for name in _FIRST}
-            counts = {name: _mean(figures.pop(name)) for name in ("n_fit", "n")}
-            remark = figures.pop("remark")
-            for name in ("candidates", "fpr5_calibration", "tpr5_calibration", "points_remark", *BY_SPLIT):
-                figures.pop(name, None)
-            rows.append(head | first | counts | dict(sorted(figures.items())) | {"remark": remark})
-    return pd.DataFrame(rows)
+    return frame_of(row for entry in entries for row in _rows(entry))
+
+
+def _rows(entry: Entry) -> Iterator[dict[str, Any]]:
+    head = {
+        "suite": entry.suite.name,
+        "dataset": entry.dataset.name,
+        "model": entry.model.name,
+        "protocol": entry.protocol_name,
+        "detector": entry.label,
+        "control": entry.detector.control,
+    }
+    for cell in entry.cells:
+        figures = cell.model_dump(exclude_unset=True)
+        first = {name: figures.pop(name) for name in _FIRST}
+        counts = {name: _mean(figures.pop(name)) for name in ("n_fit", "n")}
+        remark = figures.pop("remark")
+        for name in ("candidates", "fpr5_calibration", "tpr5_calibration", "points_remark", *BY_SPLIT):
+            figures.pop(name, None)
+        yield head | first | counts | dict(sorted(figures.items())) | {"remark": remark}
 
 
 def _mean(counts: Sequence[int]) -> float:
