@@ -92,8 +92,8 @@ def _written(node: Any) -> str:
     if isinstance(node, ast.Constant):
         return f"Constant({type(node.value).__name__} {node.value!r})"
     known = []
-    for name in _names_of(kind):
-        value = getattr(node, name, None)
+    for name in _names_of(type(node)):
+        value: Any = getattr(node, name, None)
         if name == "body" and isinstance(node, _DOCUMENTED):
             value = _without_docstring(value)
         elif name == "values" and isinstance(node, ast.JoinedStr):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from subnetbench.bench.core.errors import UserError
@@ -82,3 +84,21 @@ def test_a_list_of_numbers_is_one_line_of_json_and_what_is_read_is_what_was_writ
     assert json.loads(text) == content
     assert '"a": [1, 2.5, null, -1e-09],' in text
     assert "[1, 2]," in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"a": []},
+        {"a": {}, "b": [{}], "c": [True, 1]},
+        {1: (2, [3, []]), None: 0.5},
+        {"a": ["é\n", None, [{"b": [True]}]]},
+    ],
+)
+def test_json_without_lists_of_several_numbers_is_as_python_indents_it(tmp_path: Path, content: Any) -> None:
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == json.loads(json.dumps(content))
+    plain = json.dumps(content, indent=1, ensure_ascii=False)
+    assert re.sub(r"\[\n\s*([\d.]+)\n\s*\]", r"[\1]", plain) == text.rstrip("\n")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 from subnetbench.bench import UserError
 from subnetbench.bench.core.registry import datasets
 from subnetbench.bench.data import official
@@ -104,6 +106,18 @@ def test_data_that_are_not_there_are_one_sentence(tmp_path):
             find("nowhere", tmp_path)
         with pytest.raises(UserError, match=r"data are other\.npz and --data-root is .*mine\.npz; give one"):
             find("other.npz", path)
+
+
+@pytest.mark.parametrize(("share", "seed"), [(0.5, 0), (0.3, 4)])
+def test_digits_that_ship_are_those_of_scikit_learn_and_split_as_it_splits(share, seed):
+    bunch = load_digits()
+    rows, labels = np.arange(len(bunch.target)), bunch.target.astype(np.int64)
+    train, test = map(np.sort, train_test_split(rows, test_size=share, stratify=labels, random_state=seed))
+    data = digits(test_share=share, seed=seed)
+    for split, chosen in ((data.train, train), (data.test, test)):
+        np.testing.assert_array_equal(split.images[..., 0], np.round(bunch.images[chosen] * (255 / 16)))
+        np.testing.assert_array_equal(split.labels, labels[chosen])
+        np.testing.assert_array_equal(split.ids, chosen)
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10", "svhn", "svhn10k", "imagenet", "tinyimagenet30", "folder"])
