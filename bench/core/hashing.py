@@ -6,7 +6,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -92,7 +92,7 @@ def _written(node: Any) -> str:
     if isinstance(node, ast.Constant):
         return f"Constant({type(node.value).__name__} {node.value!r})"
     known = []
-    for name in _names_of(type(node)):
+    for name in sorted(node._fields):
         value: Any = getattr(node, name, None)
         if name == "body" and isinstance(node, _DOCUMENTED):
             value = _without_docstring(value)
@@ -105,11 +105,6 @@ def _written(node: Any) -> str:
 
 #: Kinds of nodes whose body may begin with a docstring.
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-@cache
-def _names_of(kind: type[ast.AST]) -> tuple[str, ...]:
-    return tuple(sorted(kind._fields))
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -6,6 +6,7 @@ time, but the number of passes is.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,8 @@ import pytest
 import torch
 from subnetbench.bench.core.registry import detectors
 from subnetbench.bench.data.builtin import digits
-from subnetbench.bench.models.cifar import digits_cnn, wide7
-from subnetbench.bench.models.classifier import Classifier, pool
+from subnetbench.bench.models.cifar import digits_cnn, resnet34, wide7
+from subnetbench.bench.models.classifier import Classifier, layout, pool
 from subnetbench.bench.models.passes import counted
 from subnetbench.bench.views import View
 
@@ -49,6 +50,33 @@ def test_features(benchmark: Any, seen: tuple[Classifier, torch.Tensor], way: Ca
     assert set(found) == set(net.taps)
     if benchmark.stats:  # absent with --benchmark-disable
         benchmark.extra_info["images a second"] = round(IMAGES / benchmark.stats.stats.min)
+
+
+@pytest.mark.parametrize("net", [wide7, resnet34])
+def test_features_in_bare_forwards(benchmark: Any, net: Callable[[], Classifier]) -> None:
+    """Images a second with the features of all taps as a share of those of the bare net, in processor time.
+
+    Both run in turn, so that whatever else the machine does is in both.
+    """
+    torch.manual_seed(0)
+    model = net().eval().requires_grad_(False)
+    model = model.to(memory_format=layout(model))
+    images = torch.rand(2 if benchmark.disabled else 100, *model.shape)
+    taken: dict[str, list[float]] = {"bare": [], "features": []}
+
+    def one_of_each() -> None:
+        began = time.process_time()
+        with torch.no_grad():
+            model(images)
+        middle = time.process_time()
+        one_pass(model, images)
+        taken["bare"].append(middle - began)
+        taken["features"].append(time.process_time() - middle)
+
+    benchmark.group = f"features of all {len(model.taps)} taps of {net.__name__}, in bare forwards"
+    benchmark.pedantic(one_of_each, rounds=1 if benchmark.disabled else 4, warmup_rounds=1)
+    if benchmark.stats:
+        benchmark.extra_info["share of the bare net's speed"] = round(min(taken["bare"]) / min(taken["features"]), 3)
 
 
 def test_both_ways_give_the_same_features(seen: tuple[Classifier, torch.Tensor]) -> None:
