@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from scipy.spatial.distance import cdist
 
 from ..bench.core.arrays import Floats
 from ..bench.core.errors import UserError
@@ -132,6 +131,8 @@ class Lid:
 
     def _to_parents(self, x: View, tap: str) -> Floats:
         """Sorted distances ``(N, batch_size - 1)`` to the same batch of clean originals, without the nearest."""
+        from scipy.spatial.distance import cdist  # whoever asks for another detector does without
+
         parents, size = x.parents, self.batch_size
         if parents is None or len(parents) != len(x):
             raise UserError(

@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy import ndimage
 from scipy.special import gammaln
 
 from ..bench.core.arrays import Floats
@@ -39,6 +38,8 @@ def normalised(grey: Floats) -> Floats:
 
 
 def _blurred(images: Floats) -> Floats:
+    from scipy import ndimage  # whoever asks for another detector does without
+
     blurred = ndimage.gaussian_filter(images, WINDOW, truncate=CUT, axes=(1, 2), mode="nearest")
     return np.asarray(blurred, np.float64)
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.spatial.distance import cdist
 
 from ..bench.core.arrays import Floats
 from ..bench.core.errors import UserError
@@ -32,6 +31,8 @@ def batch_of(name: str, train: View, size: int, seed: int, taps: Sequence[str] |
 
 def distances_to(batch: Floats, x: View, tap: str) -> Floats:
     """Ascending Euclidean distances ``(N, size)`` of a view's features to a batch, computed once for all k."""
+    from scipy.spatial.distance import cdist  # whoever asks for another detector does without
+
     return x.memo(("lid", tap, batch.tobytes()), lambda: np.sort(cdist(x.features(tap), batch), axis=1))
 
 
