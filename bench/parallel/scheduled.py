@@ -13,8 +13,11 @@ from ..core.optional import optional
 from .config import Config, names_of
 from .pools import Pool, Work, WorkersDied
 
-#: Seconds in which a scheduler has to answer and a worker to be there, unless the file says otherwise.
+#: Seconds in which a scheduler has to answer and a first worker to be there, unless the file says otherwise.
 PATIENCE = 10
+
+#: The same for a worker to come back, which a nanny starts anew, with all that it imports.
+ABSENCE = 60
 
 #: Seconds between two looks for answers, and for workers.
 _LOOK, _ROLL_CALL = 0.02, 1.0
@@ -83,7 +86,7 @@ def scheduled(config: Config) -> Iterator[Pool]:
     )
     clients = {key.removeprefix("dask_"): v for key, v in config.options.items() if key.startswith("dask_")}
     rest = {key: value for key, value in config.options.items() if not key.startswith("dask_")}
-    patience = rest.pop("wait_for_workers_timeout", PATIENCE)
+    patience = rest.pop("wait_for_workers_timeout", None)
     address = clients.pop("address", None)
     if address is None:
         raise UserError(
@@ -93,11 +96,11 @@ def scheduled(config: Config) -> Iterator[Pool]:
     client = _connected(distributed, address, {"timeout": PATIENCE, **clients}, config.where)
     try:
         with contextlib.suppress(Exception):
-            client.wait_for_workers(1, timeout=patience)
+            client.wait_for_workers(1, timeout=patience or PATIENCE)
         count = len(client.ncores())
         if not count:
             raise UserError(f"The dask scheduler at {address} has no workers; start some: dask worker {address}.")
-        yield Scheduled(client, address, count, patience, rest)
+        yield Scheduled(client, address, count, patience or ABSENCE, rest)
     finally:
         client.close()
 
