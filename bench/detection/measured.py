@@ -50,11 +50,13 @@ def stored_scores(scores: pd.DataFrame, protocol: AnyProtocol, attacks: Sequence
     of this fit and of the first. Of several sets of gates the first. All splits, sets and columns would be some hundred
     times as large; the entry has their figures, and a run makes them again.
     """
-    first = (scores["split"] < protocol.stored_splits) & (scores["gate"] == scores["gate"].min())
+    gates = scores["gate"].to_numpy()
+    first = (scores["split"] < protocol.stored_splits) & (gates == gates.min(initial=0))
     kept = [*columns_of(attacks), *((ALL_ATTACKS, attack) for attack in attacks)]
     kept += [(fit_on, EVERY) for fit_on in (*attacks, ALL_ATTACKS)]
     spared = (scores["kind"] == "calibration") & ~scores["fit_on"].isin([attacks[0], ALL_ATTACKS])
-    return scores[first & _is_one_of(scores, set(kept)) & ~spared].reset_index(drop=True)
+    stored: pd.DataFrame = scores[first & _is_one_of(scores, set(kept)) & ~spared].reset_index(drop=True)
+    return stored
 
 
 def _is_one_of(scores: pd.DataFrame, pairs: set[Pair]) -> Bools:

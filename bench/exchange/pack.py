@@ -29,7 +29,7 @@ class Packed:
 
 
 #: Bits of a score's mantissa that are tried, from the fewest; float32 has 23.
-BITS = (11, 13, 15, 17, 19, 23)
+BITS: tuple[int, ...] = (11, 13, 15, 17, 19, 23)
 
 
 def pack_results(folder: Path, *, seen: bool = False) -> Packed:

@@ -109,7 +109,7 @@ def test_data_that_are_not_there_are_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize(("share", "seed"), [(0.5, 0), (0.3, 4)])
-def test_digits_that_ship_are_those_of_scikit_learn_and_split_as_it_splits(share, seed):
+def test_digits_are_those_of_scikit_learn_and_split_as_it_splits(share, seed):
     bunch = load_digits()
     rows, labels = np.arange(len(bunch.target)), bunch.target.astype(np.int64)
     train, test = map(np.sort, train_test_split(rows, test_size=share, stratify=labels, random_state=seed))
