@@ -1,7 +1,7 @@
 """`results/FINDINGS.md` from `.ci/findings.md`: every figure on the page is looked up in a committed table.
 
-`python .ci/findings.py` writes the page, `--check` only says whether it is out of date. It needs nothing that is not in
-Python. In the source stand
+So is what README says was found, from `.ci/found.md`. `python .ci/findings.py` writes both, `--check` says which
+is out of date. It needs nothing that is not in Python. In a source stand
 
 - `{{ suite/table; key; ...; column }}`: the cell of `results/<suite>/tables/<table>.csv` in the one row that holds all
   keys, and in the one column that is named so or ends so. `; point` behind it leaves the interval out, `; interval` the
@@ -25,6 +25,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, PAGE = ROOT / ".ci" / "findings.md", ROOT / "results" / "FINDINGS.md"
+SHORT, README = ROOT / ".ci" / "found.md", ROOT / "README.md"
+BEGIN, END = "<!-- made by .ci/findings.py -->\n\n", "\n<!-- until here -->"
 
 MACRO = re.compile(r"\{\{([^{}]+)\}\}")
 #: Lines that are no running text; lines that begin a block; what the further lines of an item are indented by.
@@ -177,17 +179,26 @@ def _difference(row: dict[str, str] | None) -> str:
     return f"**{point}** {interval}" if row["verdict"] in ("better", "worse") else f"{point} {interval}"
 
 
+def made() -> dict[Path, str]:
+    """Both pages as they should be."""
+    text, short = (page(source.read_text(encoding="utf-8"), ROOT / "results") for source in (SOURCE, SHORT))
+    head, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    return {PAGE: text, README: f"{head}{BEGIN}{short}{END}{rest.partition(END)[2]}"}
+
+
 def main(arguments: Sequence[str]) -> int:
     try:
-        text = page(SOURCE.read_text(encoding="utf-8"), ROOT / "results")
+        pages = made()
     except UnclearError as error:
         print(error, file=sys.stderr)
         return 2
+    stale = [path for path, text in pages.items() if path.read_text(encoding="utf-8") != text]
     if "--check" in arguments:
-        same = PAGE.read_text(encoding="utf-8") == text
-        print("as it should be" if same else f"{PAGE.relative_to(ROOT)} is out of date: python .ci/findings.py")
-        return 0 if same else 1
-    PAGE.write_text(text, encoding="utf-8")
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is out of date: python .ci/findings.py")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(pages[path], encoding="utf-8")
     return 0
 
 

@@ -92,7 +92,7 @@ def _attacks(entry: Entry) -> Iterator[str]:
 def _attack(entry: Entry, label: str, note: AttackNote) -> Iterator[str]:
     if note.name not in PUBLISHED_ATTACKS:
         return
-    if note.library == "subnetbench":
+    if _is_theirs(note):
         yield f"`{label}` as there"
     elif note.name == "deepfool":
         yield f"`{label}` with overshoot {_share(note.parameters.get('overshoot'))} ({_share(_theirs(entry))})"
@@ -103,12 +103,17 @@ def _attack(entry: Entry, label: str, note: AttackNote) -> Iterator[str]:
 def _overshoot(entry: Entry) -> Iterator[str]:
     for label, note in entry.attacks.items():
         if note.name == "deepfool":
-            ours = "as there" if note.library == "subnetbench" else _share(note.parameters.get("overshoot"))
+            ours = "as there" if _is_theirs(note) else _share(note.parameters.get("overshoot"))
             yield (
                 f"{ours} ({_share(_theirs(entry))})"
                 if label == note.name
                 else f"{label} {ours} ({_share(_theirs(entry))})"
             )
+
+
+def _is_theirs(note: AttackNote) -> bool:
+    """Whether an attack is that of the released code, and no other of ours."""
+    return note.library == "subnetbench" and note.preset == "lee2018"
 
 
 def _theirs(entry: Entry) -> float:

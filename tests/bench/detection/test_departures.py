@@ -48,12 +48,18 @@ def test_net_attacks_fits_and_evaluated_images_are_named():
     assert "need not keep their label" in text
 
 
+def test_an_attack_of_ours_that_follows_another_library_is_not_the_published_one():
+    text = said(changed(attacks=attacks(library="subnetbench", preset="quick")))
+    assert "as there" not in text
+    assert "`deepfool` with overshoot 2% (80%)" in text
+
+
 def test_what_does_not_differ_is_not_said_to():
     text = said(
         changed(
             model={"name": "resnet34", "parameters": {}},
             detector={"candidates": [{"magnitude": 0.0}, {"magnitude": 0.01}]},
-            attacks=attacks(library="subnetbench"),
+            attacks=attacks(library="subnetbench", preset="lee2018"),
             protocol={"name": "lee2018"},
         )
     )
