@@ -64,7 +64,12 @@ def reruns(boards: Sequence[Board]) -> Reruns:
 
 def _without(suite: Suite, labels: Collection[str]) -> Suite:
     """The suite without detectors that were objects of a session: the others can be run again without them."""
-    return suite.model_copy(update={"detectors": [part for part in suite.detectors if part.title not in labels]})
+    comparisons = [pair for pair in suite.statistics.comparisons if not set(pair) & set(labels)]
+    changed = {
+        "detectors": [part for part in suite.detectors if part.title not in labels],
+        "statistics": suite.statistics.model_copy(update={"comparisons": comparisons}),
+    }
+    return suite.model_copy(update=changed)
 
 
 def read_suite_file(folder: Path) -> Suite | None:
@@ -86,7 +91,13 @@ def command(suite: Suite) -> str | None:
     if not isinstance(shipped, Suite):
         return None
     added = suite.detectors[len(shipped.detectors) :]
-    changed = {"limit": suite.limit, "seed": suite.seed, "detectors": [*shipped.detectors, *added]}
+    changed = {
+        "limit": suite.limit,
+        "seed": suite.seed,
+        "detectors": [*shipped.detectors, *added],
+        # --detector compares what it adds with the controls, which changes no entry.
+        "statistics": shipped.statistics.model_copy(update={"comparisons": suite.statistics.comparisons}),
+    }
     if shipped.model_copy(update=changed) != suite or any(part != DetectorPart(name=part.name) for part in added):
         return None
     words = ["subnetbench", "run", suite.name]

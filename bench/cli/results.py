@@ -159,8 +159,11 @@ def compare(
     picture: Annotated[
         Path | None, typer.Option("--plot", help="Also draw both ROC curves of every attack into this .png or .svg.")
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every pair of attacks, and both ROC curves, in place of Table 2's columns.")
+    ] = False,
 ) -> None:
-    """Paired differences of two detectors, cell by cell, from their stored scores, and both ROC curves.
+    """Which of two detectors is better in how many columns of Table 2, and their paired differences there.
 
     Of two results folders of one suite: how many figures of the later one lie inside the earlier one's intervals, which
     verdicts changed, and which figures differ most.
@@ -179,12 +182,16 @@ def compare(
     some = [compared for compared in protocols if compared.rows]
     if not some:
         raise UserError(f"{first} and {second} have no cell in common: {protocols[0].why_empty}")
+    for compared in some:
+        console.show(compared.sentence)
     for compared in protocols:
         if compared.rows:
-            console.print_table(compared.title, compared.rows)
+            console.print_table(compared.title, compared.all_rows if everything else compared.rows)
         else:
             console.aside(f"Protocol {compared.protocol} has nothing to compare: {compared.why_empty}")
-    if console.draws():  # the picture is of Braille dots
+    if not everything:
+        console.aside("--all: every pair of attacks, and both ROC curves.")
+    elif console.draws():  # the picture is of Braille dots
         for compared in some:
             console.out.print(terminal_picture(compared), markup=False, highlight=False, no_wrap=True, crop=False)
     if picture is not None:

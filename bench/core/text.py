@@ -28,6 +28,11 @@ def markdown_text(text: str) -> str:
     return text.replace("](", r"]\(").replace("|", "&#124;")  # a backslash before a bar may itself be escaped
 
 
+def counted(count: int, noun: str, several: str = "") -> str:
+    """A number with its noun in the right form: 1 cell, 2,000 cells; ``several`` where a mere s does not do."""
+    return f"{count:,} {noun if count == 1 else several or f'{noun}s'}"
+
+
 def span(seconds: float) -> str:
     """A time in words: 0.4 s, 50 s, 4 min 50 s, 2 h 5 min."""
     if seconds < 9.95:

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from ..core.arrays import Float64
 from ..core.errors import UserError
 from ..stats.splits import Design
-from .cells import Columns, Measuring, adjust, columns, compare
+from .cells import Columns, Measuring, adjust, column_title, columns, compare
 from .entry import Entry, read_entries, read_scores
 from .scores import mean_roc, seen_sides
-from .suite import PROTOCOL, Pair
+from .suite import PROTOCOL, PROTOCOLS, Pair, columns_of
+from .verdicts import count_sentence, p_text
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,33 @@ class Compared:
         return f"{self.labels[0]} minus {self.labels[1]}, AUROC in points, protocol {self.protocol}"
 
     @property
+    def columns(self) -> list[dict[str, Any]]:
+        """The records of Table 2's columns, in their order."""
+        by_pair = {(record["fit_on"], record["test_on"]): record for record in self.records}
+        return [by_pair[pair] for pair in columns_of(self.attacks) if pair in by_pair]
+
+    @property
+    def sentence(self) -> str:
+        return count_sentence(self.labels, self.protocol, self.columns)
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
-        """The records as a table for the terminal."""
-        first, second = self.labels
-        values = [self.values(0), self.values(1)]
-        return [
-            {
-                "fitted on": r["fit_on"],
-                "tested on": r["test_on"],
-                first: f"{100 * values[0][r['fit_on'], r['test_on']]:.2f}",
-                second: f"{100 * values[1][r['fit_on'], r['test_on']]:.2f}",
-                "difference": f"{100 * r['difference']:+.2f} [{100 * r['low']:+.2f}, {100 * r['high']:+.2f}]",
-                "p (Holm)": f"{r['p_holm']:.3f}",
-                f"{first} is": r["verdict"],
-            }
-            for r in self.records
-        ]
+        """The records of Table 2's columns as a table for the terminal."""
+        return [{"attack": column_title((r["fit_on"], r["test_on"])), **self._shown(r)} for r in self.columns]
+
+    @property
+    def all_rows(self) -> list[dict[str, Any]]:
+        """The records of all pairs of attacks, likewise."""
+        return [{"fitted on": r["fit_on"], "tested on": r["test_on"], **self._shown(r)} for r in self.records]
+
+    def _shown(self, record: dict[str, Any]) -> dict[str, Any]:
+        values = (self.values(which)[record["fit_on"], record["test_on"]] for which in (0, 1))
+        low, high = (f"{100 * record[end]:+.2f}" for end in ("low", "high"))
+        return {label: f"{100 * value:.2f}" for label, value in zip(self.labels, values, strict=True)} | {
+            "difference": f"{100 * record['difference']:+.2f} [{low}, {high}]",
+            "p (Holm)": p_text(record["p_holm"]),
+            "verdict": record["verdict"],
+        }
 
     def values(self, which: int) -> dict[Pair, float]:
         """AUROC of the first (0) or the second (1) detector's cells that could be run."""
@@ -91,7 +103,7 @@ def paired(first: str, second: str, results: str | Path = "subnetbench-results/d
 
 
 def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
-    """Compare the cells of both detectors under each protocol.
+    """Compare the cells of both detectors under each protocol, in the order of suites: strict first.
 
     Raises UserError where the labels are the same, or one of them has no entry below ``folder``.
     """
@@ -109,8 +121,12 @@ def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
             raise UserError(f"There is no entry for {label!r} under {folder}; there are {', '.join(labels)}.")
     return [
         _compared(folder, entries, protocol, (first, second))
-        for protocol in dict.fromkeys(entry.protocol_name for entry in entries)
+        for protocol in sorted({entry.protocol_name for entry in entries}, key=_place)
     ]
+
+
+def _place(protocol: str) -> tuple[int, str]:
+    return PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS), protocol
 
 
 def measuring(entry: Entry) -> Measuring:

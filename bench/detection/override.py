@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..core import registry
@@ -16,7 +16,7 @@ from ..core.wnids import places
 from ..data.load import is_npz
 from ..harness.suite import NAME
 from ..models.torchvision import SMALLEST
-from .suite import Suite
+from .suite import DetectorPart, Suite
 
 
 def choose_classes(suite: Suite, chosen: str | Sequence[str] | None) -> Suite:
@@ -86,7 +86,7 @@ def _names_in(file: Path) -> list[str]:
 
 
 def with_detectors(suite: Suite, names: Sequence[str]) -> Suite:
-    """The suite with further registered detectors, at their defaults."""
+    """The suite with further registered detectors, at their defaults, each compared with the suite's controls."""
     titles = [part.title for part in suite.detectors]
     for name in names:
         registry.detectors.get(name)
@@ -98,4 +98,19 @@ def with_detectors(suite: Suite, names: Sequence[str]) -> Suite:
                 "package register it under such a name."
             )
         titles.append(name)
-    return suite.with_added(names)
+    return against_controls(suite.with_added(names), names)
+
+
+def against_controls(suite: Suite, labels: Collection[str]) -> Suite:
+    """The suite with comparisons of each of these detectors with each control, but for those that are controls."""
+    controls = [part.title for part in suite.detectors if _is_control(part)]
+    stated = suite.statistics.comparisons
+    pairs = [(label, control) for label in labels if label not in controls for control in controls]
+    more = [pair for pair in pairs if pair not in stated]
+    statistics = suite.statistics.model_copy(update={"comparisons": [*stated, *more]})
+    return suite.model_copy(update={"statistics": statistics})
+
+
+def _is_control(part: DetectorPart) -> bool:
+    info = getattr(registry.detectors.get(part.name), "info", None)
+    return bool(getattr(info, "control", False))

@@ -132,12 +132,17 @@ class Suite(NetSuite):
 
     def added_by(self, earlier: Self) -> list[str]:
         """Detectors that --detector had added, if nothing else in the suite has changed since."""
-        if earlier.model_copy(update={"detectors": self.detectors}) != self:
+        if earlier._but_for_choices() != self._but_for_choices():
             return []
         own = [part.title for part in self.detectors]
         return [
             part.name for part in earlier.detectors if part.title not in own and part == DetectorPart(name=part.name)
         ]
+
+    def _but_for_choices(self) -> Self:
+        """The suite without its detectors and what is compared: an added detector changes no more than these."""
+        statistics = self.statistics.model_copy(update={"comparisons": []})
+        return self.model_copy(update={"detectors": [], "statistics": statistics})
 
     def with_added(self, names: Sequence[str]) -> Self:
         more = [DetectorPart(name=name) for name in names]

@@ -25,6 +25,7 @@ from .rows import bracket, difference, head_of, sorted_frame
 from .sensitivity import SENSITIVITY_NOTE, own_rank, sensitivity
 from .stated import read_comparisons
 from .suite import Pair, columns_of
+from .verdicts import p_text
 
 
 def report(folder: Path) -> Report:
@@ -215,7 +216,7 @@ def compared(comparisons: Sequence[dict[str, Any]]) -> pd.DataFrame:
                     "second": c["second"],
                     "attack": column_title((c["fit_on"], c["test_on"])),
                     "difference": difference(c),
-                    "p (Holm)": f"{c['p_holm']:.3f}",
+                    "p (Holm)": p_text(c["p_holm"]),
                     "verdict": c["verdict"],
                 }
             )

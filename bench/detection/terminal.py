@@ -12,6 +12,7 @@ from .cells import column_title
 from .entry import Entry
 from .stated import read_comparisons
 from .suite import columns_of
+from .verdicts import controls_sentences
 
 LEGEND = (
     "Static AUROC (no attacker knows the detector) in percent, ± half the width of its 95% interval. Unknown: the "
@@ -27,12 +28,14 @@ FAILURES = "detectors"
 
 
 def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Grid | str]:
-    """One table per protocol, proposals before controls, and below it why cells have no figure."""
+    """One table per protocol, proposals before controls; below it what it lacks, and who beats the controls."""
     for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
         rows = [entry for entry in entries if entry.protocol_name == protocol]
-        best = {(b["fit_on"], b["test_on"]): b for c in read_comparisons(folder, [protocol]) for b in c["best"]}
+        stated = read_comparisons(folder, [protocol])
+        best = {(b["fit_on"], b["test_on"]): b for c in stated for b in c["best"]}
         yield _table(protocol, sorted(rows, key=lambda entry: entry.detector.control), best)
         yield from _without_figures(rows)
+        yield from controls_sentences(rows, [record for c in stated for record in c["comparisons"]])
 
 
 def _without_figures(entries: Sequence[Entry]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from ..core.hashing import source_hash
 from ..core.registry import Lent, Registry
 from ..data.dataset import Dataset
 from ..data.load import load
+from ..detection.override import against_controls
 from ..detection.suite import AttackPart, DetectorPart, Suite
 from ..harness.context import Context
 from ..harness.objects import ATTACK, DETECTOR, Given, Kind, given, kebab, registered_as
@@ -180,9 +181,11 @@ class _Lending:
             parts.append(part)
         if self.objects.only:
             self.added += [part.title for part in parts]
-            return suite.model_copy(update={"detectors": parts})
-        more = _beside(suite.detectors, parts, suite.name, "detector")
-        return suite.model_copy(update={"detectors": [*suite.detectors, *more]})
+            more, kept = parts, []
+        else:
+            more, kept = _beside(suite.detectors, parts, suite.name, "detector"), suite.detectors
+        suite = suite.model_copy(update={"detectors": [*kept, *more]})
+        return against_controls(suite, [part.title for part in more])
 
     def _detector(self, thing: Any, own: dict[str, DetectorPart]) -> DetectorPart:
         if isinstance(thing, str):

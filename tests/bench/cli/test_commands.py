@@ -413,7 +413,9 @@ def test_compare_prints_paired_differences(ran: Small) -> None:
     said = call("compare", "mahalanobis", "max-softmax", "--results", ran.output / "small")
     assert said.code == 0
     assert "mahalanobis minus max-softmax, AUROC in points, protocol strict" in said.out
-    assert re.search(r"│ fgsm +│ fgsm +│ \d+\.\d\d +│ \d+\.\d\d +│ [+-]\d+\.\d\d \[", said.out)
+    assert re.search(r"│ seen fgsm +│ \d+\.\d\d +│ \d+\.\d\d +│ [+-]\d+\.\d\d \[", said.out)
+    every = call("compare", "mahalanobis", "max-softmax", "--results", ran.output / "small", "--all")
+    assert re.search(r"│ fgsm +│ fgsm +│ \d+\.\d\d +│ \d+\.\d\d +│ [+-]\d+\.\d\d \[", every.out)
 
 
 def test_compare_of_an_unknown_label_says_which_there_are(ran: Small, tmp_path: Path) -> None:

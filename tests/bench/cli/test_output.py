@@ -92,7 +92,7 @@ def test_lists_and_checks_come_as_json_too(tiny: Tiny) -> None:
     (audit,) = json.loads(verified.out)
     assert {row["verdict"] for row in audit["rows"]} <= {"match", "not checked"}
     compared = call("compare", "lid", "mahalanobis", "--results", tiny.folder, "--format", "csv")
-    assert compared.out.startswith("table,fitted on,tested on,")
+    assert compared.out.startswith("table,attack,lid,mahalanobis,difference,p (Holm),verdict\n")
     assert "⠀" not in compared.out
 
 

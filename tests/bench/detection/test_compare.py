@@ -12,6 +12,7 @@ from rich.console import Console
 from scipy.integrate import trapezoid
 from subnetbench.bench.cli import console, results
 from subnetbench.bench.detection.compare import Compared, compare_detectors
+from subnetbench.bench.detection.verdicts import p_text
 from subnetbench.bench.figures.pair import terminal_picture
 from subnetbench.bench.figures.roc import GRID
 
@@ -49,6 +50,33 @@ def test_a_picture_in_characters_shows_both_where_they_differ_most(compared: lis
     assert re.search("[⠁-⣿]", text)
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_sentence_counts_the_columns_of_table_2_with_the_strict_protocol_first(
+    tiny: Tiny, compared: list[Compared]
+) -> None:
+    said = call("compare", "mahalanobis", "max-softmax", "--results", tiny.folder)
+    pattern = (
+        r"mahalanobis is better than max-softmax in (\d), worse in (\d) and not separable from it in (\d) of the "
+        r"3 columns of Table 2 \(protocol (\w+)\)\."
+    )
+    sentences = [re.fullmatch(pattern, line) for line in said.out.splitlines()[:2]]
+    for which, (sentence, protocol) in enumerate(zip(sentences, ("strict", "lee2018"), strict=True)):
+        assert sentence is not None
+        verdicts = [record["verdict"] for record in compared[which].columns]
+        wanted = [verdicts.count(verdict) for verdict in ("better", "worse", "not separable")]
+        assert [int(sentence[k]) for k in (1, 2, 3)] == wanted
+        assert (sum(wanted), sentence[4], compared[which].protocol) == (3, protocol, protocol)
+    titles = [record["attack"] for record in compared[0].rows]
+    assert titles == ["seen fgsm", "seen bim", "unknown bim"]
+    assert "ROC on" not in said.out
+    every = call("compare", "mahalanobis", "max-softmax", "--results", tiny.folder, "--all").out
+    assert "ROC on" in every
+    assert len(every.splitlines()) > 2 * len(said.out.splitlines())
+
+
+def test_no_p_is_printed_as_nought() -> None:
+    assert [p_text(p) for p in (0.0, 0.00099, 0.001, 0.0126, 1.0)] == ["<0.001", "<0.001", "0.001", "0.013", "1.000"]
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
@@ -91,7 +119,7 @@ def test_several_suites_are_told_apart(tiny: Tiny, tmp_path: Path) -> None:
 def test_an_output_without_unicode_gets_tables_and_no_picture(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(console, "out", Console(file=plain, width=200))
-    results.compare.__wrapped__("lid", "mahalanobis", tiny.folder)  # type: ignore[attr-defined]
+    results.compare.__wrapped__("lid", "mahalanobis", tiny.folder, everything=True)  # type: ignore[attr-defined]
     plain.flush()
     text = plain.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
     assert "lid minus mahalanobis" in text
