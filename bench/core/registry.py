@@ -152,8 +152,9 @@ class Registry(Generic[T]):
             raise UserError(f"The {self.kind} {name!r} {reason}")
         if name not in self._items:
             lost = f", and what could not be loaded ({', '.join(self.broken)})" if self._broken else ""
+            hint = did_you_mean(name, self._items) or " Is the package that brings it installed?"
             raise UserError(
-                f"There is no {self.kind} named {name!r}.{did_you_mean(name, self._items)} "
+                f"There is no {self.kind} named {name!r}.{hint} "
                 f"`subnetbench ls {self.kind.replace(' ', '')}s` lists them{lost}."
             )
         return self._items[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
+from ..core.near import did_you_mean
 from .toml import Place, file_and_line, read_toml, suite_path
 
 #: Not inherited: results lie in a folder of the suite's name, and a variant must not overwrite those of its base.
@@ -181,7 +181,7 @@ def _moved(layer: Layer, tables: Labelled, key: str, label: str, other: Any) -> 
     if other not in others:
         raise UserError(
             f"{layer.where(key, label, 'after')}: {key}.{label}.after: there is no other entry {other!r}."
-            f"{_did_you_mean(str(other), others)} Name one by its label, or remove the line."
+            f"{did_you_mean(str(other), others)} Name one by its label, or remove the line."
         )
     others.insert(others.index(other) + 1, label)
     return Labelled({name: tables[name] for name in others})
@@ -202,7 +202,7 @@ def _to_leave_out(layer: Layer, tree: dict[str, Any], dotted: str) -> tuple[str,
     if place is None:
         raise UserError(
             f"{layer.where('without')}: without: {layer.extends!r} has no {dotted!r}."
-            f"{_did_you_mean(dotted, list(_dotted(tree)))} Name a key or an entry that it has, or remove this."
+            f"{did_you_mean(dotted, list(_dotted(tree)))} Name a key or an entry that it has, or remove this."
         )
     return place
 
@@ -223,11 +223,6 @@ def _dotted(table: dict[str, Any]) -> Iterator[str]:
         yield key
         if isinstance(value, dict):
             yield from (f"{key}.{inner}" for inner in _dotted(value))
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    near = [name for name in known if name.endswith(f".{word}")] or difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _remove(tree: dict[str, Any], place: tuple[str, ...]) -> None:
