@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from ..bench.core.keywords import named_fields
+
 if TYPE_CHECKING:
     import torch
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 Norm = Literal["L0", "L1", "L2", "Linf"]
 
 
+@named_fields
 @dataclass(frozen=True)
 class AttackInfo:
     """An attack's paper and threat model.

@@ -14,6 +14,7 @@ from .core.device import choose_device
 from .core.errors import UserError
 from .core.files import write_json
 from .core.home import DATA, expanded, stated
+from .core.keywords import named_arguments
 from .core.progress import Printed
 from .core.seeding import seeded
 from .core.store import NotStored, Store, When, default_store
@@ -71,6 +72,7 @@ class Result:
         return self.parts[0].frame
 
 
+@named_arguments
 def run(
     suite: str | Path | AnySuite = "digits",
     *,

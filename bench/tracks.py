@@ -10,9 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from .core.errors import UserError
+from .core.keywords import named_arguments
 from .core.places import SuiteError
 from .harness.entry import entry_files, home_of, read_entry
 from .harness.extends import read_suite
+from .harness.keys import misplaced
 from .harness.suite import AnySuite
 from .harness.toml import checked_suite
 from .harness.track import Track
@@ -61,9 +63,10 @@ def located(source: str | Path | AnySuite) -> Iterator[None]:
             where = read.where(error.place)
         except (IndexError, ValueError):  # a part that the command line added is in no file
             where = str(read.path)
-        raise UserError(f"{where}: {error}") from None
+        raise UserError(f"{where}: {misplaced(error.place, read.content, str(error))}") from None
 
 
+@named_arguments
 def load_results(folder: str | Path) -> pd.DataFrame:
     """All entries at or below a results folder, of every track, as one frame.
 

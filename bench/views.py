@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from ..subnets.gated import Gated
 from ..subnets.gates import fingerprint
 from .core.arrays import Bools, ClassGates, Floats, Ints
 from .core.errors import UserError
+from .core.near import did_you_mean
 from .core.store import Store
 from .models.classifier import PENULTIMATE as PENULTIMATE
 from .models.classifier import Classifier, evaluating, has_head, pool
@@ -51,6 +52,14 @@ class View:
         self.gates, self.parents, self.batch_size = dict(gates or {}), parents, batch_size
         self._store = store
         self._memo: dict[Hashable, Any] = {}
+
+    if not TYPE_CHECKING:  # a type checker reports such a name by itself
+
+        def __getattr__(self, name):
+            if name in dir(type(self)):  # a property whose own error is an AttributeError
+                return object.__getattribute__(self, name)
+            known = [key for key in (*dir(type(self)), *self.__dict__) if not key.startswith("_")]
+            raise AttributeError(f"a View has no {name!r}.{did_you_mean(name, known)}".removesuffix("."))
 
     def __len__(self) -> int:
         return len(self.images)

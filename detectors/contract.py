@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from ..bench.core.arrays import Floats
+from ..bench.core.keywords import named_fields
 
 if TYPE_CHECKING:
     from ..bench.views import View
@@ -19,6 +20,7 @@ Need = Literal["clean", "adversarial", "gradient", "dropout", "subnets"]
 Group = Literal["proposal", "OOD baseline"]
 
 
+@named_fields
 @dataclass(frozen=True)
 class DetectorInfo:
     """A detector's origin and needs, and the facts about its workings that the harness depends on.

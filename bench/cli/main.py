@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -11,6 +12,7 @@ import typer
 
 from ..core.errors import UserError
 from ..core.memory import keep_freed_memory
+from ..core.near import did_you_mean
 from . import console, exchange, ladder, ls, plugin, results, run, store, train, validate
 from .options import with_paths
 from .stopping import STOPPED, Stopping, end
@@ -65,6 +67,17 @@ for verb, command in COMMANDS.items():
     app.command(name=verb)(with_paths(command))
 
 
+def in_our_words(message: str) -> str:
+    """A library's message on an option, without the names of its own classes, and with the nearest choice."""
+    message = message.removeprefix("Value error, ")
+    if wrong := re.fullmatch(r"'(.*?)' is not one of (.*?)\.?", message):
+        hint = did_you_mean(wrong[1], re.findall(r"'([^']*)'", wrong[2]))
+        return f"{message.removesuffix('.')}.{hint}"
+    if message.startswith("Input should be "):
+        return f"it should be {message.removeprefix('Input should be ').partition(',')[0]}"
+    return message
+
+
 def main() -> None:
     """Entry point: one sentence for a user's mistake; Ctrl-C and SIGTERM keep all finished work."""
     keep_freed_memory()
@@ -95,6 +108,8 @@ def _code(stopping: Stopping) -> int:
         # The module of click's errors depends on the version of Typer, so they are recognised by their attributes.
         show = getattr(error, "show", None)
         if callable(show) and hasattr(error, "exit_code"):
+            if isinstance(message := getattr(error, "message", None), str):
+                vars(error)["message"] = in_our_words(message)
             show()
             return int(error.exit_code)
         raise

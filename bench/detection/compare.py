@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ..core.arrays import Float64
 from ..core.errors import UserError
+from ..core.keywords import named_arguments
 from ..stats.splits import Design
 from .cells import Columns, Measuring, adjust, column_title, columns, compare
 from .entry import Entry, read_entries, read_scores
@@ -91,6 +92,7 @@ class Compared:
         return first, second
 
 
+@named_arguments
 def paired(first: str, second: str, results: str | Path = "subnetbench-results/digits") -> pd.DataFrame:
     """Paired differences of two detectors of a results folder, cell by cell, from their entries.
 

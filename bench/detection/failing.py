@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ...attacks.verify import AttackFailed
 from ..core import registry
-from ..core.errors import UserError, first_line, reason_of
+from ..core.errors import UserError, first_line
 from ..core.store import NotStored, StoreError
 from ..harness.context import Context
-from ..harness.plugins import PluginFailed
+from ..harness.plugins import PluginFailed, raised_by
 from .attacked import Attacked
 from .suite import AttackPart, DetectorPart
 
@@ -49,4 +49,4 @@ def why(part: DetectorPart, error: Exception, context: Context) -> str:
         return first_line(str(error))
     if context.debug or registry.detectors.is_ours(part.name):
         raise error
-    return f"raised {reason_of(error, typed=True)}"
+    return f"raised {raised_by(error)}"

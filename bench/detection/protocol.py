@@ -24,6 +24,7 @@ import pandas as pd
 
 from ..core.arrays import Bools, Floats, Ints
 from ..core.errors import UserError
+from ..harness.plugins import column_hint
 from ..harness.suite import Part
 from ..stats.combiner import Combiner
 from ..stats.splits import Design
@@ -170,7 +171,8 @@ def check_finite(values: Floats, detector: str, where: str) -> Floats:
     values = np.asarray(values, np.float64)
     if values.ndim != 2:
         raise UserError(
-            f"The detector {detector!r} gave characteristics of shape {values.shape} on {where}; they must be (N, K)."
+            f"The detector {detector!r} gave characteristics of shape {values.shape} on {where}; they must be (N, K)"
+            f"{column_hint(values)}."
         )
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():

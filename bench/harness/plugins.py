@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..core.arrays import Floats
 from ..core.errors import UserError, reason_of
 from ..core.registry import Registry
 from .toml import explain
@@ -59,6 +61,20 @@ def info_fault(plugin: Any, form: type) -> str | None:
             message = error.errors()[0]["msg"]
             return f"its info.{name} is {value!r}: {message[:1].lower()}{message[1:]}; correct its info"
     return None
+
+
+def raised_by(error: BaseException) -> str:
+    """Type and first line of what a detector raised, and its likeliest cause: labels that scoring does not give."""
+    frames = traceback.extract_tb(error.__traceback__)
+    scoring = any(frame.name == "characteristics" for frame in frames)
+    unlabelled = scoring and isinstance(error, TypeError | AttributeError) and "NoneType" in str(error)
+    text = reason_of(error, typed=True)
+    return f"{text}; x.labels is None when scoring" if unlabelled else text
+
+
+def column_hint(values: Floats) -> str:
+    """How characteristics of one number an image become a column; "" where they are none."""
+    return "; write values[:, None] for one number an image" if values.ndim == 1 else ""
 
 
 @contextmanager

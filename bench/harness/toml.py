@@ -16,6 +16,7 @@ from ..core.errors import UserError
 from ..core.home import expanded, usable
 from ..core.near import did_you_mean
 from ..core.places import SuiteError
+from .keys import dotted, keys_at, without_tags
 from .suite import Form
 
 #: A larger file is refused unread, and one with tables or lists in more levels than this: no suite comes near either.
@@ -115,18 +116,16 @@ def checked_suite(form: type[Form], content: dict[str, Any], where: Callable[[Pl
     for place, value in _leaves(content):
         if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
             raise UserError(
-                f"{where(place)}: {'.'.join(map(str, place))}: {value} is neither text nor a finite "
+                f"{where(place)}: {dotted(place, content)}: {value} is neither text nor a finite "
                 "number; give one of these."
             )
     try:
         suite = form.model_validate(content)
     except ValidationError as error:
-        raise UserError(explain(error, where)) from None
+        raise UserError(explain(error, where, form, content)) from None
     for place, value in _leaves(content):
         if isinstance(value, int) and abs(value) >= 2**63:
-            raise UserError(
-                f"{where(place)}: {'.'.join(map(str, place))}: {shown(value)} is not below 2**63; correct it."
-            )
+            raise UserError(f"{where(place)}: {dotted(place, content)}: {shown(value)} is not below 2**63; correct it.")
     return suite
 
 
@@ -139,14 +138,23 @@ def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
         yield place, value
 
 
-def explain(error: ValidationError, where: Callable[[Place], str]) -> str:
-    """The first mistake of a suite as one sentence, with the number of further ones."""
+def explain(
+    error: ValidationError,
+    where: Callable[[Place], str],
+    form: type[BaseModel] | None = None,
+    content: Mapping[str, Any] | None = None,
+) -> str:
+    """The first mistake of a suite as one sentence, with the number of further ones.
+
+    ``form``: what the ``content`` should be, to name the nearest key that there is.
+    """
     first = error.errors()[0]
-    place = tuple(part for part in first["loc"] if part not in ("strict", "lee2018"))
-    key = ".".join(str(part) for part in place) or "the suite"
+    place = without_tags(first["loc"])
+    key = dotted(place, content) or "the suite"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "there is no such key here; remove it or correct its spelling"
+        hint = did_you_mean(str(place[-1]), keys_at(form, place)) if form else ""
+        message = f"there is no such key here; remove it or correct its spelling{f'.{hint}' if hint else ''}"
     elif first["type"] == "missing":
         message = "this key is required and missing"
     else:
@@ -154,7 +162,7 @@ def explain(error: ValidationError, where: Callable[[Place], str]) -> str:
         if isinstance(value, str | int | float | bool):
             message = f"{message[:1].lower()}{message[1:]} (given: {shown(value)})"
     more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
-    return f"{where(place)}: {key}: {message}{more}."
+    return f"{where(place)}: {key}: {message}{more}" + ("" if f"{message}{more}".endswith("?") else ".")
 
 
 def file_and_line(path: Path, text: str, place: Place) -> str:

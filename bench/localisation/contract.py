@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from ..core.keywords import named_fields
+
 if TYPE_CHECKING:
     import torch
 
     from .net import AttributionNet
 
 
+@named_fields
 @dataclass(frozen=True)
 class SaliencyInfo:
     """A method's origin and, in ``notes``, the differences from it.

@@ -8,6 +8,7 @@ import torch
 
 from ...attacks.verify import AttackFailed
 from ..core import registry
+from ..core.keywords import named_arguments
 from ..harness.objects import ATTACK, Fixed, given, registered_as
 from .attack_claims import ATTACK_CLAIMS, ATTACK_ROOTS, AttackClaim
 from .attack_material import AttackMaterial
@@ -18,6 +19,7 @@ from .report import Report
 from .trial import bare_ground, one_thread
 
 
+@named_arguments
 def check_attack(attack: str | Any, *, debug: bool = False) -> Report:
     """Run every check of the contract of attacks: of a class, an instance, a function or a registered name.
 

@@ -15,7 +15,7 @@ from ...detectors.contract import DetectorInfo
 from ..core.errors import UserError
 from ..core.sources import of_session
 from ..detection.describe import detector_note
-from ..harness.plugins import plugin_info
+from ..harness.plugins import column_hint, plugin_info
 from .material import Broken, Material, agree, contents, copied, fresh, raised
 
 Claim = Callable[[Material], str]
@@ -109,7 +109,7 @@ def shape(material: Material) -> str:
     if not isinstance(scores, np.ndarray):
         raise Broken(f"characteristics are {type(scores).__name__}, not an array")
     if scores.ndim != 2 or not scores.shape[1]:
-        raise Broken(f"shape {scores.shape} is not (N, K)")
+        raise Broken(f"shape {scores.shape} is not (N, K){column_hint(scores)}")
     if len(scores) != len(material.test):
         raise Broken(f"{len(scores)} rows for {len(material.test)} images")
     bad = int((~np.isfinite(scores)).any(axis=1).sum())

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from ..core.arrays import Floats, Ints
-from ..core.errors import reason_of
 from ..core.hashing import hash_arrays
+from ..harness.plugins import raised_by
 from ..models.classifier import Classifier
 from ..views import PENULTIMATE, View
 
@@ -141,4 +141,4 @@ def raised(error: BaseException) -> str:
     """Type, message and place of an error in one line."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
-    return f"{reason_of(error, typed=True)}{where}"
+    return f"{raised_by(error)}{where}"

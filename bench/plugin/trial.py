@@ -15,6 +15,7 @@ from ...attacks.presets import build
 from ...attacks.verify import craft, noise_of_norm, verify
 from ..core import registry
 from ..core.arrays import ClassGates, Floats, Ints
+from ..core.keywords import named_arguments
 from ..core.meter import spent
 from ..data.builtin import digits
 from ..data.dataset import Dataset
@@ -130,6 +131,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@named_arguments
 def check_detector(detector: str | Any, *, debug: bool = False) -> Report:
     """Run every check of the contract and of the scores: of a class, an instance, a function or a registered name.
 

@@ -230,8 +230,11 @@ def test_a_bad_option_is_one_sentence(ran: Small, options: tuple[str, str], word
     [
         (("rnu",), "No such command 'rnu'"),
         (("run", "--sed", "1"), "No such option: --sed"),
-        (("run", "--when", "sometimes"), "'sometimes' is not one of"),
-        (("ls", "detector"), "'detector' is not one of"),
+        (("run", "--when", "sometimes"), "Invalid value for '--when': 'sometimes' is not one of"),
+        (("run", "--when", "nevr"), "Did you mean 'never'?"),
+        (("run", "--limit", "many"), "Invalid value for '--limit': it should be a valid integer"),
+        (("tables", "--format", "html"), "Invalid value for '--format': 'html' is not one of 'markdown', 'latex'"),
+        (("ls", "detector"), "Did you mean 'detectors'?"),
         (("compare", "lid"), "Missing argument"),
     ],
 )
@@ -327,7 +330,7 @@ def test_a_plug_in_that_cannot_be_made_is_a_reason_and_all_other_rows_are_made(
     with pytest.raises(TypeError, match="unsupported operand"):
         own.run("--debug", file=file)
     file = written(tmp_path / "b", ('name = "max-softmax"\n', 'name = "unmade"\nparameters = { size = 2 }\n'))
-    assert "detectors.1.parameters: the detector 'unmade' does not take them" in own.run(file=file).mistake
+    assert "detectors.unmade.parameters: the detector 'unmade' does not take them" in own.run(file=file).mistake
 
 
 @pytest.mark.parametrize(

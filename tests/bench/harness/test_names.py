@@ -19,7 +19,7 @@ from ..made_suite import TINY, changed
         ('name = "tiny"', 'name = "a."', r"name: no file name may end with a dot on Windows"),
         ('name = "max-softmax"', 'name = "max-softmax"\nlabel = "LID"', r"labelled 'lid' and 'LID', one file name"),
         ('name = "bim"', 'name = "bim"\nlabel = "FGSM"', r"labelled 'fgsm' and 'FGSM', one file name"),
-        ('name = "bim"', 'name = "bim"\nlabel = "aux"', r"attacks.1.label: no file can have this name"),
+        ('name = "bim"', 'name = "bim"\nlabel = "aux"', r"attacks.aux.label: no file can have this name"),
     ],
 )
 def test_a_name_that_another_system_cannot_hold_is_one_sentence(

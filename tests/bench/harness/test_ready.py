@@ -63,7 +63,7 @@ def test_a_number_out_of_bounds_is_named_by_its_detector(
 def test_the_candidate_that_is_out_of_bounds_is_named(tmp_path: Path) -> None:
     listed = "candidates = [\n  { k = 10 },\n  { k = 1 },\n]\n"
     sentence, _ = refusal(tmp_path, (DETECTOR, f'[[detectors]]\nname = "lid"\n{listed}'))
-    assert "detectors.1.candidates.1.k: lid: k is 1; it must be at least 2" in sentence
+    assert "detectors.lid.candidates.1.k: lid: k is 1; it must be at least 2" in sentence
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_run_names_the_line_as_validate_does(tmp_path: Path) -> None:
     path = written(tmp_path, (DETECTOR, '[[detectors]]\nname = "lid"\ncandidates = [{ k = 10.5 }]\n'))
     said = call("run", path, "--store", tmp_path / "store", "--output", tmp_path / "out")
     line = SMALL[: SMALL.index(DETECTOR)].count("\n") + 3
-    assert f"small.toml, line {line}: detectors.1.candidates.0.k: it must be a whole number" in said.mistake
+    assert f"small.toml, line {line}: detectors.lid.candidates.0.k: it must be a whole number" in said.mistake
 
 
 @pytest.mark.parametrize(

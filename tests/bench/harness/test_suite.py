@@ -76,13 +76,23 @@ def test_a_suite_of_the_other_track_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ("splits = 2", "splits = -1", 22, "protocols.0.splits: input should be greater than or equal to 2 (given: -1)"),
-        ("splits = 2", "spilts = 2", 22, "protocols.0.spilts: there is no such key"),
+        (
+            "splits = 2",
+            "splits = -1",
+            22,
+            "protocols.strict.splits: input should be greater than or equal to 2 (given",
+        ),
+        (
+            "splits = 2",
+            "spilts = 2",
+            22,
+            "spilts: there is no such key here",
+        ),
         ("limit = 100", 'limit = "many"', 3, "limit: input should be a valid integer"),
-        ('[[attacks]]\nname = "bim"', '[[attacks]]\nname = "b im"', 15, "attacks.1.name"),
+        ('[[attacks]]\nname = "bim"', '[[attacks]]\nname = "b im"', 15, "attacks.b im.name"),
         ('[model]\nname = "digits-cnn"', "[model]\nfloor = 0.5", 8, "model.name: this key is required and missing"),
         ('name = "bim"', 'name = "fgsm"', None, "two entries are labelled 'fgsm'"),
-        ('name = "strict"', 'name = "lee2019"', 20, "protocols.0"),
+        ('name = "strict"', 'name = "lee2019"', 20, "protocols.lee2019"),
     ],
 )
 def test_a_mistake_is_named_by_line_and_key(tmp_path: Path, old: str, new: str, line: int | None, words: str) -> None:

@@ -49,6 +49,21 @@ class UsesLabels(Good):
         return super().score(x) + (0 if x.labels is None else (x.labels != x.predicted)[:, None])
 
 
+class NeedsLabels(Good):
+    def score(self, x: Any) -> Any:
+        return super().score(x) + np.zeros((len(x.labels), 1))
+
+
+class Misspells(Good):
+    def score(self, x: Any) -> Any:
+        return x.logit
+
+
+class OneNumber(Good):
+    def score(self, x: Any) -> Any:
+        return super().score(x)[:, 0]
+
+
 class SeesTheBatch(Good):
     def score(self, x: Any) -> Any:
         found = super().score(x)
@@ -170,6 +185,9 @@ FAULTS: list[tuple[type, str, str]] = [
     (Remembers, "what was scored before does not matter", "matter"),
     (CallsPosition, "the order of images does not matter", "the order of images matters"),
     (Infinite, "characteristics are finite and (N, K)", "1 of 120 images have NaN or infinity"),
+    (NeedsLabels, "it runs", "TypeError: object of type 'NoneType' has no len(); x.labels is None when scoring ("),
+    (Misspells, "it runs", "AttributeError: a View has no 'logit'. Did you mean 'logits'? ("),
+    (OneNumber, "characteristics are finite and (N, K)", "is not (N, K); write values[:, None] for one number an "),
     (Flat, "characteristics are finite and (N, K)", "shape (120,) is not (N, K)"),
     (TurnedRound, "adversarial images score higher", "clean images score higher; turn the sign"),
     (Meddles, "the views are left as they were", "logits of the scored view changed"),
