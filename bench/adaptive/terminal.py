@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..core.grid import Column, Figure, Grid, Row
+from ..detection.suite import Suite
+from ..harness.audit import suite_beside
 from .entry import Cell, Entry, budget
 
 LEGEND = (
@@ -24,13 +26,28 @@ FAILURES = "detectors"
 
 
 def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Grid | str]:
-    """One table, and below it why detectors were not attacked."""
+    """One table, and below it which detectors were not attacked, and why."""
     able = [entry for entry in entries if entry.cells]
     if able:
         yield _table(able)
     for entry in entries:
         if not entry.cells:
             yield f"{entry.label} was not attacked: {entry.reason}."
+    yield from _left_out(folder)
+
+
+def _left_out(folder: Path) -> Iterator[str]:
+    """How detectors are attacked that the suite's part [adaptive] does not name, as one that was added on the way."""
+    suite = suite_beside(Suite, folder)
+    if isinstance(suite, str) or suite.adaptive is None or not suite.adaptive.detectors:
+        return
+    others = [part.title for part in suite.detectors if part.title not in suite.adaptive.detectors]
+    if others:
+        yield (
+            f"[adaptive] of {suite.name} names {len(suite.adaptive.detectors)} of {len(suite.detectors)} detectors. "
+            f"To attack another, such as {others[-1]}, run a suite file that extends {suite.name}, has it among its "
+            f'detectors, and says detectors = ["{others[-1]}"] under [adaptive].'
+        )
 
 
 def _table(entries: Sequence[Entry]) -> Grid:
