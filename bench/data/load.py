@@ -28,9 +28,7 @@ def load(name: str, root: Path | None = None, **parameters: Any) -> Dataset:
 
 
 def _loaded(name: str, root: Path | None, **parameters: Any) -> Dataset:
-    root = None if root is None else expanded(root)
-    if root is not None and not is_npz(root) and not root.is_dir():
-        raise UserError(f"The data root {root} does not exist; create it or give another with --data-root.")
+    root = _there(root)
     file = data_file(name, root)
     if file is not None:
         title = expanded(name).stem if is_npz(name) else name
@@ -63,12 +61,20 @@ def data_file(name: str, root: Path | None) -> Path | None:
 
 def check_name(name: str, root: Path | None) -> None:
     """UserError if there is no such data set, as far as that shows without reading it."""
-    root = None if root is None else expanded(root)
+    root = _there(root)
     file = data_file(name, root)
     if file is None:
         datasets.get(name)
     elif not file.is_file() and (root is not None or file.parent != Path()):  # a bare name may be one in a data root
         raise no_file(file)
+
+
+def _there(root: Path | None) -> Path | None:
+    """The data root with ``~`` expanded. UserError for a folder that is not there."""
+    root = None if root is None else expanded(root)
+    if root is not None and not is_npz(root) and not root.is_dir():
+        raise UserError(f"The data root {root} does not exist; create it or give another with --data-root.")
+    return root
 
 
 def _built(factory: Callable[..., Dataset], title: str, **parameters: Any) -> Dataset:

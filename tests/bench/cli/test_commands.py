@@ -51,7 +51,7 @@ class Said:
 
     @property
     def computed(self) -> int:
-        return int(re.search(r"^(\d+) artifacts computed", self.out, re.MULTILINE)[1])
+        return int(re.search(r"^(\d+) artifacts? computed", self.out, re.MULTILINE)[1])
 
 
 def call(*words: object, width: int = 200) -> Said:
@@ -135,7 +135,7 @@ def test_ls_marks_controls_and_only_those() -> None:
 def test_validate_counts_the_cells_of_a_good_suite(tmp_path: Path) -> None:
     said = call("validate", written(tmp_path))
     assert said.code == 0
-    assert "is a valid suite: 2 detectors x 1 attacks x 1 protocols = 2 cells." in said.out
+    assert "is a valid suite: 2 detectors x 1 attack x 1 protocol = 2 cells." in said.out
     assert "digits-cnn: trained from nothing by [model.train]" in said.out
 
 
@@ -244,6 +244,13 @@ def test_a_word_that_is_no_command_or_option_is_refused_with_help(words: tuple[s
     assert answer in said.err
     assert "--help" in said.err
     assert "Traceback" not in said.err
+
+
+def test_a_data_root_that_is_not_there_is_refused_by_a_dry_run_as_by_a_run(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    for more in ((), ("--dry-run",)):
+        said = call("run", "cifar10-table2", "--data-root", nowhere, "--store", tmp_path / "store", *more)
+        assert f"The data root {nowhere} does not exist; create it or give another with --data-root." in said.mistake
 
 
 def test_help_is_no_mistake() -> None:
