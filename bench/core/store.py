@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -62,6 +63,8 @@ class Store:
         self.suite, self.device = "", "cpu"
         self.used = Used()
         self._fresh: set[str] = set()
+        self._read: set[str] = set()
+        self._began = time.time()
         self._mount = Mount(root)
         self._mount.open(writes=when in ("missing", "always"), must_write=when == "always")
 
@@ -79,7 +82,7 @@ class Store:
         if self.when != "always" or key in self._fresh:
             artifact = self.read(kind, key)
             if artifact is not None:
-                self.reused += 1
+                self._count(key, path)
                 return artifact
         self._mount.refuse_vanished()
         if self.when in ("never", "cached"):
@@ -89,7 +92,7 @@ class Store:
             if self.when != "always":
                 artifact = self.read(kind, key)  # the run that held the lock may have made it
                 if artifact is not None:
-                    self.reused += 1
+                    self._count(key, path)
                     return artifact
             arrays, meta = compute()
             artifact = self.write(kind, key, arrays, meta)
@@ -98,6 +101,14 @@ class Store:
             with contextlib.suppress(OSError):
                 self.scratch(kind, key).unlink(missing_ok=True)
             return artifact
+
+    def _count(self, key: str, path: Path) -> None:
+        """Count an artifact as reused, once, if it was there before this store was opened."""
+        if key in self._fresh or key in self._read:
+            return
+        self._read.add(key)
+        with contextlib.suppress(OSError):
+            self.reused += path.stat().st_mtime < self._began
 
     def has(self, kind: str, inputs: Mapping[str, Any]) -> bool:
         return os.path.isfile(self.path(kind, key_of(kind, inputs)))

@@ -83,7 +83,7 @@ class Driver:
             report.warn(message)
         if answer.mistake:
             raise UserError(answer.mistake)
-        store.computed, store.reused = store.computed + answer.computed, store.reused + answer.reused
+        store.computed += answer.computed  # what it read, this process reads as well
         if answer.reason:
             self._failed[planned.title] = answer.reason
 

@@ -99,4 +99,3 @@ class Answer(Text):
     mistake: str = ""
     warnings: list[str] = []
     computed: int = 0
-    reused: int = 0

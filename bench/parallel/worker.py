@@ -88,15 +88,14 @@ def _performed(request: Request) -> Answer:
         _LAST.clear()  # release one suite before the next is opened
         opened = _LAST[surrounds] = Opened(request.surrounds)
     store, said = opened.store, len(opened.report.warnings)
-    before = store.computed, store.reused
+    before = store.computed
     planned = opened.tasks[request.key]
     reason = attempted(planned.running, planned.task)
     return Answer(
         key=request.key,
         reason=reason,
         warnings=opened.report.warnings[said:] if said else opened.report.warnings,
-        computed=store.computed - before[0],
-        reused=store.reused - before[1],
+        computed=store.computed - before,
     )
 
 

@@ -106,7 +106,20 @@ def test_always_computes_once_a_run(tmp_path):
     store = Store(tmp_path, "always")
     assert store.get("scores", {"a": 1}, work)[0]["time"] == 2
     assert store.get("scores", {"a": 1}, work)[0]["time"] == 2
-    assert (store.computed, store.reused) == (1, 1)
+    assert (store.computed, store.reused) == (1, 0)  # what it made itself was not there before
+
+
+def test_what_was_there_before_a_run_counts_as_read_once_and_what_the_run_makes_does_not(tmp_path):
+    work, first = Work(), Store(tmp_path)
+    for _ in range(2):
+        first.get("scores", {"a": 1}, work)
+    assert (first.computed, first.reused) == (1, 0)
+    second = Store(tmp_path)
+    Store(tmp_path).get("scores", {"a": 2}, work)  # by a worker of the second
+    for _ in range(2):
+        for number in (1, 2, 3):
+            second.get("scores", {"a": number}, work)
+    assert (second.computed, second.reused) == (1, 1)
 
 
 def test_a_computation_that_fails_leaves_nothing_behind(tmp_path):
