@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..core.errors import UserError
+from ..core.text import counted
 from ..harness.context import Context
 from ..harness.suite import AnySuite
 from ..parallel.alone import Done, do, planned_of
@@ -88,7 +89,8 @@ def some(ways: Ways, suite: AnySuite, context: Context, output: Path) -> None:
 def _say(done: Done, context: Context) -> None:
     store, count = context.store, len(done.planned)
     console.plain(
-        f"{count - len(done.failures)} of {count} cells are in {store.root}: {store.computed} artifacts computed, "
+        f"{count - len(done.failures)} of {counted(count, 'cell')} {'is' if count == 1 else 'are'} in {store.root}: "
+        f"{counted(store.computed, 'artifact')} computed, "
         f"{store.reused} read"
     )
     for title, reason in done.failures.items():

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.text import counted
 from . import console
 from .options import (
     RESULTS,
@@ -75,7 +76,7 @@ def run(
         for shown in part.track.terminal.shown(part.entries, result.folder):
             console.show(shown)
         console.legend(part.track.terminal.LEGEND)
-    console.aside(f"\n{result.computed} artifacts computed, {result.reused} read from {context.store.root}")
+    console.aside(f"\n{counted(result.computed, 'artifact')} computed, {result.reused} read from {context.store.root}")
     files = [place for part in result.parts for place in part.track.terminal.FILES]
     for name, place, remark in (("Report", "tables/report.md", ""), ("Tables", "tables", _TABLES), *files):
         console.aside(f"{name:<10}{result.folder / place}{remark}")

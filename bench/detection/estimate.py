@@ -80,7 +80,8 @@ def plan(asked: Scoring) -> tuple[str, list[Row]]:
     ]
     title = (
         f"{scoring.suite.name}: {len(setup.test)} images attacked, {len(setup.train_split)} to fit on, "
-        f"{1 / speed.forward:,.0f} forward passes and {1 / speed.gradient:,.0f} gradients a second on {device}; what "
+        f"{1 / speed.forward:,.0f} forward passes and {1 / speed.gradient:,.0f} gradients a second on {device}, "
+        "measured just now; what "
         f"is in {scoring.context.store.root} is not computed again"
     )
     absent = "" if there else f"; {scoring.suite.dataset.name} is not here yet and would be downloaded first"
@@ -258,4 +259,6 @@ def roughly(seconds: float) -> str:
     """A time in words, as exact as an estimate is."""
     if 0 < seconds < 0.5:
         return "< 1 s"
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{round(seconds / 3600, seconds < 36000):g} h"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, cast
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
+from ..core.text import counted
 from ..harness.suite import Name, NetSuite, Part, differing_labels
 from .adaptive import Adaptive
 from .attack_part import AttackPart as AttackPart
@@ -153,7 +154,9 @@ class Suite(NetSuite):
 
     def size(self) -> str:
         cells = len(self.detectors) * len(self.attacks) ** 2 * len(self.protocols)
-        return (
-            f"{len(self.detectors)} detectors x {len(self.attacks)} attacks "
-            f"x {len(self.protocols)} protocols = {cells} cells"
-        )
+        parts = [
+            counted(len(self.detectors), "detector"),
+            counted(len(self.attacks), "attack"),
+            counted(len(self.protocols), "protocol"),
+        ]
+        return f"{' x '.join(parts)} = {counted(cells, 'cell')}"

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from ..core.text import counted
 from ..harness.suite import AnySuite, ModelPart, Name, NetSuite, Part, differing_labels
 
 #: The net that a map explains. ``subnet``: that of the image's class; ``random-gates``: as sparse, other channels;
@@ -90,4 +91,9 @@ class Suite(AnySuite):
     def size(self) -> str:
         variants = len(self.localisation.variants)
         maps = len(self.models) * len(self.saliency) * variants
-        return f"{len(self.models)} nets x {len(self.saliency)} methods x {variants} variants = {maps} kinds of maps"
+        parts = [
+            counted(len(self.models), "net"),
+            counted(len(self.saliency), "method"),
+            counted(variants, "variant"),
+        ]
+        return f"{' x '.join(parts)} = {counted(maps, 'kind of maps', 'kinds of maps')}"

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.text import counted
 from ..detection.estimate import roughly
 from ..harness.context import Context
 from ..harness.suite import AnySuite
 from .alone import planned_of
 from .plan import Planned, Shard, waves
+
+MEASURED = "Times rest on batches that were timed just now: a busy machine shows more than they take alone."
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Priced:
 
     @property
     def title(self) -> str:
-        return f"{self.suite}: {len(self.planned)} cells"
+        return f"{self.suite}: {counted(len(self.planned), 'cell')}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -41,12 +44,13 @@ class Priced:
     def remarks(self, workers: int | None) -> list[str]:
         """The total time, alone and with so many workers, and what it leaves out."""
         total = sum(self.seconds.get(planned.title, 0.0) for planned in self.planned)
-        lines = [f"About {roughly(total)} in one process."]
+        with_workers = ""
         if workers is not None and workers > 1:
-            lines = [f"About {roughly(total)} in one process, {roughly(self._spread(workers))} with {workers} workers."]
+            with_workers = f", {roughly(self._spread(workers))} with {workers} workers"
+        lines = [f"About {roughly(total)} in one process{with_workers}.", MEASURED]
         unknown = [planned for planned in self.planned if planned.title not in self.seconds]
         if unknown:
-            lines.append(f"Not in it: {len(unknown)} cells whose time is not known.")
+            lines.append(f"Not in it: {counted(len(unknown), 'cell')} whose time is not known.")
         if any(planned.task.stage == "adaptive" for planned in self.planned):
             lines.append("Cells of the stage adaptive are given as if no image were beaten before the last step.")
         return lines

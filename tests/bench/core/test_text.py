@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from subnetbench.bench.core.text import csv_cell, markdown_text, shown
+from subnetbench.bench.core.text import counted, csv_cell, markdown_text, shown
 
 from ..cli.test_commands import call
 from ..made_board import edit, entry, made_results, scores, write_entry
 
 COMMAND = "x\n::error file=x::PWN\x1b[2J\x9b31m\u202egnp"
+
+
+def test_a_number_has_its_noun_in_the_right_form() -> None:
+    assert [counted(n, "cell") for n in (0, 1, 2, 1000)] == ["0 cells", "1 cell", "2 cells", "1,000 cells"]
+    assert counted(1, "entry", "entries") == "1 entry"
+    assert counted(3, "entry", "entries") == "3 entries"
 
 
 def test_controls_are_shown_as_escapes() -> None:

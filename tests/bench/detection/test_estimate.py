@@ -15,7 +15,7 @@ from subnetbench.bench import DetectorInfo
 from subnetbench.bench.core import registry
 from subnetbench.bench.core.store import Store
 from subnetbench.bench.detection.attacked import attack_passes
-from subnetbench.bench.detection.estimate import _Grid
+from subnetbench.bench.detection.estimate import _Grid, roughly
 from subnetbench.bench.detection.run import Run
 from subnetbench.bench.detection.scoring import Scoring
 from subnetbench.bench.harness.context import Context
@@ -179,3 +179,11 @@ def test_an_estimate_downloads_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     title, rows = Run(load_suite(file), context).estimate()
     assert f"{name} is not here yet and would be downloaded first" in title
     assert rows[0]["forward passes"] == f"{3 * 10 * {'cifar10': 50_000, 'svhn': 73_257}[name]:,}"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "< 1 s"), (90, "90 s"), (600, "10 min"), (7100, "118 min"), (9000, "2.5 h"), (32520, "9 h"), (9e5, "250 h")],
+)
+def test_a_long_time_is_given_in_hours(seconds: float, words: str) -> None:
+    assert roughly(seconds) == words

@@ -49,6 +49,7 @@ def test_a_dry_run_lists_every_cell_with_its_key_and_the_time_of_all(tmp_path: P
     for key in keys(tmp_path / "killed.toml", tmp_path):
         assert key in said.out
     assert re.search(r"About .+ in one process, .+ with 2 workers\.", said.out)
+    assert "timed just now: a busy machine shows more" in said.out
     assert "2 cells whose time is not known" in said.out  # those of benign shift
     assert not list((tmp_path / "store").rglob("*.safetensors"))
 
