@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..harness.latex import Tex, bold
 from ..harness.tables import percent
+from .cell import Cell
 from .entry import Entry
 from .published import PUBLISHED_ATTACKS, PUBLISHED_DATASETS, PUBLISHED_DETECTORS, against_published, published_table2
 from .suite import Pair
@@ -18,11 +19,12 @@ OURS, THEIRS = "ours", "publ."
 
 _CAPTION = (
     "Protocol {protocol}: AUROC in percent for attacks that the detector was fitted on (seen) and that it meets for "
-    "the first time (unknown: fitted on the first)."
+    "the first time (unknown: fitted on the first); as a subscript half the width of the {level:.0%} interval."
 )
 _PUBLISHED = (
     f" {THEIRS} Wang, Hu and Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Bold: the published figure lies "
-    "inside our 95% interval. Another net, attack library or protocol makes another figure."
+    "inside our interval. Another net, attack library or protocol makes another figure. Rows under labels of their "
+    "own, such as another choice of classes, have no published figure here."
 )
 _MARKED = " *: see the remarks in the suite's report."
 
@@ -40,7 +42,9 @@ def table2(entries: Sequence[Entry]) -> list[Tex]:
         groups = _groups([entry for entry in entries if entry.protocol_name == protocol])
         columns = _columns(groups)
         if columns:
-            tables.append(Tex(f"table2-{protocol}", _caption(protocol, groups), "detector", columns, groups))
+            level = next(entry.statistics.level for entry in entries if entry.protocol_name == protocol)
+            caption = _caption(protocol, level, groups)
+            tables.append(Tex(f"table2-{protocol}", caption, "detector", columns, groups))
     return tables
 
 
@@ -60,11 +64,11 @@ def _groups(entries: Sequence[Entry]) -> Mapping[str, Sequence[Row]]:
     return {heading: rows for heading, rows in compared.items() if rows} or groups
 
 
-def _caption(protocol: str, groups: Mapping[str, Sequence[Row]]) -> str:
+def _caption(protocol: str, level: float, groups: Mapping[str, Sequence[Row]]) -> str:
     figures = [item for rows in groups.values() for _, of_row in rows for item in of_row.items()]
     published = _PUBLISHED if any(path[2] == THEIRS for path, _ in figures) else ""
     marked = _MARKED if any("*" in text for _, text in figures) else ""
-    return _CAPTION.format(protocol=protocol) + published + marked
+    return _CAPTION.format(protocol=protocol, level=level) + published + marked
 
 
 def _columns(groups: Mapping[str, Sequence[Row]]) -> list[Path]:
@@ -86,9 +90,16 @@ def _figures(entry: Entry, of_paper: bool) -> Iterator[tuple[Path, str]]:
         inside = theirs is not None and against_published(cell, float(theirs))[1] == "yes"
         if cell is not None and cell.auroc is not None:
             ours = percent(cell.auroc) + ("*" if cell.remark else "")
-            yield (kind, attack, OURS), bold(ours) if inside else ours
+            yield (kind, attack, OURS), (bold(ours) if inside else ours) + _spread(cell)
         if theirs is not None:
             yield (kind, attack, THEIRS), f"{float(theirs):.1f}"
+
+
+def _spread(cell: Cell) -> str:
+    """Half the width of a cell's interval, as a subscript."""
+    if cell.low is None or cell.high is None:
+        return ""
+    return rf"$_{{\pm {50 * (cell.high - cell.low):.1f}}}$"
 
 
 def _pairs(entry: Entry, of_paper: bool) -> Iterator[tuple[str, str, Pair]]:

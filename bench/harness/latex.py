@@ -9,7 +9,7 @@ from itertools import groupby
 from ..core.text import shown
 
 #: More columns of figures than this are scaled to the width of the page.
-WIDEST = 14
+WIDEST = 9
 
 NONE = "--"
 

@@ -84,7 +84,12 @@ def test_table_2_has_the_published_figures_beside_ours(tmp_path):
     figures = dict(listed)
     assert len(figures) == len(entries)
     cell = next(e for e in entries if e.label == "kd-pu").by_pair()["deepfool", "deepfool"]
-    assert figures["kd-pu"]["seen", "DeepFool", "ours"] == f"{100 * cell.auroc:.1f}"
+    spread = f"{50 * (cell.high - cell.low):.1f}"
+    assert figures["kd-pu"]["seen", "DeepFool", "ours"] == rf"{100 * cell.auroc:.1f}$_{{\pm {spread}}}$"
+    assert "as a subscript half the width of the 95% interval" in made.caption
+    bold = [text for of_row in figures.values() for text in of_row.values() if text.startswith(r"\textbf{")]
+    assert bold
+    assert all(re.fullmatch(r"\\textbf\{\d+\.\d\*?\}\$_\{\\pm \d+\.\d\}\$", text) for text in bold)
     assert figures["kd-pu"]["seen", "DeepFool", "publ."] == "81.1"
     assert ("seen", "DeepFool", "publ.") not in figures["subnet-mahalanobis-top3"]
 
@@ -132,6 +137,8 @@ def copied(tmp_path) -> Path:
 def test_the_command_writes_them_for_each_suite_and_for_all(copied):
     done = call("tables", copied, "--format", "latex")
     assert done.code == 0
+    assert f"{copied} (tables/table1.tex, tables/table2.tex): 2 tables written" in done.out
+    assert f"{copied / 'cifar100-all'} (tables/table2.tex): 1 table written" in done.out
     names = sorted(path.relative_to(copied).as_posix() for path in copied.rglob("*.tex"))
     assert names == [
         "cifar100-all/tables/table2.tex",
