@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import UserError
+from ..core.text import counted
 from . import console
 from .options import RESULTS, ResultsArgument
 from .output import with_output
@@ -33,36 +36,60 @@ def tables(
     form: Annotated[
         TableForm, typer.Option("--format", help="markdown: every table, as CSV too; latex: Table 1 and 2, for papers.")
     ] = TableForm.markdown,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write below this folder; default: beside the entries.")
+    ] = None,
 ) -> None:
     """Rewrite every table from stored entries, or Table 1 and 2 beside the published figures for a paper."""
+    if check and output is not None:
+        raise UserError("--check writes nothing; leave --output out.")
+    to = _Target(folder, output, check)
     if form is TableForm.latex:
-        _write_latex(folder, check)
+        _write_latex(folder, to)
         return
     from ..detection.climbed import ladder_reports
     from ..detection.summary import summary
     from ..figures.features import check_data
-    from ..harness.tables import render, write_texts
+    from ..harness.tables import render
     from ..tracks import TRACKS
 
     places = _places(folder)
     # All are made before one is written: a damaged file leaves every table as it was.
-    texts = [(place, render(TRACKS[name].tables.report(place))) for name in places for place in places[name]]
+    texts = [(name, place, render(TRACKS[name].tables.report(place))) for name in places for place in places[name]]
     suites = places["detection"]
     if suites and folder not in suites:
-        texts.append((folder, render(summary(suites))))
-        texts += [(folder, render(report)) for report in ladder_reports(suites)]
-    for place, of_place in texts:
-        _report(place, write_texts(place, of_place, check), check)
+        texts.append(("all suites", folder, render(summary(suites))))
+        texts += [("ladder", folder, render(report)) for report in ladder_reports(suites)]
+    for name, place, of_place in texts:
+        to.write(place, of_place, name)
         if check:
             check_data(place)
 
 
-def _write_latex(folder: Path, check: bool) -> None:
+@dataclass(frozen=True)
+class _Target:
+    """Where tables go: beside the entries below ``folder``, or to the same places below ``output``."""
+
+    folder: Path
+    output: Path | None
+    check: bool
+
+    def write(self, place: Path, texts: Mapping[str, str], what: str = "") -> None:
+        """Write the tables of a place, or compare them, and say how many; ``what``: their track, else their names."""
+        from ..harness.tables import write_texts
+
+        into = place if self.output is None else self.output / place.relative_to(self.folder)
+        count = len(write_texts(into, texts, self.check))
+        verb = f"{'is what its' if count == 1 else 'are what their'} entries give" if self.check else "written"
+        named = f" ({what})" if what else f" ({', '.join(f'tables/{name}' for name in texts)})"
+        console.plain(f"{into}{named}: {counted(count, 'table')} {verb}")
+
+
+def _write_latex(folder: Path, to: _Target) -> None:
     """``tables/table1.tex`` and ``table2.tex`` of each suite, and of all of them where there are several."""
     from ..detection.entry import read_lean
     from ..detection.latex import table2
     from ..harness.latex import file_text
-    from ..harness.tables import write_texts
     from ..localisation.entry import read_entries
     from ..localisation.latex import table1
 
@@ -82,7 +109,7 @@ def _write_latex(folder: Path, check: bool) -> None:
         )
     for place, of_place in texts.items():
         if of_place:
-            _report(place, write_texts(place, of_place, check), check)
+            to.write(place, of_place)
 
 
 def pack(
@@ -100,7 +127,7 @@ def pack(
     _places(folder)
     packed = pack_results(folder, seen=seen)
     console.plain(
-        f"{folder}: {packed.entries} entries packed, scores of {packed.scores} rounded: "
+        f"{folder}: {counted(packed.entries, 'entry', 'entries')} packed, scores of {packed.scores} rounded: "
         f"{packed.before:,} bytes are {packed.after:,}"
     )
 
@@ -118,10 +145,6 @@ def _places(folder: Path) -> dict[str, list[Path]]:
     if not any(places.values()):
         raise UserError(f"There are no entries under {folder}; run a suite first, or give its output folder.")
     return places
-
-
-def _report(folder: Path, written: list[Path], check: bool) -> None:
-    console.plain(f"{folder}: {len(written)} tables {'are what their entries give' if check else 'written'}")
 
 
 def plot(
@@ -148,7 +171,7 @@ def plot(
         )
     for place in dict.fromkeys(path.parent for path in written):
         count = sum(path.parent == place for path in written)
-        console.plain(f"{place}: {count} pictures written")
+        console.plain(f"{place}: {counted(count, 'picture')} written")
 
 
 @with_output()
@@ -217,7 +240,7 @@ def _compare_states(first: str, second: str, picture: Path | None) -> None:
     console.print_table("Figures that differ most", states.most(MOST))
     for count, folder in zip(states.only, (first, second), strict=True):
         if count:
-            console.aside(f"{count} figures are in {folder} alone.")
+            console.aside(f"{counted(count, 'figure is', 'figures are')} in {folder} alone.")
 
 
 def leaderboard(
@@ -242,10 +265,10 @@ def leaderboard(
         console.note(str(left_out))
     count = len(built[0].left_out)
     if count:
-        console.err.print(f"{count} {'file was' if count == 1 else 'files were'} left out.", style="yellow")
+        console.err.print(f"{counted(count, 'file was', 'files were')} left out.", style="yellow")
     for site in built:
-        on = f"{site.boards} {'board' if site.boards == 1 else 'boards'}"
-        console.plain(f"{site.start}: {site.entries} entries on {on}")
+        entries = counted(site.entries, "entry", "entries")
+        console.plain(f"{site.start}: {entries} on {counted(site.boards, 'board')}")
 
 
 def _built(folder: Path, out_folder: Path | None, single: Path | None) -> list[Built]:

@@ -125,6 +125,18 @@ def test_ls_shows_what_is_registered(kind: str, names: list[str]) -> None:
         assert f"│ {name}" in said.out
 
 
+def test_ls_suites_lists_ladders_last_and_files_only_where_there_is_room() -> None:
+    said = call("ls", "suites", width=80)
+    names = re.findall(r"^│ (\S+)", said.out, re.MULTILINE)
+    ladders = ["-ladder-" in name for name in names]
+    assert ladders == sorted(ladders)
+    assert any(ladders)
+    assert ".toml" not in said.out
+    assert len(said.out.splitlines()) < 110
+    assert "digits.toml" in call("ls", "suites", "--wide").out
+    assert "digits.toml" in call("ls", "suites", "--format", "csv").out
+
+
 def test_ls_marks_controls_and_only_those() -> None:
     marked = set(re.findall(r"│ (\S+) \(control\)", call("ls", "detectors").out))
     assert marked == {name for name in registry.detectors if registry.detectors.get(name).info.control}
@@ -373,6 +385,14 @@ def test_tables_are_written_anew_and_checked(ran: Small, tmp_path: Path, monkeyp
     table = tmp_path / "subnetbench-results" / "small" / "tables" / "table2.md"
     right = table.read_bytes()
     assert "are what their entries give" in call("tables", "--check").out
+    assert re.search(r"small \(detection\): \d+ tables are what", call("tables", "--check").out)
+    assert "--check writes nothing; leave --output out." in call("tables", "--check", "--output", "other").mistake
+    table.write_bytes(b"")
+    said = call("tables", "--output", tmp_path / "other")
+    assert said.code == 0
+    assert f"{tmp_path / 'other' / 'small'} (detection): " in said.out
+    assert (table.read_bytes(), (tmp_path / "other" / "small" / "tables" / "table2.md").read_bytes()) == (b"", right)
+    table.write_bytes(right)
     table.write_text("nothing")
     assert "table2.md is not what its entries give" in call("tables", "--check").mistake
     assert table.read_text() == "nothing"
