@@ -131,6 +131,11 @@ def draws() -> bool:
     return not current.quiet and not current.is_data() and out.encoding.lower().startswith("utf")
 
 
+def wide() -> bool:
+    """Whether tables are printed at their own width, whatever the terminal's."""
+    return output.current.wide
+
+
 def for_data() -> bool:
     """Whether the output is CSV or JSON, in which sizes and times are numbers."""
     return output.current.is_data()

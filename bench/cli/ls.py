@@ -6,6 +6,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -50,10 +51,13 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
 def _suites() -> Rows:
     from ..harness.toml import builtin_suites
 
-    return [
-        {"suite": name, "title": tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""), "file": str(path)}
-        for name, path in builtin_suites().items()
-    ]
+    files = console.wide() or console.for_programs()  # a path takes a terminal's whole width
+    suites = sorted(builtin_suites().items(), key=lambda item: "-ladder-" in item[0])  # parts of a ladder come last
+    return [{"suite": name, "title": _title(path)} | ({"file": str(path)} if files else {}) for name, path in suites]
+
+
+def _title(path: Path) -> str:
+    return str(tomllib.loads(path.read_text(encoding="utf-8")).get("title", ""))
 
 
 def _weights() -> Rows:
