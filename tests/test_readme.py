@@ -20,6 +20,7 @@ def test_the_table_in_readme_is_that_of_the_committed_run() -> None:
     entries = {e.label: e.by_pair() for e in read_entries(ROOT / "results" / "digits") if e.protocol_name == "strict"}
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert max(map(len, re.findall(r"^[┏┃┡│└].*$", text, re.MULTILINE))) <= 80
+    assert "suite digits, data digits, net digits-cnn (accuracy 99.2%), protocol strict\n" in text
     rows = re.findall(r"^│ ([a-z0-9-]+)(?: \(control\))? +│(.*[0-9].*)│$", text, re.MULTILINE)
     assert [label for label, _ in rows] == [*list(dict.fromkeys(label for label, _ in rows))] * 2
     assert {label for label, _ in rows} == entries.keys()

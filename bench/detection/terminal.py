@@ -60,7 +60,7 @@ def _table(protocol: str, entries: Sequence[Entry], best: Mapping[tuple[str, str
     head = entries[0]
     pairs = columns_of(list(head.attacks))
     about = (
-        f"{head.suite.name}: {head.dataset.name}, {head.model.name} ({head.model.accuracy:.1%} correctly classified)"
+        f"suite {head.suite.name}, data {head.dataset.name}, net {head.model.name} (accuracy {head.model.accuracy:.1%})"
     )
     columns, rows = [_column(pair) for pair in pairs], []
     noises = {entry.label: entry.by_pair()[pairs[0]].noise_auroc for entry in entries}

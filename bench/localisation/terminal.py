@@ -25,13 +25,13 @@ def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Grid | str]:
         of_net = [entry for entry in entries if entry.model.label == net]
         head = of_net[0]
         share = head.model.accuracy
-        about = f"{head.suite.name}: {head.dataset.name}, {net}"
+        about = f"suite {head.suite.name}, data {head.dataset.name}, net {net}"
         variants = list(dict.fromkeys(entry.variant for entry in of_net))
         rows = []
         for method in dict.fromkeys(entry.method.label for entry in of_net):
             cells = {entry.variant: entry for entry in of_net if entry.method.label == method}
             rows.append(Row(method, [_error(cells.get(variant)) for variant in variants]))
-        title = net if share is None else f"{about} ({share:.1%} correctly classified)"
+        title = net if share is None else f"{about} (accuracy {share:.1%})"
         yield Grid(title, "method", list(map(Column, variants)), rows)
         yield from _without_figures(of_net, rows)
 

@@ -592,7 +592,12 @@ def test_the_command_line_runs_a_localisation_suite_and_shows_its_errors(digits,
         digits.output,
     )
     assert said[0] == 0
-    for word in ("wsol-digits: folder, digits-cnn", "smooth-grad", "constant-box", "0 artifacts computed"):
+    for word in (
+        "suite wsol-digits, data folder, net digits-cnn",
+        "smooth-grad",
+        "constant-box",
+        "0 artifacts computed",
+    ):
         assert word in said[1]
 
 
