@@ -41,13 +41,16 @@ def validate_detector(
 ) -> None:
     """Run the contract on a detector and measure its scores on digits; exit code 1 where something fails."""
     from ..core.registry import detectors
-    from ..plugin.trial import check_detector, ground
+    from ..plugin.trial import WORTH, check_detector, ground
 
     detectors.get(name)  # before a net is trained
     began = time.monotonic()
     console.err.print("  train a small net on digits and attack it", highlight=False)
     ground()
-    _show(check_detector(name, debug=debug), began)
+    report = check_detector(name, debug=debug)
+    measured = [check.name for check in report if check.name in WORTH]
+    beside = f" A run checks the contract alone, without `{'` and `'.join(measured)}`." if measured else ""
+    _show(report, began, beside)
 
 
 @with_output("format", "json")
@@ -64,7 +67,7 @@ def validate_attack(
     _show(check_attack(name, debug=debug), began)
 
 
-def _show(report: Report, began: float) -> None:
+def _show(report: Report, began: float, beside: str = "") -> None:
     if console.for_programs():
         console.print_table(
             report.name, [{"check": c.name, "outcome": c.outcome, "message": c.message} for c in report]
@@ -72,7 +75,7 @@ def _show(report: Report, began: float) -> None:
     else:
         for check in report:
             _print(check)
-    console.aside(f"\n{report.summary} ({time.monotonic() - began:.0f} s).")
+    console.aside(f"\n{report.summary} ({time.monotonic() - began:.0f} s).{beside}")
     if not all(check.passed for check in report):
         raise typer.Exit(1)
 

@@ -40,6 +40,8 @@ ATTACKS: Mapping[str, Mapping[str, Any]] = {
     "fgsm": {"parameters": {"epsilon": 0.2}},
     "deepfool": {"preset": "quick"},
 }
+#: Checks of how well a detector tells adversarial images apart, which a run leaves to its own figures.
+WORTH = ("adversarial images score higher", "mere noise is found less")
 IMAGES = 300
 RESAMPLES = 1000
 
@@ -243,7 +245,7 @@ def _percent(value: tuple[float, float, float]) -> str:
 
 
 def _direction(worths: Mapping[str, _Worth], width: int) -> Check:
-    name = "adversarial images score higher"
+    name = WORTH[0]
     values = ", ".join(f"{_percent(worth.attack)} on {attack}" for attack, worth in worths.items())
     if width == 1:
         if all(worth.attack[2] < 0.5 for worth in worths.values()):
@@ -269,7 +271,7 @@ def _against_noise(worths: Mapping[str, _Worth]) -> Check:
     )
     as_high = [attack for attack, worth in worths.items() if worth.noise[0] >= worth.attack[1]]
     more = f": noise is found as well as {' and '.join(as_high)}" if as_high else ""
-    return Check("mere noise is found less", "warning" if as_high else "passes", f"AUROC on noise {values}{more}")
+    return Check(WORTH[1], "warning" if as_high else "passes", f"AUROC on noise {values}{more}")
 
 
 def _cost(factory: Any, place: Ground) -> Check:

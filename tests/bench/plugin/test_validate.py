@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -286,6 +287,11 @@ def test_the_command_says_what_holds_and_ends_with_0_or_1(registered: Callable[[
     assert said.code == 0
     assert "passes   two fresh instances agree: no difference at all" in said.out
     assert ", 0 fail, 0 warnings" in said.out
+    without = "without `adversarial images score higher` and `mere noise is found less`."
+    assert re.search(rf" s\)\. A run checks the contract alone, {without}", said.out)
+    contract = check_contract(Good, trial.ground().train, trial.ground().test)
+    more = {c.name for c in check_detector("good") if c.outcome == "passes"} - {c.name for c in contract}
+    assert more == {"adversarial images score higher", "mere noise is found less"}
     said = call("validate-detector", "random")
     assert said.code == 1
     assert "fails    two fresh instances agree: two fresh instances differ: by " in said.out
