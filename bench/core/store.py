@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +16,7 @@ from .artifact import Artifact as Artifact
 from .artifact import Meta as Meta
 from .artifact import is_whole, is_whole_file, packed, unpacked
 from .contents import LOCKS as LOCKS
+from .earlier import Earlier
 from .files import replace_file
 from .hashing import canonical, key_of
 from .home import STORE, cache, stated
@@ -63,8 +63,7 @@ class Store:
         self.suite, self.device = "", "cpu"
         self.used = Used()
         self._fresh: set[str] = set()
-        self._read: set[str] = set()
-        self._began = time.time()
+        self._earlier = Earlier()
         self._mount = Mount(root)
         self._mount.open(writes=when in ("missing", "always"), must_write=when == "always")
 
@@ -82,7 +81,7 @@ class Store:
         if self.when != "always" or key in self._fresh:
             artifact = self.read(kind, key)
             if artifact is not None:
-                self._count(key, path)
+                self.reused += self._earlier.counts(key, path)
                 return artifact
         self._mount.refuse_vanished()
         if self.when in ("never", "cached"):
@@ -92,23 +91,16 @@ class Store:
             if self.when != "always":
                 artifact = self.read(kind, key)  # the run that held the lock may have made it
                 if artifact is not None:
-                    self._count(key, path)
+                    self.reused += self._earlier.counts(key, path)
                     return artifact
             arrays, meta = compute()
             artifact = self.write(kind, key, arrays, meta)
             self.computed += 1
             self._fresh.add(key)
+            self._earlier.known.add(key)
             with contextlib.suppress(OSError):
                 self.scratch(kind, key).unlink(missing_ok=True)
             return artifact
-
-    def _count(self, key: str, path: Path) -> None:
-        """Count an artifact as reused, once, if it was there before this store was opened."""
-        if key in self._fresh or key in self._read:
-            return
-        self._read.add(key)
-        with contextlib.suppress(OSError):
-            self.reused += path.stat().st_mtime < self._began
 
     def has(self, kind: str, inputs: Mapping[str, Any]) -> bool:
         return os.path.isfile(self.path(kind, key_of(kind, inputs)))
