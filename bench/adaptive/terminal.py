@@ -39,7 +39,7 @@ def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Grid | str]:
 def _left_out(folder: Path) -> Iterator[str]:
     """How detectors are attacked that the suite's part [adaptive] does not name, as one that was added on the way."""
     suite = suite_beside(Suite, folder)
-    if isinstance(suite, str) or suite.adaptive is None or not suite.adaptive.detectors:
+    if not isinstance(suite, Suite) or suite.adaptive is None or not suite.adaptive.detectors:
         return
     others = [part.title for part in suite.detectors if part.title not in suite.adaptive.detectors]
     if others:
