@@ -64,14 +64,8 @@ class Tally:
 
     @property
     def word(self) -> str:
-        """The answer to "do controls win?"."""
-        if self.control == self.boards:
-            return "Yes"
-        if self.control > self.proposal:
-            return "Mostly"
-        if self.control == self.proposal:
-            return "As often as not"
-        return "Sometimes" if self.control else "No"
+        """The answer to "do controls win?", of boards on which the intervals lie apart; the rest decide nothing."""
+        return _answer(self.control_apart, self.proposal_apart, self.boards)
 
 
 @dataclass(frozen=True)
@@ -91,12 +85,18 @@ class Flagship:
     @property
     def answer(self) -> str:
         """The answer to "do controls win?" on this board."""
-        leads = {duel.lead for duel in self.duels}
-        if leads == {"level"}:
-            return "Here, neither side is ahead."
-        if "proposal" not in leads:
-            return "Here, yes."
-        return "Here, it depends on the attacker." if "control" in leads else "Here, no."
+        apart = [duel.lead for duel in self.duels if duel.apart]
+        return f"Here: {_answer(apart.count('control'), apart.count('proposal'), len(self.duels)).lower()}."
+
+
+def _answer(control: int, proposal: int, of: int) -> str:
+    """In words, by how often either side is ahead with intervals apart."""
+    if not control and not proposal:
+        return "They cannot be told apart"
+    if control and proposal:
+        return "Now one side, now the other"
+    word = "yes" if control else "no"
+    return word.capitalize() if control + proposal == of else f"Where they can be told apart, {word}"
 
 
 def flagship(boards: Sequence[Board]) -> Flagship | None:

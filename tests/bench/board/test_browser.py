@@ -477,7 +477,7 @@ def test_the_start_page_says_what_it_is_who_leads_and_whether_controls_win(watch
     hero = page.locator(".hero")
     assert hero.bounding_box()["y"] + hero.bounding_box()["height"] < 900
     answer = hero.locator(".answer").first
-    assert answer.inner_text().startswith("Here, no. Suite made, digits, net digits-cnn")
+    assert answer.inner_text().startswith("Here: no. Suite made, digits, net digits-cnn")
     assert answer.get_by_role("link").all_inner_texts() == ["strong", "plain"]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from subnetbench.bench.board.boards import read_results
-from subnetbench.bench.board.hero import duels, flagship, static_duel, tally
+from subnetbench.bench.board.hero import Tally, duels, flagship, static_duel, tally
 
 from ..made_board import made_results
 
@@ -21,8 +21,8 @@ def boards(folder, strengths, controls):
 @pytest.mark.parametrize(
     ("proposal", "control", "lead", "answer", "word"),
     [
-        ((3.0, 3.0), (0.5, 0.5), "proposal", "Here, no.", "No"),
-        ((0.5, 0.5), (3.0, 3.0), "control", "Here, yes.", "Yes"),
+        ((3.0, 3.0), (0.5, 0.5), "proposal", "Here: no.", "No"),
+        ((0.5, 0.5), (3.0, 3.0), "control", "Here: yes.", "Yes"),
     ],
 )
 def test_the_side_with_the_better_worst_case_is_ahead(tmp_path, proposal, control, lead, answer, word):
@@ -41,6 +41,21 @@ def test_the_figures_are_those_of_the_cells_that_rank(tmp_path):
     cell = row.cells[row.worst]
     assert (duel.proposal.value, duel.proposal.low, duel.proposal.high) == (cell.auroc, cell.low, cell.high)
     assert duel.proposal.among == 2
+
+
+@pytest.mark.parametrize(
+    ("counts", "word"),
+    [
+        ((2, 0, 0, 0, 0), "They cannot be told apart"),  # ahead by a tenth of a point, intervals overlap
+        ((2, 1, 0, 0, 0), "Where they can be told apart, yes"),
+        ((1, 0, 2, 1, 0), "Where they can be told apart, no"),
+        ((2, 2, 1, 1, 0), "Now one side, now the other"),
+        ((2, 2, 0, 0, 0), "Yes"),
+        ((0, 0, 1, 1, 0), "No"),
+    ],
+)
+def test_what_intervals_do_not_tell_apart_is_no_answer(counts, word):
+    assert Tally(*counts).word == word
 
 
 def test_a_board_without_a_control_has_no_duel_and_no_answer(tmp_path):
