@@ -46,7 +46,7 @@ class Said:
         assert "Traceback" not in self.err
         lines = [line for line in self.err.splitlines() if line.strip() and not line.startswith("  ")]  # but stages
         assert len(lines) == 1, self.err
-        assert re.fullmatch(r"error: \S.*\.", lines[0]), lines[0]
+        assert re.fullmatch(r"error: \S.*[.?]", lines[0]), lines[0]
         return lines[0]
 
     @property
@@ -186,7 +186,7 @@ def test_an_unknown_suite_is_answered_with_the_nearest(command: str) -> None:
 def test_run_prints_every_detector_and_where_results_are(ran: Small) -> None:
     said = ran.first
     assert said.code == 0
-    assert "small: digits, digits-cnn" in said.out
+    assert "suite small, data digits, net digits-cnn" in said.out
     assert re.search(r"│ mahalanobis +│ +\d+\.\d\*?±\d+\.\d", said.out)
     assert re.search(r"│ max-softmax \(control\) +│ +\d+\.\d", said.out)
     assert said.computed > 0

@@ -55,7 +55,7 @@ def test_a_narrow_terminal_cuts_no_figure(tiny: Tiny, tmp_path: Path) -> None:
 def test_brackets_in_paths_and_names_of_data_are_no_markup(tiny: Tiny, tmp_path: Path) -> None:
     odd = tmp_path / "r[/x]"
     shutil.copytree(tiny.folder, odd / "tiny")
-    assert f"{odd}/tiny: " in call("tables", odd, width=1000).out
+    assert f"{odd}/tiny (detection): " in call("tables", odd, width=1000).out
     Store(tmp_path / "s[/y]").get("scores", {"a": 1}, lambda: ({"x": np.zeros(1)}, {}))
     assert "s[/y]" in call("clean", "--yes", "--store", tmp_path / "s[/y]", width=1000).out
     assert "s[/q]" in run(tiny, tmp_path, "--dry-run", "--store", tmp_path / "s[/q]", width=1000).out

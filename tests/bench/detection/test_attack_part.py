@@ -37,7 +37,7 @@ def test_a_suite_without_the_new_keys_is_stated_as_before(tmp_path: Path) -> Non
     ("lines", "message"),
     [
         ("epsilons = []", "give at least one budget, or leave epsilons out"),
-        ('epsilons = ["2/255", "300/255"]', r"attacks\.0\.epsilons\.1: input should be less than or equal to 1"),
+        ('epsilons = ["2/255", "300/255"]', r"attacks\.fgsm\.epsilons\.1: input should be less than or equal to 1"),
         ("epsilons = [0]", "input should be greater than 0"),
         ('epsilons = ["4/255", "8/510"]', "give each budget once"),
         (f"{PLAIN}\nepsilons = [0.1]", "both state the budget; leave one of them out"),

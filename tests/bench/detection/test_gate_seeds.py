@@ -128,7 +128,7 @@ def test_a_cell_says_how_much_the_gates_and_the_splits_move_it(gated):
 def test_compare_from_scores_gives_what_the_run_wrote(gated):
     written = json.loads((gated.folder / "comparisons" / "strict.json").read_text())["comparisons"]
     rows = next(
-        each.rows
+        each.all_rows
         for each in compare_detectors(gated.folder, "subnet-mahalanobis", "mahalanobis")
         if each.title.endswith("strict")
     )

@@ -469,7 +469,7 @@ def test_scores_that_are_not_their_entrys_are_refused(tiny: Tiny, tmp_path: Path
 
 def test_compare_from_stored_scores_agrees_with_the_runs_own_comparison(tiny: Tiny) -> None:
     own = json.loads((tiny.folder / "comparisons" / "strict.json").read_text())["comparisons"]
-    tables = {each.title: each.rows for each in compare_detectors(tiny.folder, "mahalanobis", "max-softmax")}
+    tables = {each.title: each.all_rows for each in compare_detectors(tiny.folder, "mahalanobis", "max-softmax")}
     rows = next(rows for title, rows in tables.items() if title.endswith("strict"))
     by_cell = {(r["fitted on"], r["tested on"]): r["difference"] for r in rows}
     assert len(rows) == 4

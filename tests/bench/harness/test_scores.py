@@ -56,13 +56,13 @@ def test_strange_scores_are_named_and_left_out_by_every_command(tmp_path: Path, 
     assert built.code == 0
     assert "strange.json is left out" in built.err
     assert words is None or words in built.err
-    assert "index.html: 1 entries on 1 board" in built.out
+    assert "index.html: 1 entry on 1 board" in built.out
     checked = call("verify", path)
     assert checked.code == 1
     assert "mismatch" in checked.out
     assert call("tables", tmp_path).code == 0
     if words is not None:
-        assert words in call("compare", "good", "strange", "--results", tmp_path / "made").mistake
+        assert words in call("compare", "good", "strange", "--all", "--results", tmp_path / "made").mistake
         assert words in call("plot", tmp_path, "--only", "roc").mistake
 
 

@@ -109,6 +109,6 @@ def test_a_cell_alone_fills_the_store_with_what_it_makes(fresh: Place) -> None:
     first = keys(fresh.file, fresh.folder)[0]
     said = fresh.run("--only", first)
     assert said.code == 0, said.err
-    assert "1 of 1 cells are in" in said.out
+    assert "1 of 1 cell is in" in said.out
     assert {path.parent.name for path in (fresh.folder / "store").glob("*/*.safetensors")} == {"weights", "accuracy"}
     assert not (fresh.folder / "out").exists()
