@@ -16,7 +16,7 @@ from ..stats.splits import Design
 from .cells import Columns, Measuring, adjust, column_title, columns, compare
 from .entry import Entry, read_entries, read_scores
 from .scores import mean_roc, seen_sides
-from .suite import PROTOCOL, PROTOCOLS, Pair, columns_of
+from .suite import PROTOCOL, Pair, columns_of, protocol_place
 from .verdicts import count_sentence, p_text
 
 
@@ -123,12 +123,8 @@ def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
             raise UserError(f"There is no entry for {label!r} under {folder}; there are {', '.join(labels)}.")
     return [
         _compared(folder, entries, protocol, (first, second))
-        for protocol in sorted({entry.protocol_name for entry in entries}, key=_place)
+        for protocol in sorted({entry.protocol_name for entry in entries}, key=protocol_place)
     ]
-
-
-def _place(protocol: str) -> tuple[int, str]:
-    return PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS), protocol
 
 
 def measuring(entry: Entry) -> Measuring:

@@ -46,6 +46,13 @@ def columns_of(attacks: Sequence[str]) -> list[Pair]:
 AnyProtocol: TypeAlias = Strict | Lee2018
 ProtocolPart = Annotated[AnyProtocol, Field(discriminator="name")]
 PROTOCOLS = ("strict", "lee2018")
+
+
+def protocol_place(protocol: str) -> tuple[int, str]:
+    """Where a protocol stands among others: strict first, one of a third party last."""
+    return PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS), protocol
+
+
 PROTOCOL: TypeAdapter[AnyProtocol] = TypeAdapter(ProtocolPart)
 
 

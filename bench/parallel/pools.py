@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from ..core.errors import UserError, reason_of
 from ..core.optional import optional
 from ..core.store import Store
+from ..core.text import counted
 from .config import Config, names_of
 
 #: Does the task of a text and answers with a text.
@@ -30,6 +31,22 @@ class Pool(Protocol):
 
     def answers(self, work: Work, texts: Sequence[str]) -> Iterator[str]:
         """Each answer as it comes. Raises WorkersDied once no more will, and UserError where none can."""
+
+
+@contextlib.contextmanager
+def faults_of(title: str, death: type[Exception]) -> Iterator[None]:
+    """What goes wrong while workers answer: ``death`` becomes WorkersDied, all else one sentence about the workers."""
+    try:
+        yield
+    except death as error:
+        raise WorkersDied from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"The workers of {title} cannot do tasks ({reason_of(error, typed=True)}); they need the same "
+            "subnetbench and the same packages as this process."
+        ) from None
 
 
 def opened(config: Config, store: Store) -> AbstractContextManager[Pool]:
@@ -55,20 +72,14 @@ class Joblib:
         import joblib
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        try:
-            with joblib.parallel_config(n_jobs=self._n_jobs, **self._backend), warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-                parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-                yield from parallel(joblib.delayed(work)(text) for text in texts)
-        except BrokenProcessPool as error:
-            raise WorkersDied from error
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(
-                f"The workers of {self.title} cannot do tasks ({reason_of(error, typed=True)}); they need the same "
-                "subnetbench and the same packages as this process."
-            ) from None
+        with (
+            faults_of(self.title, BrokenProcessPool),
+            joblib.parallel_config(n_jobs=self._n_jobs, **self._backend),
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
+            yield from parallel(joblib.delayed(work)(text) for text in texts)
 
 
 @contextlib.contextmanager
@@ -77,7 +88,7 @@ def _loky(config: Config) -> Iterator[Pool]:
     count = config.n_jobs or 1
     words = {"inner_max_num_threads": config.threads, **config.options}
     try:
-        yield Joblib(f"loky with {count} worker{'s' if count > 1 else ''}", count, backend="loky", **words)
+        yield Joblib(f"loky with {counted(count, 'worker')}", count, backend="loky", **words)
     finally:  # idle, they would keep their images in memory
         optional("joblib", "joblib", "pip install joblib installs it").externals.loky.get_reusable_executor().shutdown(
             wait=False, kill_workers=True

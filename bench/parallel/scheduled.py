@@ -10,8 +10,9 @@ from typing import Any
 
 from ..core.errors import UserError, reason_of
 from ..core.optional import optional
+from ..core.text import counted
 from .config import Config, names_of
-from .pools import Pool, Work, WorkersDied
+from .pools import Pool, Work, faults_of
 
 #: Seconds in which a scheduler has to answer and a first worker to be there, unless the file says otherwise.
 PATIENCE = 10
@@ -27,24 +28,16 @@ class Scheduled:
     """Workers that a dask scheduler feeds; it does a task again whose worker died, on another, a few times."""
 
     def __init__(self, client: Any, address: str, count: int, patience: float, words: dict[str, Any]) -> None:
-        self.title = f"dask with {count} worker{'s' if count > 1 else ''}"
+        self.title = f"dask with {counted(count, 'worker')}"
         self._client, self._address, self._patience, self._words = client, address, patience, words
 
     def answers(self, work: Work, texts: Sequence[str]) -> Iterator[str]:
         distributed = optional("distributed", "dask", "pip install 'subnetbench[dask]' installs it")
         asked = [self._client.submit(work, text, pure=False, **self._words) for text in texts]
         try:
-            for future in self._ended(distributed.as_completed(asked, loop=self._client.loop), len(asked)):
-                yield future.result()
-        except distributed.KilledWorker as error:
-            raise WorkersDied from error
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(
-                f"The workers of {self.title} cannot do tasks ({reason_of(error, typed=True)}); they need the same "
-                "subnetbench and the same packages as this process."
-            ) from None
+            with faults_of(self.title, distributed.KilledWorker):
+                for future in self._ended(distributed.as_completed(asked, loop=self._client.loop), len(asked)):
+                    yield future.result()
         finally:
             with contextlib.suppress(Exception):  # as of a scheduler that has ended
                 self._client.cancel(asked)

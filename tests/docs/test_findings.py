@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
 import shutil
 from pathlib import Path
@@ -11,18 +10,15 @@ from types import ModuleType
 
 import pytest
 
+from .ci_script import ci_script
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def findings() -> ModuleType:
     """The script, which is in no package."""
-    spec = importlib.util.spec_from_file_location("ci_findings", ROOT / ".ci" / "findings.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return ci_script("findings")
 
 
 def test_both_pages_are_what_their_sources_give_with_the_committed_tables(findings: ModuleType) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from .ci_script import ci_script
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 STALE = "python .ci/pages.py --execute docs/notebooks/NAME.ipynb runs it again, python .ci/pages.py writes the pages"
@@ -18,12 +19,7 @@ STALE = "python .ci/pages.py --execute docs/notebooks/NAME.ipynb runs it again, 
 
 @pytest.fixture(scope="module")
 def pages() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ci_pages", ROOT / ".ci" / "pages.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return ci_script("pages")
 
 
 def test_every_made_page_is_up_to_date(pages: ModuleType) -> None:
