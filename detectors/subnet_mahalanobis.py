@@ -29,6 +29,9 @@ Batches = Iterator[tuple[Ints, torch.Tensor]]
 #: Size at which a block of images ends even if it has fewer than `BLOCK` of them.
 BLOCK_BYTES = 2**27
 
+#: So many times as much on a GPU, which a pass of few images leaves idle.
+ON_GPU = 16
+
 CLASSES = ("predicted", "top-k", "all")
 GATES = ("learned", "identity", "random")
 
@@ -101,12 +104,13 @@ def blocks(view: View, subnets: CutSubnets | GatedSubnets, batches: Batches) -> 
     long as two or three images, and each class's subnet is cut once per block."""
     places: list[Ints] = []
     parts: list[torch.Tensor] = []
+    times = ON_GPU if view.device.type == "cuda" else 1
     for index, images in batches:
         with torch.no_grad():
             parts.append(subnets.prefix(images.to(view.device)))
         places.append(index)
         size = sum(part.numel() * part.element_size() for part in parts)
-        if sum(map(len, places)) >= BLOCK or size >= BLOCK_BYTES:
+        if sum(map(len, places)) >= times * BLOCK or size >= times * BLOCK_BYTES:
             yield np.concatenate(places), torch.cat(parts)
             places, parts = [], []
     if places:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bench.core.arrays import ClassGates
-from ..bench.models.classifier import Classifier, laid, layout, per_channel, pool
+from ..bench.models.classifier import Classifier, fastest, laid, layout, per_channel, pool
 from ..bench.models.passes import told, uncounted
 from .chain import Chain, Convolution, Gate, Tap
 from .frozen import frozen_copy
@@ -160,5 +160,5 @@ def move(scale: torch.Tensor, shift: torch.Tensor) -> Callable[[torch.Tensor], t
 
 
 def convolve(like: nn.Conv2d, weight: torch.Tensor, bias: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    weight = weight.contiguous(memory_format=torch.channels_last)
+    weight = laid(weight, fastest(weight.device))
     return lambda x: F.conv2d(x, weight, bias, like.stride, like.padding, like.dilation)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..bench.core.arrays import ClassGates
-from ..bench.models.classifier import per_channel, pool
+from ..bench.models.classifier import fastest, laid, per_channel, pool
 from .chain import Affine, Chain, Convolution, Gate, Tap
 
 #: What reading, subtracting and writing one output costs, in multiply-adds; and picking one input out of its channels.
@@ -168,7 +168,7 @@ def _direct(step: Convolution, branch: Branch, twig: Twig) -> torch.Tensor:
 
 
 def _convolve(step: Convolution, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    weight = weight.contiguous(memory_format=torch.channels_last)
+    weight = laid(weight, fastest(weight.device))
     return F.conv2d(x, weight, bias, step.like.stride, step.like.padding, step.like.dilation)
 
 

@@ -50,7 +50,7 @@ class Best:
 
     def offer(self, images: torch.Tensor, logits: torch.Tensor, score: torch.Tensor) -> None:
         """An iterate ``(N, C, H, W)``, its logits ``(N, classes)`` and its scores ``(N,)``."""
-        images, logits, score = images.detach(), logits.detach(), score.detach().to(self._worth.dtype)
+        images, logits, score = images.detach(), logits.detach(), score.detach().to(self._worth)
         margin = margin_of(logits, self._labels)
         wrong = margin > 0
         clear, below = distances(margin, score, self._tau, self._spread, self._margin_spread)

@@ -131,7 +131,7 @@ class Attacker:
             "surrogate_r2": result.fit,
             "signs": {name: sign["share"] for name, sign in signs.as_dict().items()},
         }
-        return {"images": images.numpy(), "wrong": wrong, "score": score}, meta
+        return {"images": images.cpu().numpy(), "wrong": wrong, "score": score}, meta
 
 
 def arm_passes(arm: Arm) -> float:
@@ -155,8 +155,8 @@ def _over_batches(parts: Sequence[Meta]) -> dict[str, float | None]:
 
 def within(arm: Arm, clean: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """The images, legal and within the arm's budget. UserError that names the arm where one is not."""
-    legal, _ = legalise(clean, images.detach().cpu(), type(arm).__name__)
-    change = (legal - clean.cpu()).flatten(1)
+    legal, _ = legalise(clean, images, type(arm).__name__)
+    change = (legal - clean).flatten(1)
     size = change.abs().amax(1) if arm.norm == "Linf" else change.norm(dim=1)
     if len(size) and float(size.max()) > arm.epsilon * (1 + 1e-5) + 1e-6:
         raise UserError(

@@ -6,7 +6,7 @@ import torch
 
 from ...attacks.base import attacking
 from ..core.errors import UserError
-from ..data.dataset import stratified
+from ..data.dataset import Split, stratified
 from ..detection.adaptive import Adaptive
 from ..detection.one_fit import GATE, calibration_for, held_out
 from ..detection.protocol import Material
@@ -23,17 +23,25 @@ def ground_of(scoring: Scoring, protocol: Strict, material: Material, wanted: Ad
     guides = stratified(setup.train_split, min(GUIDES, len(setup.train_split)), seed)
     calibration = calibration_for(scoring, protocol, wanted.rate, "adaptive")
     sets = scoring.gates.sets
-    _refuse_without_gradient(setup.trained.net, setup.test.tensor(index[:1]))
+    device = setup.context.device
+    images, labels = _on(device, setup.test.select(index))
+    _refuse_without_gradient(setup.trained.net, images[:1])
+    calibrating, calibrating_labels = _on(device, calibration)
     return Ground(
         net=setup.trained.net,
         gates={"learned": sets[GATE].gates} if sets else {},
         index=index,
-        images=setup.test.tensor(index),
-        labels=torch.from_numpy(setup.test.labels[index]),
-        guides=(guides.tensor(), torch.from_numpy(guides.labels)),
-        calibration=calibration.tensor(),
-        calibration_labels=torch.from_numpy(calibration.labels),
+        images=images,
+        labels=labels,
+        guides=_on(device, guides),
+        calibration=calibrating,
+        calibration_labels=calibrating_labels,
     )
+
+
+def _on(device: torch.device, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and labels, where the net is."""
+    return split.tensor().to(device), torch.from_numpy(split.labels).to(device)
 
 
 def _refuse_without_gradient(net: Classifier, images: torch.Tensor) -> None:

@@ -26,7 +26,7 @@ GUIDES = 1000
 
 @dataclass(frozen=True)
 class Ground:
-    """What all detectors of a suite are attacked on: the net, the images, and what the attackers know besides.
+    """What all detectors of a suite are attacked on, on the net's device: images, and what attackers know besides.
 
     ``index`` are the places of ``images`` among the test images; all of them are correctly classified.
     """

@@ -135,7 +135,8 @@ class Setup:
         meta = {**meta, **library_of(self.suite.model.name)}
         state = net.state_dict()
         net.load_state_dict({n: torch.from_numpy(arrays[n].copy()).to(state[n].dtype) for n in state})
-        net.to(self.context.device, memory_format=layout(net)).eval()  # type: ignore[call-overload]
+        device = self.context.device
+        net.to(device, memory_format=layout(net, device)).eval()  # type: ignore[call-overload]
         for parameter in net.parameters():
             parameter.requires_grad_(False)
         sha256 = net.content_hash()

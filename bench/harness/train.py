@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from ..core.arrays import Ints
-from ..core.device import has_fast_bf16
+from ..core.device import has_fast_bf16, low_precision
 from ..core.errors import UserError
 from ..core.files import replace_file
 from ..core.parameters import SEEDS
@@ -85,7 +85,7 @@ def train(
         # Some versions of torch draw in the order of memory, and every device draws otherwise.
         classifier.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         _begin(classifier, recipe, dataset.train)
-        classifier.to(device, memory_format=layout(classifier))  # type: ignore[call-overload]
+        classifier.to(device, memory_format=_layout(classifier, device))  # type: ignore[call-overload]
 
     begin()
     optimizer = _optimizer(classifier, recipe)
@@ -196,14 +196,19 @@ class _Epochs:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         images = augment(self._split.tensor(index).to(self._device), self._recipe, generator)
-        images = laid(images, layout(self._classifier))
+        images = laid(images, _layout(self._classifier, self._device))
         labels = torch.from_numpy(self._split.labels[index]).to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.low_precision):
+        with low_precision(self._device, self.low_precision):
             loss = F.cross_entropy(self._classifier(images), labels, label_smoothing=self._recipe.label_smoothing)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         return loss
+
+
+def _layout(net: Classifier, device: torch.device) -> torch.memory_format:
+    """Channels last on a GPU that trains in bf16: its tensor cores take no other."""
+    return torch.channels_last if has_fast_bf16(device) and not net.made_by else layout(net, device)
 
 
 def _hardware(device: torch.device) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from captum import attr
 
-from ..core.device import has_fast_bf16
+from ..core.device import low_precision
 from ..core.errors import UserError
 from .contract import SaliencyInfo
 from .net import AttributionNet
@@ -78,7 +78,7 @@ class Attribution:
         device = net.mean.device
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Setting backward hooks on ReLU", UserWarning)
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16 and has_fast_bf16(device)):
+            with low_precision(device, self.bf16):
                 yield
 
     def gradient(self, net: AttributionNet, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

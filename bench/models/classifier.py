@@ -198,12 +198,21 @@ def _last_linear(net: nn.Sequential, classes: int) -> nn.Linear:
     return last[0]
 
 
-def layout(net: Classifier) -> torch.memory_format:
-    """How images and activations lie in memory: channels last, a third faster on CPUs, in our own nets.
+def layout(net: Classifier, device: torch.device | None = None) -> torch.memory_format:
+    """How images and activations lie in memory: as is `fastest` on the net's device, or ``device``, in our own nets.
 
     Nets of others get plain tensors, since ``x.view(len(x), -1)`` is valid on no others.
     """
-    return torch.contiguous_format if net.made_by else torch.channels_last
+    return torch.contiguous_format if net.made_by else fastest(device or net.mean.device)
+
+
+def fastest(device: torch.device) -> torch.memory_format:
+    """The layout of the fastest float32 convolutions: channels last on CPUs, by a third; plain tensors on GPUs.
+
+    On an H200 without TF32, plain tensors give 1.02 to 1.35 times the forward passes and 1.07 to 1.11 times the
+    gradients (ResNet-34 of width 64 and 16, wide7; batches of 250).
+    """
+    return torch.contiguous_format if device.type == "cuda" else torch.channels_last
 
 
 def laid(x: torch.Tensor, format: torch.memory_format) -> torch.Tensor:
