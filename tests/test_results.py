@@ -44,6 +44,23 @@ def test_committed_tables_are_what_committed_entries_give(folder):
     check_data(folder)
 
 
+@pytest.mark.parametrize("path", sorted(RESULTS.rglob("tables/*.csv")), ids=lambda path: "/".join(path.parts[-3:]))
+def test_a_committed_csv_is_for_programs(path):
+    """No bold type, no sign behind a figure, no character by its name in HTML."""
+    found = re.findall(r"\*\*|\d\*|[†‡§]|&#?\w+;", path.read_text(encoding="utf-8"))
+    assert not found
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_what_the_marks_of_table_2_say_is_a_column_of_the_cells(folder):
+    cells, marked = pd.read_csv(folder / "tables" / "cells.csv"), (folder / "tables" / "table2.md").read_text("utf-8")
+    shown = cells[cells["seen"] | (cells["fit_on"] == cells["fit_on"].iloc[0])]
+    shown = shown[shown["test_on"].isin(shown["fit_on"])]
+    counts = shown["standing"].value_counts()
+    assert counts.get("highest", 0) == marked.count("**") / 2 > 0
+    assert counts.get("not separable from the highest", 0) == marked.count("†")
+
+
 def test_the_page_of_all_suites_is_what_they_give():
     write_tables(RESULTS, summary(FOLDERS), check=True)
 

@@ -260,6 +260,7 @@ def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
             "fit_on": entry.fit.fit_on if entry.fit else None,
             "test_on": ADAPTIVE,
             "seen": False,
+            "gradient": entry.gradient.offered if entry.gradient else None,
         }
         for cell in entry.cells:
             area = {"auroc": cell.auroc, "low": cell.auroc_low, "high": cell.auroc_high}

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.files import csv_text
 from ..harness.tables import Report, Section, percent
 from .entry import FEWEST, Cell, Entry, ProofNote, Tried, budget, read_entries, tidy
 from .published import implausible, published_adaptive
@@ -26,9 +25,9 @@ def report(folder: Path) -> Report:
         Section("adaptive-proof", "Were the attacks strong enough?", lambda: proof(entries), _PROOF),
         Section("adaptive-published", "Beside published adaptive figures", lambda: published(entries), _PUBLISHED),
     ]
-    files = {"adaptive-cells.csv": csv_text(frame(entries))}
+    frames = {"adaptive-cells": frame(entries)}
     title = f"{names}: attackers who know the detector"
-    return Report(title, _preamble(entries), sections, _remarks(entries), files, name="adaptive-report")
+    return Report(title, _preamble(entries), sections, _remarks(entries), frames, name="adaptive-report")
 
 
 def frame(entries: Iterable[Entry]) -> pd.DataFrame:

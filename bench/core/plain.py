@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .grid import Figure, Grid, Listing
-from .text import csv_cell, markdown_text
+from .text import csv_cell, markdown_text, unmarked
 
 
 def markdown(shown: Grid | Listing) -> str:
@@ -52,8 +52,10 @@ def csv_text(tables: Sequence[Grid | Listing]) -> str:
 
 
 def records(table: Grid | Listing) -> list[dict[str, Any]]:
-    """One record a figure of a grid, and one a row of a listing."""
-    return table.records() if isinstance(table, Grid) else [dict(row) for row in table.rows]
+    """One record a figure of a grid, and one a row of a listing, without the marks of Markdown."""
+    if isinstance(table, Grid):
+        return table.records()
+    return [{name: unmarked(v) if isinstance(v, str) else v for name, v in row.items()} for row in table.rows]
 
 
 def json_text(tables: Sequence[Grid | Listing]) -> str:

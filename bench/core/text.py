@@ -11,6 +11,14 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u206
 _NUMBER = re.compile(r"[+-]\d[\d.]*%?[*†]?( \[[-+\d., ]*\])?( [a-z ]+)?")
 
 
+#: What Markdown would take for a tag, or for a character by name; `<0.001` and `a & b` are neither.
+_TAG, _ENTITY = re.compile(r"<(?=[^\s\d=])"), re.compile(r"&(?=[#\w])")
+
+#: A cell that holds a figure; bold type around all of one; the sign of a remark behind its number; marks at its end.
+_FIGURE = re.compile(r"(\*\*)?([-+]?\d|–|n = 0)")
+_BOLD, _SIGN, _MARKS = re.compile(r"\*\*((?:(?!\*\*).)+)\*\*"), re.compile(r"(?<=\d)\*"), re.compile(r"( ?[†‡§])+$")
+
+
 def shown(text: str) -> str:
     """The text on one line, control characters as escapes: it can neither command a terminal nor begin a log's line."""
     return _CONTROLS.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
@@ -24,8 +32,16 @@ def csv_cell(text: str) -> str:
 
 def markdown_text(text: str) -> str:
     """The text for Markdown, on one line: HTML and links in it show as they are written; emphasis keeps its meaning."""
-    text = shown(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+    text = _TAG.sub("&lt;", _ENTITY.sub("&amp;", shown(" ".join(text.split()))))
     return text.replace("](", r"]\(").replace("|", "&#124;")  # a backslash before a bar may itself be escaped
+
+
+def unmarked(text: str) -> str:
+    """A figure as a program reads it: not bold, and without the signs behind it; a name keeps all of its own."""
+    if not _FIGURE.match(text):
+        return text
+    bold = _BOLD.fullmatch(text)
+    return _SIGN.sub("", _MARKS.sub("", bold[1] if bold else text))
 
 
 def counted(count: int, noun: str, several: str = "") -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.files import csv_text
 from ..harness.tables import Report, Section, percent
 from .cells import column_title
 from .departures import IN_SHORT_NOTE, in_short
@@ -54,8 +53,8 @@ def summary(folders: Sequence[Path]) -> Report:
         Section("claim", "Does the class-specific subnet beat ...", lambda: verdicts(claims), _CLAIMS),
         Section("gates", "The gates behind the claim", lambda: gates(folders), _GATES),
     ]
-    files = {f"{name}.csv": csv_text(f) for name, f in (("published", beside), ("claims", claims)) if not f.empty}
-    return Report("All suites", [*_counts(claims), *_inside(beside)], sections, files=files, name="summary")
+    frames = {name: frame for name, frame in (("published", beside), ("claims", claims)) if not frame.empty}
+    return Report("All suites", [*_counts(claims), *_inside(beside)], sections, frames=frames, name="summary")
 
 
 class _Pivot:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from ..analysis.semantics import SEMANTICS_NOTE, semantics
 from ..analysis.separation import SEPARATION_NOTE, separation
-from ..core.files import csv_text
 from ..harness.tables import Report, Section, percent, stated_versions
 from .cell import Cell
 from .cells import column_title
@@ -23,6 +22,7 @@ from .optimality import OPTIMALITY_NOTE, footnotes, optimality
 from .published import PUBLISHED_NOTE, against_published, published_cells
 from .rows import bracket, difference, head_of, sorted_frame
 from .sensitivity import SENSITIVITY_NOTE, own_rank, sensitivity
+from .standing import HIGHEST, standings, with_standing
 from .stated import read_comparisons
 from .suite import Pair, columns_of
 from .verdicts import p_text
@@ -34,8 +34,8 @@ def report(folder: Path) -> Report:
     comparisons = read_comparisons(folder, (entry.protocol_name for entry in entries))
     names = sorted({entry.suite.name for entry in entries})
     sections = [*_sections(entries, comparisons), *_beside(folder), *_costs(entries)]
-    files = {"cells.csv": csv_text(frame(entries))}
-    return Report(", ".join(names), _preamble(entries), sections, _remarks(entries), files)
+    frames = {"cells": with_standing(frame(entries), standings(entries, comparisons))}
+    return Report(", ".join(names), _preamble(entries), sections, _remarks(entries), frames)
 
 
 def frame(entries: Iterable[Entry]) -> pd.DataFrame:
@@ -143,8 +143,7 @@ _TABLE2_NOTE = (
 
 
 def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ()) -> pd.DataFrame:
-    best = {(c["suite"], c["protocol"], b["fit_on"], b["test_on"]): b for c in comparisons for b in c["best"]}
-    highest = _highest(entries)
+    found = standings(entries, comparisons)
     rows = []
     for entry in entries:
         counts = [round(sum(c.n) / len(c.n)) for c in entry.cells if c.n and sum(c.n)]
@@ -153,28 +152,14 @@ def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ())
         row = head_of(entry) | {"n": str(low) if low == high else f"{low}–{high}"}
         for column, (fit_on, test_on) in _columns(entry):
             text = bracket(cells.get((fit_on, test_on)))
-            key = entry.suite.name, entry.protocol_name, fit_on, test_on
-            leader = best.get(key)
-            if leader and leader["best"] not in highest.get(key, ()):
-                leader = None  # compared before another entry came: no mark rather than a wrong one
-            if leader and leader["best"] == entry.label:
+            standing = found.get((entry.suite.name, entry.protocol_name, entry.label, fit_on, test_on))
+            if standing == HIGHEST:
                 text = f"**{text}**"
-            elif leader and entry.label in leader["not_separable"]:
+            elif standing:
                 text += " †"
             row[f"static: {column}"] = text
         rows.append(row)
     return sorted_frame(rows)
-
-
-def _highest(entries: Sequence[Entry]) -> dict[tuple[str, ...], set[str]]:
-    """The labels with the highest AUROC by suite, protocol and cell."""
-    values: dict[tuple[str, ...], dict[str, float]] = {}
-    for entry in entries:
-        for cell in entry.cells:
-            if cell.auroc is not None:
-                key = entry.suite.name, entry.protocol_name, *cell.pair
-                values.setdefault(key, {})[entry.label] = cell.auroc
-    return {key: {label for label, value in of.items() if value == max(of.values())} for key, of in values.items()}
 
 
 def _columns(entry: Entry) -> list[tuple[str, Pair]]:

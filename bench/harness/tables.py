@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..core.errors import UserError
 from ..core.files import csv_text, write_text
-from ..core.text import markdown_text
+from ..core.text import markdown_text, unmarked
 
 Lines = Callable[[pd.DataFrame], Sequence[str]]
 
@@ -39,7 +39,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A page of tables: ``<name>.md``, a CSV and a Markdown file per section, and ``files`` beside them.
+    """A page of tables: ``<name>.md``, a CSV and a Markdown file per section, and the CSV of each of ``frames``.
 
     Title, preamble and closing are lines of text, in which words of others are made harmless when they are written.
     """
@@ -48,20 +48,20 @@ class Report:
     preamble: Sequence[str]
     sections: Sequence[Section]
     closing: Sequence[str] = ()
-    files: Mapping[str, str] = field(default_factory=dict)
+    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     name: str = "report"
 
 
 def render(report: Report) -> dict[str, str]:
     """File name -> text of every table and of the report itself."""
-    texts = dict(report.files)
+    texts = {f"{name}.csv": csv_text(_plain(frame)) for name, frame in report.frames.items()}
     lines = [f"# {markdown_text(report.title)}", "", *map(markdown_text, report.preamble)]
     for section in report.sections:
         frame = section.make()
         if frame.empty:
             continue
         table = f"{_safe(frame).to_markdown(index=False, disable_numparse=True)}\n"
-        texts[f"{section.name}.csv"], texts[f"{section.name}.md"] = csv_text(frame), table
+        texts[f"{section.name}.csv"], texts[f"{section.name}.md"] = csv_text(_plain(frame)), table
         lines += [
             f"## {section.title}",
             "",
@@ -83,6 +83,11 @@ def _safe(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with all texts, which may be those of others, made harmless for Markdown."""
     safe = frame.map(lambda value: markdown_text(value) if isinstance(value, str) else value)
     return safe.rename(columns=lambda name: markdown_text(str(name)))
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table without the marks of its Markdown; what they say stands in the CSV of single cells, or in columns."""
+    return frame.map(lambda value: unmarked(value) if isinstance(value, str) else value)
 
 
 def write_tables(folder: Path, report: Report, check: bool = False) -> list[Path]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.files import csv_text
 from ..harness.tables import Report, Section, percent
 from .entry import Cell, Entry, Rate, read_entries, tidy
 
@@ -23,9 +22,9 @@ def report(folder: Path) -> Report:
         sections.append(Section(name, title, _Kinds(entries, severity), _KINDS))
     sections.append(Section("shift-net", "What the corruptions do to the net", lambda: net(entries), _NET))
     names = ", ".join(sorted({entry.suite.name for entry in read_entries(folder)}))
-    files = {"shift-cells.csv": csv_text(frame(entries))}
+    frames = {"shift-cells": frame(entries)}
     title = f"{names}: clean images that were changed, not attacked"
-    return Report(title, _preamble(entries), sections, _remarks(read_entries(folder)), files, name="shift-report")
+    return Report(title, _preamble(entries), sections, _remarks(read_entries(folder)), frames, name="shift-report")
 
 
 def frame(entries: Iterable[Entry]) -> pd.DataFrame:

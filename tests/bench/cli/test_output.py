@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 from subnetbench.bench.cli import console
+from subnetbench.bench.core.grid import Listing
 from subnetbench.bench.core.home import DATA, STORE
+from subnetbench.bench.core.plain import csv_text, json_text, markdown
 from subnetbench.bench.core.store import default_store
 
 from ..conftest import Tiny
@@ -50,6 +52,13 @@ def test_json_has_numbers_and_null_and_parses(ran: Any) -> None:
     assert all(row["value"] is None or 0 <= row["value"] <= 100 for row in figures)
     assert any(row["plus_minus"] for row in figures)
     assert sum("best" in row["marks"] for row in tables[0]["rows"]) == 3
+
+
+def test_a_list_for_programs_has_no_marks_of_markdown() -> None:
+    listing = Listing("gains", [{"step": "a", "seen": "**-4.0 [-4.7, -3.2]**", "unknown": "94.0* [93.4, 94.5] †"}])
+    assert csv_text([listing]).splitlines()[1] == 'a,"-4.0 [-4.7, -3.2]","94.0 [93.4, 94.5]"'
+    assert "*" not in json_text([listing])
+    assert "**-4.0 [-4.7, -3.2]**" in markdown(listing)
 
 
 def test_a_pipe_gets_markdown_and_a_stated_width_text(ran: Any, monkeypatch: pytest.MonkeyPatch) -> None:

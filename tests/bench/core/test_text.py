@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from subnetbench.bench.core.text import counted, csv_cell, markdown_text, shown
+from subnetbench.bench.core.text import counted, csv_cell, markdown_text, shown, unmarked
 
 from ..cli.test_commands import call
 from ..made_board import edit, entry, made_results, scores, write_entry
@@ -36,9 +36,31 @@ def test_a_figure_keeps_its_sign(text: str) -> None:
 
 def test_markdown_keeps_emphasis_and_nothing_else() -> None:
     assert markdown_text("**1.0** †") == "**1.0** †"
-    assert markdown_text("<img src=x onerror=y>\n[x](javascript:1) | &") == (
-        r"&lt;img src=x onerror=y> [x]\(javascript:1) &#124; &amp;"
+    assert markdown_text("<img src=x onerror=y>\n[x](javascript:1) | &lt;") == (
+        r"&lt;img src=x onerror=y> [x]\(javascript:1) &#124; &amp;lt;"
     )
+
+
+@pytest.mark.parametrize("text", ["<0.001", "a & b", "x < y <= z", "R&"])
+def test_markdown_without_a_tag_or_an_entity_is_read_as_it_is_written(text: str) -> None:
+    assert markdown_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("marked", "plain"),
+    [
+        ("**98.2* [97.7, 98.6]**", "98.2 [97.7, 98.6]"),
+        ("99.7 [99.5, 99.8] †", "99.7 [99.5, 99.8]"),
+        ("74.9* / 81.2", "74.9 / 81.2"),
+        ("**-4.7**", "-4.7"),
+        ("59.8 [52.9, 67.4] ‡ §", "59.8 [52.9, 67.4]"),
+        ("n = 0 §", "n = 0"),
+        ("lid*", "lid*"),
+        ("fitted on **few** images, 7* †", "fitted on **few** images, 7* †"),
+    ],
+)
+def test_a_program_reads_figures_without_marks_and_texts_as_they_are(marked: str, plain: str) -> None:
+    assert unmarked(marked) == plain
 
 
 def hostile(folder: Path) -> Path:
