@@ -16,7 +16,7 @@ from ..stats.splits import Design
 from .cells import Columns, Measuring, adjust, column_title, columns, compare
 from .entry import Entry, read_entries, read_scores
 from .scores import mean_roc, seen_sides
-from .suite import PROTOCOL, Pair, columns_of, protocol_place
+from .suite import PROTOCOL, Pair, columns_of
 from .verdicts import count_sentence, p_text
 
 
@@ -105,7 +105,7 @@ def paired(first: str, second: str, results: str | Path = "subnetbench-results/d
 
 
 def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
-    """Compare the cells of both detectors under each protocol, in the order of suites: strict first.
+    """Compare the cells of both detectors under each protocol, in the order of the suite.
 
     Raises UserError where the labels are the same, or one of them has no entry below ``folder``.
     """
@@ -123,7 +123,7 @@ def compare_detectors(folder: Path, first: str, second: str) -> list[Compared]:
             raise UserError(f"There is no entry for {label!r} under {folder}; there are {', '.join(labels)}.")
     return [
         _compared(folder, entries, protocol, (first, second))
-        for protocol in sorted({entry.protocol_name for entry in entries}, key=protocol_place)
+        for protocol in dict.fromkeys(entry.protocol_name for entry in entries)
     ]
 
 

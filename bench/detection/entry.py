@@ -19,6 +19,7 @@ from ..stats.metrics import Ties
 from ..stats.splits import Place
 from .cell import BY_SPLIT, Cell, without_splits
 from .fits import stranger
+from .order import in_order
 from .suite import NO_GATES, Pair
 
 
@@ -301,13 +302,13 @@ def exact_type(scores: pd.DataFrame) -> dict[str, str]:
 
 
 def read_entries(folder: Path) -> list[Entry]:
-    """All detection entries below a results folder, at any depth, in a fixed order."""
-    return entries_of.read_entries(Entry, folder)
+    """All detection entries below a results folder, at any depth, in a fixed order: protocols as in their suite."""
+    return in_order(folder, entries_of.read_entries(Entry, folder))
 
 
 def read_lean(folder: Path) -> list[Entry]:
     """The same, each without the figures by split that no table shows (`Entry.lean`)."""
-    return entries_of.read_entries(Entry, folder, Entry.lean)
+    return in_order(folder, entries_of.read_entries(Entry, folder, Entry.lean))
 
 
 def read_scores(folder: Path, entry: Entry) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from ..harness.tables import percent
 from .cell import Cell
 from .entry import Entry
 from .published import PUBLISHED_ATTACKS, PUBLISHED_DATASETS, PUBLISHED_DETECTORS, against_published, published_table2
-from .suite import Pair, protocol_place
+from .suite import Pair
 
 #: Seen or unknown, the attack, and whose figure; a row has a name and its figures.
 Path = tuple[str, ...]
@@ -37,8 +37,7 @@ def table2(entries: Sequence[Entry]) -> list[Tex]:
     paper has figures of, where there are any.
     """
     tables = []
-    protocols = {entry.protocol_name for entry in entries}
-    for protocol in sorted(protocols, key=protocol_place):
+    for protocol in dict.fromkeys(entry.protocol_name for entry in entries):
         groups = _groups([entry for entry in entries if entry.protocol_name == protocol])
         columns = _columns(groups)
         if columns:

@@ -29,8 +29,13 @@ def head_of(entry: Entry) -> dict[str, Any]:
 
 
 def sorted_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Proposals first, then controls, otherwise in the entries' order."""
-    rows.sort(key=lambda row: (row["dataset"], row["net"], row["protocol"], row["detector"].endswith("(control)")))
+    """By data set, net and protocol, proposals first, then controls; protocols and all else in the entries' order."""
+    protocols = list(dict.fromkeys(row["protocol"] for row in rows))
+
+    def place(row: dict[str, Any]) -> tuple[Any, ...]:
+        return row["dataset"], row["net"], protocols.index(row["protocol"]), row["detector"].endswith("(control)")
+
+    rows.sort(key=place)
     return pd.DataFrame(rows)
 
 

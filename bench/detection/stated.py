@@ -104,8 +104,8 @@ def comparisons_file(folder: Path, protocol: str) -> Path:
 
 
 def read_comparisons(folder: Path, protocols: Iterable[str]) -> list[dict[str, Any]]:
-    """The comparisons under each of these protocols that a run has written."""
-    paths = [comparisons_file(folder, protocol) for protocol in sorted(set(protocols))]
+    """The comparisons under each of these protocols that a run has written, in this order."""
+    paths = [comparisons_file(folder, protocol) for protocol in dict.fromkeys(protocols)]
     return [read_form(Comparisons, path).model_dump() for path in paths if path.is_file()]
 
 

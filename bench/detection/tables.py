@@ -104,12 +104,22 @@ def _costs(entries: Sequence[Entry]) -> list[Section]:
 
 def _remarks(entries: Sequence[Entry]) -> list[str]:
     """The remarks on marked cells, each once."""
-    remarks = sorted({(e.protocol_name, e.label, c.remark) for e in entries for c in e.cells if c.remark})
-    marked = ["## Remarks on marked cells (*)", "", *_grouped(remarks), ""] if remarks else []
+    protocols = list(dict.fromkeys(entry.protocol_name for entry in entries))
+    remarks = {(protocols.index(e.protocol_name), e.label, c.remark) for e in entries for c in e.cells if c.remark}
+    marked = (
+        [
+            "## Remarks on marked cells (*)",
+            "",
+            *_grouped((protocols[place], *rest) for place, *rest in sorted(remarks)),
+            "",
+        ]
+        if remarks
+        else []
+    )
     return [*marked, *points_remarks(entries)]
 
 
-def _grouped(remarks: Iterable[tuple[str, str, str]]) -> list[str]:
+def _grouped(remarks: Iterable[tuple[str, ...]]) -> list[str]:
     by_text: dict[tuple[str, str], list[str]] = {}
     for protocol, label, text in remarks:
         by_text.setdefault((protocol, text), []).append(label)

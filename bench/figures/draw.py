@@ -32,7 +32,7 @@ def _protocols(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     groups: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: bool(entry.detector.control)):
         groups.setdefault(entry.protocol_name, []).append(entry)
-    return dict(sorted(groups.items()))
+    return groups
 
 
 def _roc(folder: Path) -> Drawn:
