@@ -8,7 +8,14 @@ from ..harness.latex import Tex, bold
 from ..harness.tables import percent
 from .cell import Cell
 from .entry import Entry
-from .published import PUBLISHED_ATTACKS, PUBLISHED_DATASETS, PUBLISHED_DETECTORS, against_published, published_table2
+from .published import (
+    PUBLISHED_ATTACKS,
+    PUBLISHED_DATASETS,
+    against_published,
+    published_attacks,
+    published_detector,
+    published_table2,
+)
 from .suite import Pair
 
 #: Seen or unknown, the attack, and whose figure; a row has a name and its figures.
@@ -80,8 +87,7 @@ def _columns(groups: Mapping[str, Sequence[Row]]) -> list[Path]:
 def _figures(entry: Entry, of_paper: bool) -> Iterator[tuple[Path, str]]:
     reference = published_table2().set_index(["dataset", "detector", "protocol", "attack"])["auroc_percent"]
     dataset = PUBLISHED_DATASETS.get(entry.dataset.name)
-    known = entry.label == entry.detector.name  # a variant, such as another choice of classes, is not the paper's
-    detector = PUBLISHED_DETECTORS.get(entry.label) if known else None
+    detector = published_detector(entry)
     cells = entry.by_pair()
     for kind, attack, pair in _pairs(entry, of_paper):
         cell = cells.get(pair)
@@ -102,15 +108,11 @@ def _spread(cell: Cell) -> str:
 
 
 def _pairs(entry: Entry, of_paper: bool) -> Iterator[tuple[str, str, Pair]]:
-    """Seen or unknown, the attack's name in the table, and its cell; of several of one name, the first."""
-    names: dict[str, str] = {}
-    for label, attack in entry.attacks.items():
-        name = PUBLISHED_ATTACKS.get(attack.name) if of_paper else label
-        if name is not None:
-            names.setdefault(name, label)
+    """Seen or unknown, the attack's name in the table, and its cell."""
+    names = published_attacks(entry) if of_paper else dict(zip(entry.attacks, entry.attacks, strict=True))
     first = next(iter(entry.attacks))
-    for name, label in names.items():
+    for label, name in names.items():
         yield "seen", name, (label, label)
-    for name, label in names.items():
+    for label, name in names.items():
         if label != first:
             yield "unknown", name, (first, label)

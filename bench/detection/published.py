@@ -30,21 +30,54 @@ def published_table2() -> pd.DataFrame:
     return published_table("table2_detection_auroc.csv")
 
 
+def published_detector(entry: Entry) -> str | None:
+    """The published name of an entry's detector; a variant under a label of its own, such as another choice of classes,
+    is not the paper's."""
+    return PUBLISHED_DETECTORS.get(entry.label) if entry.label == entry.detector.name else None
+
+
+def published_attacks(entry: Entry) -> dict[str, str]:
+    """The published names of an entry's attacks by their labels, which are matched by registered name; of several of
+    one name, the first."""
+    names: dict[str, str] = {}
+    for label, attack in entry.attacks.items():
+        name = PUBLISHED_ATTACKS.get(attack.name)
+        if name is not None and name not in names.values():
+            names[label] = name
+    return names
+
+
+def left_out(entries: Sequence[Entry]) -> list[str]:
+    """Lines of Markdown: which detectors and attacks of the published names have no row, and why."""
+    ours = [entry for entry in entries if entry.dataset.name in PUBLISHED_DATASETS]
+    known = [entry for entry in ours if entry.detector.name in PUBLISHED_DETECTORS]
+    variants = dict.fromkeys(entry.label for entry in known if published_detector(entry) is None)
+    further = dict.fromkeys(
+        label
+        for entry in known
+        for label, attack in entry.attacks.items()
+        if attack.name in PUBLISHED_ATTACKS and label not in published_attacks(entry)
+    )
+    lines = []
+    if variants:
+        lines.append(f"- Left out, since the paper has no such row, under a label of its own: {', '.join(variants)}")
+    if further:
+        lines.append(f"- Left out, since the first attack of its name stands here: {', '.join(further)}")
+    return [*lines, ""] if lines else []
+
+
 def published_cells(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str, str, str, Cell | None, float]]:
     """Every cell that has one in the published Table 2: entry, seen or unknown, the attack's label and its published
-    name, the cell, and the published AUROC in percent. Detectors and attacks are matched by registered name. The attack
-    that all others are unknown beside comes once, as seen: as unknown it is the same figure, here and there."""
+    name, the cell, and the published AUROC in percent. The attack that all others are unknown beside comes once, as
+    seen: as unknown it is the same figure, here and there."""
     reference = published_table2().set_index(["dataset", "detector", "protocol", "attack"])["auroc_percent"]
     for entry in entries:
-        dataset = PUBLISHED_DATASETS.get(entry.dataset.name)
-        detector = PUBLISHED_DETECTORS.get(entry.detector.name)
+        dataset, detector = PUBLISHED_DATASETS.get(entry.dataset.name), published_detector(entry)
         if dataset is None or detector is None:
             continue
-        attacks = list(entry.attacks)
-        for kind, fit_of in (("seen", None), ("unknown", attacks[0])):
-            for test_on in attacks:
-                name = PUBLISHED_ATTACKS.get(entry.attacks[test_on].name)
-                if name is not None and fit_of != test_on:
+        for kind, fit_of in (("seen", None), ("unknown", next(iter(entry.attacks)))):
+            for test_on, name in published_attacks(entry).items():
+                if fit_of != test_on:
                     cell = entry.by_pair().get((fit_of or test_on, test_on))
                     yield entry, kind, test_on, name, cell, float(reference[dataset, detector, kind, name])
 

@@ -19,7 +19,7 @@ from .entry import Entry, read_lean, tidy
 from .fixed import OPERATING_NOTE, WORST_NOTE, operating, points_remarks, worst
 from .gate_table import SUBNETS_NOTE, about_subnets, subnets
 from .optimality import OPTIMALITY_NOTE, footnotes, optimality
-from .published import PUBLISHED_NOTE, against_published, published_cells
+from .published import PUBLISHED_NOTE, against_published, left_out, published_cells
 from .rows import bracket, difference, head_of, sorted_frame
 from .sensitivity import SENSITIVITY_NOTE, own_rank, sensitivity
 from .standing import HIGHEST, standings, with_standing
@@ -55,6 +55,7 @@ def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -
             lambda: published(entries),
             PUBLISHED_NOTE,
             before=lambda _: departures(entries),
+            after=lambda _: left_out(entries),
         ),
         Section("worst", "The worst attack of each image", lambda: worst(entries), WORST_NOTE),
         Section("operating", "At a fixed false-positive rate", lambda: operating(entries), OPERATING_NOTE),

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from subnetbench.bench.detection.entry import read_lean
 from subnetbench.bench.detection.latex import table2
+from subnetbench.bench.detection.published import PUBLISHED_ATTACKS, PUBLISHED_DETECTORS, left_out
+from subnetbench.bench.detection.tables import published
 from subnetbench.bench.harness.latex import Tex, escaped, file_text
 from subnetbench.bench.localisation.entry import read_entries
 from subnetbench.bench.localisation.latex import table1
@@ -70,6 +72,28 @@ def test_a_table_has_rules_of_booktabs_and_a_dash_where_there_is_no_figure(tmp_p
 def test_no_text_of_others_is_a_command(tmp_path):
     assert escaped(HOSTILE).startswith(r"{[}5pt{]} a\textbackslash{}input\{x\} \& 100\% \$x\$ \#1 \textasciitilde{}")
     assert r"\input{x}" not in file_text([MADE])
+
+
+@pytest.mark.parametrize("suite", ["cifar10-table2", "cifar10-sensitivity", "cifar100-all"])
+def test_the_table_of_published_figures_has_those_of_latex_and_names_the_rest(suite):
+    entries = read_lean(RESULTS / suite)
+    latex = {
+        (table.label.removeprefix("table2-"), label.removesuffix(" (control)"), *path[:2])
+        for table in table2(entries)
+        for rows_of_group in table.groups.values()
+        for label, figures in rows_of_group
+        for path in figures
+        if path[2] == "publ." and (*path[:2], "ours") in figures
+    }
+    frame = published(entries)
+    kinds = frame["attack"].str.split(" ", n=1, expand=True)
+    names = kinds[1].map(lambda label: PUBLISHED_ATTACKS[entries[0].attacks[label].name])
+    assert set(zip(frame["protocol"], frame["detector"], kinds[0], names, strict=True)) == latex
+    said = " ".join(left_out(entries))
+    known = {entry.label for entry in entries if entry.detector.name in PUBLISHED_DETECTORS}
+    for label in known - set(frame["detector"]):
+        assert label in said
+    assert ("cw-once" in said) == ("cw-once" in entries[0].attacks)
 
 
 def test_table_2_has_the_published_figures_beside_ours(tmp_path):
