@@ -11,8 +11,8 @@ from ..harness.audit import suite_beside
 from .entry import Cell, Entry, budget
 
 LEGEND = (
-    "RA@FPR in percent, ± half the width of its 95% interval: accepted clean images on which every arm fails "
-    "(n = 0: there is none). "
+    "RA@FPR in percent, ± half the width of its 95% interval (+ alone, where ± would pass 0: how far it reaches "
+    "upwards): accepted clean images on which every arm fails (n = 0: there is none). "
     "‡ not tested hard enough: the same arms missed adversarial examples that are known to exist. "
     "§ attacked without its gradient. 0: each image has an adversarial version that is accepted."
 )
@@ -58,12 +58,11 @@ def _table(entries: Sequence[Entry]) -> Grid:
     for entry in sorted(entries, key=lambda entry: entry.detector.control):
         mark = "" if entry.gradient is not None and entry.gradient.offered else "§"
         aside = "(control)" if entry.detector.control else ""
-        rows.append(Row(f"{entry.label}{mark}", [_cell(cell) for cell in entry.cells], aside))
+        rows.append(Row(entry.label, [_cell(cell) for cell in entry.cells], aside, mark))
     return Grid(title, "detector", [Column(budget(cell.epsilon)) for cell in head.cells], rows)
 
 
 def _cell(cell: Cell) -> Figure:
     if cell.robust is None or cell.robust_low is None or cell.robust_high is None:
         return Figure("n = 0")
-    spread = f"{50 * (cell.robust_high - cell.robust_low):.1f}"
-    return Figure(f"{100 * cell.robust:.1f}", "" if cell.proven else "‡", spread)
+    return Figure.share(cell.robust, cell.robust_low, cell.robust_high, sign="" if cell.proven else "‡")

@@ -37,7 +37,7 @@ def _width() -> int | None:
 out = Console(width=_width(), markup=False, highlight=False)
 
 #: What stands in for our own signs where a stream cannot carry them: one character each, as tables are laid out before.
-_STAND_INS = str.maketrans({"±": "~", "†": "^", "–": "-", "×": "x", "…": ".", "‡": "#", "§": "$", "¹": "!"})
+_STAND_INS = str.maketrans({"±": "~", "†": "^", "–": "-", "−": "-", "×": "x", "…": ".", "‡": "#", "§": "$", "¹": "!"})
 
 
 def keep_to_encoding() -> None:

@@ -14,19 +14,53 @@ NONE = "–"
 _FIGURE = re.compile(r"[-+<> ]*\d[\d,.]*%?( [A-Za-z]{1,3})?( \[[-+\d., ]*\])?|–|", re.ASCII)
 
 
+#: What signs say where a program reads them.
+_WORDS = {
+    "*": "remark",
+    "†": "not separable from the highest",
+    "‡": "not tested hard enough",
+    "§": "attacked without a gradient",
+}
+
+
 @dataclass(frozen=True)
 class Figure:
-    """One cell: a value, the sign of a remark behind it, half the width of its interval, and a mark behind all that."""
+    """One cell: a value, the sign of a remark behind it, its interval in short, and a mark behind all that.
+
+    ``low`` and ``high`` are the ends of the interval, for programs.
+    """
 
     value: str = NONE
     sign: str = ""
     spread: str = ""
     mark: str = ""
     best: bool = False
+    low: str = ""
+    high: str = ""
+
+    @classmethod
+    def share(
+        cls, value: float, low: float, high: float, *, sign: str = "", mark: str = "", best: bool = False
+    ) -> Figure:
+        """A share in percent with its interval as `spread` writes it."""
+        ends = f"{100 * low:.1f}", f"{100 * high:.1f}"
+        return cls(f"{100 * value:.1f}", sign, spread(value, low, high), mark, best, *ends)
 
     def text(self, spread: bool = True) -> str:
         """The cell as printed, with or without its interval."""
-        return f"{self.value}{self.sign}{f'±{self.spread}' if spread and self.spread else ''}{self.mark}"
+        return f"{self.value}{self.sign}{self.spread if spread else ''}{self.mark}"
+
+
+def spread(value: float, low: float, high: float) -> str:
+    """The interval of a share in short, in percent: ± half its width.
+
+    Near 0 and 100 intervals are lopsided, and this would pass the limit: there it is how far the interval reaches away
+    from that, as −0.4 or +0.4 alone.
+    """
+    point, half = round(100 * value, 1), round(50 * (high - low), 1)
+    if point + half > 100:
+        return f"−{100 * (value - low):.1f}"
+    return f"+{100 * (high - value):.1f}" if point - half < 0 else f"±{half:.1f}"
 
 
 @dataclass(frozen=True)
@@ -53,15 +87,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its name, a word beside it such as "(control)", and a figure for each column."""
+    """A row: its name, a figure for each column, and a word beside the name such as "(control)"."""
 
     name: str
     figures: Sequence[Figure]
     aside: str = ""
+    #: The sign of a remark on the whole row.
+    sign: str = ""
 
     @property
     def whole_name(self) -> str:
-        return f"{self.name} {self.aside}" if self.aside else self.name
+        return f"{self.name}{self.sign} {self.aside}" if self.aside else f"{self.name}{self.sign}"
 
 
 @dataclass(frozen=True)
@@ -85,12 +121,18 @@ class Grid:
                 "aside": row.aside.strip("()"),
                 "column": column.name,
                 "value": "" if figure.value == NONE else figure.value,
-                "plus_minus": figure.spread,
-                "marks": f"{'best' if figure.best else ''}{figure.sign}{figure.mark}",
+                "low": figure.low,
+                "high": figure.high,
+                "marks": ", ".join(_in_words(row, figure)),
             }
             for row in self.rows
             for column, figure in zip(self.columns, row.figures, strict=True)
         ]
+
+
+def _in_words(row: Row, figure: Figure) -> list[str]:
+    signs = (_WORDS.get(sign, sign) for sign in (figure.sign, figure.mark, row.sign) if sign)
+    return [*(["highest"] if figure.best else []), *signs]
 
 
 @dataclass(frozen=True)

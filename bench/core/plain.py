@@ -66,7 +66,7 @@ def json_text(tables: Sequence[Grid | Listing]) -> str:
 
 def _numbers(record: dict[str, Any]) -> dict[str, Any]:
     """The record of a figure with numbers as numbers, and null where there is none."""
-    texts = {name: record[name] for name in ("value", "plus_minus") if isinstance(record.get(name), str)}
+    texts = {name: record[name] for name in ("value", "low", "high") if isinstance(record.get(name), str)}
     return record | {name: _number(text) for name, text in texts.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from ..core.grid import spread
 from ..harness.latex import Tex, bold
 from ..harness.tables import percent
 from .cell import Cell
@@ -32,6 +33,9 @@ _PUBLISHED = (
     f" {THEIRS} Wang, Hu and Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Bold: the published figure lies "
     "inside our interval. Another net, attack library or protocol makes another figure. Rows under labels of their "
     "own, such as another choice of classes, have no published figure here."
+)
+_ONE_SIDED = (
+    " A subscript of one sign, where half the width would pass 0 or 100: how far the interval reaches that way."
 )
 _MARKED = " *: see the remarks in the suite's report."
 
@@ -74,7 +78,8 @@ def _caption(protocol: str, level: float, groups: Mapping[str, Sequence[Row]]) -
     figures = [item for rows in groups.values() for _, of_row in rows for item in of_row.items()]
     published = _PUBLISHED if any(path[2] == THEIRS for path, _ in figures) else ""
     marked = _MARKED if any("*" in text for _, text in figures) else ""
-    return _CAPTION.format(protocol=protocol, level=level) + published + marked
+    cut = _ONE_SIDED if any("_{-" in text or "_{+" in text for _, text in figures) else ""
+    return _CAPTION.format(protocol=protocol, level=level) + cut + published + marked
 
 
 def _columns(groups: Mapping[str, Sequence[Row]]) -> list[Path]:
@@ -101,10 +106,12 @@ def _figures(entry: Entry, of_paper: bool) -> Iterator[tuple[Path, str]]:
 
 
 def _spread(cell: Cell) -> str:
-    """Half the width of a cell's interval, as a subscript."""
-    if cell.low is None or cell.high is None:
+    """A cell's interval in short, as a subscript."""
+    if cell.auroc is None or cell.low is None or cell.high is None:
         return ""
-    return rf"$_{{\pm {50 * (cell.high - cell.low):.1f}}}$"
+    signs = {"±": r"\pm ", "−": "-"}
+    text = spread(cell.auroc, cell.low, cell.high)
+    return f"$_{{{signs.get(text[0], text[0])}{text[1:]}}}$"
 
 
 def _pairs(entry: Entry, of_paper: bool) -> Iterator[tuple[str, str, Pair]]:

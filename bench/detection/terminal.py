@@ -1,4 +1,4 @@
-"""The terminal's form of Table 2: half the interval's width in place of brackets."""
+"""The terminal's form of Table 2: intervals in short in place of brackets."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from .suite import columns_of
 from .verdicts import controls_sentences
 
 LEGEND = (
-    "Static AUROC (no attacker knows the detector) in percent, ± half the width of its 95% interval. Unknown: the "
-    "combiner was fitted on the first attack. [bold green]Bold[/]: highest of its column; † cannot be told apart from "
+    "Static AUROC (no attacker knows the detector) in percent, ± half the width of its 95% interval; − or + "
+    "alone, where ± would pass 100 or 0: how far it reaches the other way. Unknown: the combiner was fitted on the "
+    "first attack. [bold green]Bold[/]: highest of its column; † cannot be told apart from "
     "it; * see the remarks in report.md. Noise: AUROC on mere noise of the first attack's norm, which should be "
     "near 50."
 )
@@ -84,7 +85,7 @@ def _column(pair: tuple[str, str]) -> Column:
 def _cell(cell: Cell, best: dict[str, Any] | None, label: str) -> Figure:
     if cell.auroc is None or cell.low is None or cell.high is None:
         return Figure()
-    spread = f"{50 * (cell.high - cell.low):.1f}"
     leads, close = best is not None and best["best"] == label, best is not None and label in best["not_separable"]
     mark = "†" if close and not leads else ""
-    return Figure(f"{100 * cell.auroc:.1f}", "*" if cell.remark else "", spread, mark, best=leads)
+    sign = "*" if cell.remark else ""
+    return Figure.share(cell.auroc, cell.low, cell.high, sign=sign, mark=mark, best=leads)

@@ -9,7 +9,8 @@ from ..core.grid import NONE, Column, Figure, Grid, Row
 from .entry import Entry
 
 LEGEND = (
-    "Localisation error in percent (GT-known class, IoU >= .5), ± half the width of its 95% interval over images. "
+    "Localisation error in percent (GT-known class, IoU >= .5), ± half the width of its 95% interval over images "
+    "(+ or − alone, where ± would pass 0 or 100: how far it reaches the other way). "
     "* has constant or undefined maps, which count as misses. Lower is better."
 )
 
@@ -40,9 +41,7 @@ def _error(entry: Entry | None) -> Figure:
     error = None if entry is None else entry.metric("error")
     if entry is None or error is None:
         return Figure()
-    return Figure(
-        f"{100 * error.value:.1f}", "*" if entry.unusable_maps else "", f"{50 * (error.high - error.low):.1f}"
-    )
+    return Figure.share(error.value, error.low, error.high, sign="*" if entry.unusable_maps else "")
 
 
 def _without_figures(entries: Sequence[Entry], rows: Sequence[Row]) -> Iterator[str]:

@@ -10,7 +10,8 @@ from .entry import Entry
 
 LEGEND = (
     "False alarms in percent on clean images that were changed, not attacked, and are still classified correctly: mean "
-    "over all corruptions, ± half the width of its 95% interval; unchanged: on the same images before."
+    "over all corruptions, ± half the width of its 95% interval (+ or − alone, where ± would pass 0 or 100: how far it "
+    "reaches the other way); unchanged: on the same images before."
 )
 
 FILES = (
@@ -53,4 +54,4 @@ def _table(entries: Sequence[Entry]) -> Grid:
 def _cell(value: float | None, low: float | None, high: float | None) -> Figure:
     if value is None or low is None or high is None:
         return Figure()
-    return Figure(f"{100 * value:.1f}", spread=f"{50 * (high - low):.1f}")
+    return Figure.share(value, low, high)

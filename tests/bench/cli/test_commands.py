@@ -187,7 +187,7 @@ def test_run_prints_every_detector_and_where_results_are(ran: Small) -> None:
     said = ran.first
     assert said.code == 0
     assert "suite small, data digits, net digits-cnn" in said.out
-    assert re.search(r"│ mahalanobis +│ +\d+\.\d\*?±\d+\.\d", said.out)
+    assert re.search(r"│ mahalanobis +│ +\d+\.\d\*?[±−+]\d+\.\d", said.out)
     assert re.search(r"│ max-softmax \(control\) +│ +\d+\.\d", said.out)
     assert said.computed > 0
     folder = ran.output / "small"

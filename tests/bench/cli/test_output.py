@@ -50,8 +50,10 @@ def test_json_has_numbers_and_null_and_parses(ran: Any) -> None:
     assert len(tables) == 2
     figures = [row for table in tables for row in table["rows"]]
     assert all(row["value"] is None or 0 <= row["value"] <= 100 for row in figures)
-    assert any(row["plus_minus"] for row in figures)
-    assert sum("best" in row["marks"] for row in tables[0]["rows"]) == 3
+    ranges = [(row["low"], row["value"], row["high"]) for row in figures if row["low"] is not None]
+    assert ranges
+    assert all(low <= value <= high for low, value, high in ranges)
+    assert sum(row["marks"].startswith("highest") for row in tables[0]["rows"]) == 3
 
 
 def test_a_list_for_programs_has_no_marks_of_markdown() -> None:

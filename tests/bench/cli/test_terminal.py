@@ -46,7 +46,7 @@ def test_a_stream_that_knows_ascii_alone_gets_stand_ins(tiny: Tiny, tmp_path: Pa
 
 def test_a_narrow_terminal_cuts_no_figure(tiny: Tiny, tmp_path: Path) -> None:
     wide, narrow = (run(tiny, tmp_path / "r", width=width).out for width in (300, 44))
-    figures = re.compile(r"\d+\.\d\*?±\d+\.\d")
+    figures = re.compile(r"\d+\.\d\*?[±−+]\d+\.\d")
     assert "…" not in narrow
     assert len(figures.findall(wide)) >= 15
     assert Counter(figures.findall(narrow)) == Counter(figures.findall(wide))

@@ -92,7 +92,7 @@ FIGURES = st.builds(
     Figure,
     st.from_regex(r"(100|[0-9]{1,2})\.[0-9]", fullmatch=True),
     st.sampled_from(["", "*", "‡"]),
-    st.sampled_from(["", "0.4", "10.8"]),
+    st.sampled_from(["", "±0.4", "−10.8"]),
     st.sampled_from(["", "†"]),
     st.booleans(),
 )
@@ -112,7 +112,7 @@ def test_no_table_of_figures_is_cut_at_any_width_from_40(data: st.DataObject) ->
 
 def test_parts_come_apart_before_columns_and_intervals_go_last() -> None:
     columns = [Column("fgsm", "seen"), Column("bim", "seen"), Column("fgsm", "unknown"), Column("bim", "unknown")]
-    rows = [Row("subnet-mahalanobis-identity", [Figure("99.5", "*", "10.4", "†")] * 4, "(control)")]
+    rows = [Row("subnet-mahalanobis-identity", [Figure("99.5", "*", "±10.4", "†")] * 4, "(control)")]
     grid = Grid("a table", "detector", columns, rows)
     forms = {width: arranged(grid, width) for width in (200, 70, 40, 36)}
     assert forms[200].stacks == [[0, 1, 2, 3]]

@@ -113,7 +113,7 @@ def test_table_2_has_the_published_figures_beside_ours(tmp_path):
     assert "as a subscript half the width of the 95% interval" in made.caption
     bold = [text for of_row in figures.values() for text in of_row.values() if text.startswith(r"\textbf{")]
     assert bold
-    assert all(re.fullmatch(r"\\textbf\{\d+\.\d\*?\}\$_\{\\pm \d+\.\d\}\$", text) for text in bold)
+    assert all(re.fullmatch(r"\\textbf\{\d+\.\d\*?\}\$_\{(\\pm |[-+])\d+\.\d\}\$", text) for text in bold)
     assert figures["kd-pu"]["seen", "DeepFool", "publ."] == "81.1"
     assert ("seen", "DeepFool", "publ.") not in figures["subnet-mahalanobis-top3"]
 
