@@ -18,8 +18,14 @@ def report(folder: Path) -> Report:
     entries = read_entries(folder)
     names = ", ".join(sorted({entry.suite.name for entry in entries}))
     sections = [
-        Section("adaptive", "Robust accuracy under attackers who know the detector", lambda: robust(entries), _ROBUST),
-        Section("adaptive-curve", "Budget by budget", lambda: curve(entries), _CURVE),
+        Section(
+            "adaptive",
+            "Robust accuracy under attackers who know the detector",
+            lambda: robust(entries),
+            _ROBUST,
+            marks=_MARKS,
+        ),
+        Section("adaptive-curve", "Budget by budget", lambda: curve(entries), _CURVE, marks=_MARKS),
         Section("adaptive-static", "What knowing the detector takes off", lambda: static(entries), _STATIC),
         Section("adaptive-arms", "The arms", lambda: arms(entries), _ARMS),
         Section("adaptive-proof", "Were the attacks strong enough?", lambda: proof(entries), _PROOF),
@@ -56,11 +62,14 @@ def _preamble(entries: Sequence[Entry]) -> list[str]:
 
 _ROBUST = (
     "RA@FPR: percent of the accepted clean images on which every arm fails, with its 95% interval over images and "
-    "calibration; 0 means that each of them has an adversarial version that the detector accepts. ‡ *not tested hard "
-    "enough*: the same arms missed adversarial examples that are known to exist (see below), so a high figure says "
-    "nothing. § attacked without its gradient, which it does not offer. FPR: realised rate of false alarms on the "
-    "attacked clean images. Sorted by the largest budget."
+    "calibration; 0 means that each of them has an adversarial version that the detector accepts. FPR: "
+    "realised rate of false alarms on the attacked clean images. Sorted by the largest budget."
 )
+_MARKS = {
+    "‡": "‡ *not tested hard enough*: the same arms missed adversarial examples that are known to exist (see below), "
+    "so a high figure says nothing.",
+    "§": "§ attacked without its gradient, which it does not offer.",
+}
 
 
 def robust(entries: Sequence[Entry]) -> pd.DataFrame:

@@ -6,15 +6,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..core.grid import Column, Figure, Grid, Row
+from ..core.legend import ONE_SIDED, ONE_WAY, Legend
 from ..detection.suite import Suite
 from ..harness.audit import suite_beside
 from .entry import Cell, Entry, budget
 
-LEGEND = (
-    "RA@FPR in percent, ± half the width of its 95% interval (+ alone, where ± would pass 0: how far it reaches "
-    "upwards): accepted clean images on which every arm fails (n = 0: there is none). "
-    "‡ not tested hard enough: the same arms missed adversarial examples that are known to exist. "
-    "§ attacked without its gradient. 0: each image has an adversarial version that is accepted."
+_NONE_ACCEPTED = "n = 0"
+
+LEGEND = Legend(
+    "RA@FPR in percent, ± half the width of its 95% interval: accepted clean images on which every arm fails. 0: each "
+    "image has an adversarial version that is accepted.",
+    {
+        ONE_SIDED: ONE_WAY,
+        _NONE_ACCEPTED: f"{_NONE_ACCEPTED}: no clean image is accepted.",
+        "‡": "‡ not tested hard enough: the same arms missed adversarial examples that are known to exist.",
+        "§": "§ attacked without its gradient.",
+    },
 )
 
 FILES = (
@@ -64,5 +71,5 @@ def _table(entries: Sequence[Entry]) -> Grid:
 
 def _cell(cell: Cell) -> Figure:
     if cell.robust is None or cell.robust_low is None or cell.robust_high is None:
-        return Figure("n = 0")
+        return Figure(_NONE_ACCEPTED)
     return Figure.share(cell.robust, cell.robust_low, cell.robust_high, sign="" if cell.proven else "‡")

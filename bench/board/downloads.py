@@ -186,10 +186,14 @@ def latex(board: Board) -> str:
 
 
 def caption(board: Board) -> str:
+    """What the table is, and what the marks say that it has."""
+    marked = any(board.marks.get(pair) for pair in board.columns)
+    cells = [row.robust_at(epsilon) for row in board.rows for epsilon in board.budgets]
+    unproven = any(cell is not None and cell.robust is not None and not cell.proven for cell in cells)
     return (
         f"{board.dataset}, {board.net}, suite {board.suite}, protocol {board.protocol}: static AUROC in percent with "
-        f"{100 * board.level:g}% intervals; †: the best of its column, or not told apart from it"
-        f"{'; ‡: not tested hard enough' if board.budgets else ''}"
+        f"{100 * board.level:g}% intervals{'; †: the best of its column, or not told apart from it' if marked else ''}"
+        f"{'; ‡: not tested hard enough' if unproven else ''}"
     )
 
 

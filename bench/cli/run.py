@@ -73,9 +73,10 @@ def run(
         with settled(ways, chosen, context, output), ways.filling(suite, chosen, context, here.device, changes) as fill:
             result = execute(chosen, context, output, fill)
     for part in result.parts:
-        for shown in part.track.terminal.shown(part.entries, result.folder):
+        tables = list(part.track.terminal.shown(part.entries, result.folder))
+        for shown in tables:
             console.show(shown)
-        console.legend(part.track.terminal.LEGEND)
+        console.legend(part.track.terminal.LEGEND.text(tables))
     console.aside(f"\n{counted(result.computed, 'artifact')} computed, {result.reused} read from {context.store.root}")
     files = [place for part in result.parts for place in part.track.terminal.FILES]
     for name, place, remark in (("Report", "tables/report.md", ""), ("Tables", "tables", _TABLES), *files):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 #: Control characters, line ends, halves of surrogate pairs, and marks that turn the direction of writing.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -14,9 +15,16 @@ _NUMBER = re.compile(r"[+-]\d[\d.]*%?[*†]?( \[[-+\d., ]*\])?( [a-z ]+)?")
 #: What Markdown would take for a tag, or for a character by name; `<0.001` and `a & b` are neither.
 _TAG, _ENTITY = re.compile(r"<(?=[^\s\d=])"), re.compile(r"&(?=[#\w])")
 
+#: Bold type, as a mark of a figure.
+BOLD = "**"
+
 #: A cell that holds a figure; bold type around all of one; the sign of a remark behind its number; marks at its end.
 _FIGURE = re.compile(r"(\*\*)?([-+]?\d|–|n = 0)")
-_BOLD, _SIGN, _MARKS = re.compile(r"\*\*((?:(?!\*\*).)+)\*\*"), re.compile(r"(?<=\d)\*"), re.compile(r"( ?[†‡§])+$")
+_BOLD, _SIGN, _MARKS = (
+    re.compile(r"\*\*((?:(?!\*\*).)+\*?)\*\*"),
+    re.compile(r"(?<=\d)\*(?= |$)"),
+    re.compile(r"( ?[†‡§])+$"),
+)
 
 
 def shown(text: str) -> str:
@@ -42,6 +50,16 @@ def unmarked(text: str) -> str:
         return text
     bold = _BOLD.fullmatch(text)
     return _SIGN.sub("", _MARKS.sub("", bold[1] if bold else text))
+
+
+def marks_of(texts: Iterable[str]) -> set[str]:
+    """The marks that `unmarked` takes off any of these texts: `BOLD`, and signs behind a figure."""
+    found: set[str] = set()
+    for text in filter(_FIGURE.match, texts):
+        bold, end = _BOLD.fullmatch(text), _MARKS.search(text)
+        found |= ({BOLD} if bold else set()) | set(end[0].replace(" ", "") if end else "")
+        found |= {"*"} if _SIGN.search(bold[1] if bold else text) else set()
+    return found
 
 
 def counted(count: int, noun: str, several: str = "") -> str:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from ..core.text import BOLD
 from ..harness.tables import Report, Section, percent
 from .cost import attack_seconds
 from .entry import Entry
 from .ladder import Climb, Climbed, Column, builtin_ladders, climb, differing, load_ladder, parts_of
 from .published import PUBLISHED_ATTACKS, PUBLISHED_DETECTORS, against_published, published_table2
-from .rows import bracket, difference
+from .rows import ELSEWHERE, bracket, difference
 
 NOT_RUN = "not run"
 
@@ -23,15 +24,13 @@ _STEPS = (
     "milliseconds are of the machine that made the entries, and what a step shares with another one (attacks, gates) "
     "is counted in both; it is computed once."
 )
-_AUROC = (
-    "AUROC in percent with its 95% interval. Unknown: fitted on the first attack. **Bold**: the published figure lies "
-    "inside the interval. *: fitted on too few adversarial images, see the suite's own report."
-)
-_MARGIN = (
-    "AUROC of the subnets minus that of Mahalanobis in points, paired on images, splits and sets of gates. **Bold**: "
-    "better or worse after Holm's correction over the comparisons of the step's suite and protocol; the rest cannot be "
-    "told apart."
-)
+_AUROC = "AUROC in percent with its 95% interval. Unknown: fitted on the first attack."
+_AUROC_MARKS = {BOLD: "**Bold**: the published figure lies inside the interval.", **ELSEWHERE}
+_MARGIN = "AUROC of the subnets minus that of Mahalanobis in points, paired on images, splits and sets of gates."
+_MARGIN_MARKS = {
+    BOLD: "**Bold**: better or worse after Holm's correction over the comparisons of the step's suite and protocol; "
+    "the rest cannot be told apart."
+}
 _MOVED = (
     "By how many points each step moves the difference above from that of the step before it, without an interval: two "
     "steps keep different images, so that their figures are not paired."
@@ -43,8 +42,14 @@ def ladder_report(made: Climb, name: str) -> Report:
     prefix = f"ladder-{name}"
     sections = [
         Section(f"{prefix}-steps", "The steps", lambda: steps_table(made), _STEPS),
-        Section(f"{prefix}-auroc", "AUROC of both detectors", lambda: auroc_table(made), _AUROC),
-        Section(f"{prefix}-margin", "What the subnets gain over Mahalanobis", lambda: margin_table(made), _MARGIN),
+        Section(f"{prefix}-auroc", "AUROC of both detectors", lambda: auroc_table(made), _AUROC, marks=_AUROC_MARKS),
+        Section(
+            f"{prefix}-margin",
+            "What the subnets gain over Mahalanobis",
+            lambda: margin_table(made),
+            _MARGIN,
+            marks=_MARGIN_MARKS,
+        ),
         Section(f"{prefix}-moved", "Which step moves the gain", lambda: moved_table(made), _MOVED),
     ]
     return Report(made.ladder.title, [f"{ran(made)}", ""], sections, name=prefix)

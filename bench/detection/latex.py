@@ -30,13 +30,14 @@ _CAPTION = (
     "the first time (unknown: fitted on the first); as a subscript half the width of the {level:.0%} interval."
 )
 _PUBLISHED = (
-    f" {THEIRS} Wang, Hu and Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Bold: the published figure lies "
-    "inside our interval. Another net, attack library or protocol makes another figure. Rows under labels of their "
-    "own, such as another choice of classes, have no published figure here."
+    f" {THEIRS} Wang, Hu and Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Another net, attack library or "
+    "protocol makes another figure. Rows under labels of their own, such as another choice of classes, have no "
+    "published figure here."
 )
 _ONE_SIDED = (
     " A subscript of one sign, where half the width would pass 0 or 100: how far the interval reaches that way."
 )
+_BOLD = " Bold: the published figure lies inside our interval."
 _MARKED = " *: see the remarks in the suite's report."
 
 
@@ -79,7 +80,8 @@ def _caption(protocol: str, level: float, groups: Mapping[str, Sequence[Row]]) -
     published = _PUBLISHED if any(path[2] == THEIRS for path, _ in figures) else ""
     marked = _MARKED if any("*" in text for _, text in figures) else ""
     cut = _ONE_SIDED if any("_{-" in text or "_{+" in text for _, text in figures) else ""
-    return _CAPTION.format(protocol=protocol, level=level) + cut + published + marked
+    inside = _BOLD if any(text.startswith(bold("")[:-1]) for _, text in figures) else ""
+    return _CAPTION.format(protocol=protocol, level=level) + cut + published + inside + marked
 
 
 def _columns(groups: Mapping[str, Sequence[Row]]) -> list[Path]:

@@ -10,6 +10,12 @@ from ..harness.tables import percent
 from .cell import Cell
 from .entry import Entry
 
+#: What the mark of `bracket` says.
+REMARK = {"*": "*: see the remarks below."}
+
+#: The same on a page without the remarks.
+ELSEWHERE = {"*": "*: fitted on too few adversarial images, see the suite's own report."}
+
 
 def bracket(cell: Cell | None) -> str:
     """AUROC in percent with its interval; ``*`` marks a remark."""

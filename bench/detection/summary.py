@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from ..core.text import BOLD
 from ..harness.tables import Report, Section, percent
 from .cells import column_title
 from .departures import IN_SHORT_NOTE, in_short
 from .entry import Entry, read_entries
 from .published import PUBLISHED_DETECTORS, against_published, published_cells
-from .rows import bracket, difference
+from .rows import ELSEWHERE, bracket, difference
 from .sensitivity import BEST_OF_SEVERAL, ranks_of
 from .stated import read_comparisons, read_gate_reports
 from .suite import columns_of
@@ -26,17 +27,20 @@ WIDE = 20
 
 _PUBLISHED = (
     "AUROC in percent: ours / published (Wang, Hu, Su, Table 2: ResNet-34, protocol and attacks of Lee et al. 2018). "
-    "**Bold**: the published figure lies inside our 95% interval. Another net, another attack library or another "
-    "protocol makes another figure: a difference is no failed reproduction by itself. *: fitted on too few adversarial "
-    "images, see the suite's own report. With intervals and differences, cell by cell: `published.csv`."
+    "Another net, another attack library or another protocol makes another figure: a difference is no failed "
+    "reproduction by itself. With intervals and differences, cell by cell: `published.csv`."
 )
+_PUBLISHED_MARKS = {BOLD: "**Bold**: the published figure lies inside our 95% interval.", **ELSEWHERE}
 _CLAIMS = (
     "The paper's claim: features of class-specific subnets separate adversarial images better than the full net's. "
     "AUROC of subnet-Mahalanobis (predicted class) minus that of each rival in points, paired on images, splits and "
-    "the sets of gates drawn. **Bold**: better or worse after Holm's correction over all comparisons of a suite and "
-    "protocol; the rest cannot be told apart. A claim about subnets has to beat the distance to the predicted class "
-    "and random gates, not just Mahalanobis. With intervals: `claims.csv`."
+    "the sets of gates drawn. A claim about subnets has to beat the distance to the predicted class and random gates, "
+    "not just Mahalanobis. With intervals: `claims.csv`."
 )
+_CLAIM_MARKS = {
+    BOLD: "**Bold**: better or worse after Holm's correction over all comparisons of a suite and protocol; the rest "
+    "cannot be told apart."
+}
 
 
 def summary(folders: Sequence[Path]) -> Report:
@@ -49,8 +53,12 @@ def summary(folders: Sequence[Path]) -> Report:
     settings = pd.DataFrame([row for own in shown for row in in_short(own)]).fillna("–")
     sections = [
         Section("setting", "How these runs differ from the published ones", lambda: settings, IN_SHORT_NOTE),
-        Section("table2", "Table 2: ours / published", lambda: beside_published(beside), _PUBLISHED),
-        Section("claim", "Does the class-specific subnet beat ...", lambda: verdicts(claims), _CLAIMS),
+        Section(
+            "table2", "Table 2: ours / published", lambda: beside_published(beside), _PUBLISHED, marks=_PUBLISHED_MARKS
+        ),
+        Section(
+            "claim", "Does the class-specific subnet beat ...", lambda: verdicts(claims), _CLAIMS, marks=_CLAIM_MARKS
+        ),
         Section("gates", "The gates behind the claim", lambda: gates(folders), _GATES),
     ]
     frames = {name: frame for name, frame in (("published", beside), ("claims", claims)) if not frame.empty}

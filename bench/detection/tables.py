@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..analysis.semantics import SEMANTICS_NOTE, semantics
 from ..analysis.separation import SEPARATION_NOTE, separation
+from ..core.text import BOLD
 from ..harness.tables import Report, Section, percent, stated_versions
 from .cell import Cell
 from .cells import column_title
@@ -20,7 +21,7 @@ from .fixed import OPERATING_NOTE, WORST_NOTE, operating, points_remarks, worst
 from .gate_table import SUBNETS_NOTE, about_subnets, subnets
 from .optimality import OPTIMALITY_NOTE, footnotes, optimality
 from .published import PUBLISHED_NOTE, against_published, left_out, published_cells
-from .rows import bracket, difference, head_of, sorted_frame
+from .rows import REMARK, bracket, difference, head_of, sorted_frame
 from .sensitivity import SENSITIVITY_NOTE, own_rank, sensitivity
 from .standing import HIGHEST, standings, with_standing
 from .stated import read_comparisons
@@ -47,7 +48,11 @@ def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -
     """Sections on detectors and attacks, from entries and comparisons."""
     return [
         Section(
-            "table2", "Static: AUROC for seen and unknown attacks", lambda: table2(entries, comparisons), _TABLE2_NOTE
+            "table2",
+            "Static: AUROC for seen and unknown attacks",
+            lambda: table2(entries, comparisons),
+            _TABLE2_NOTE,
+            marks=_TABLE2_MARKS,
         ),
         Section(
             "published",
@@ -56,11 +61,20 @@ def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -
             PUBLISHED_NOTE,
             before=lambda _: departures(entries),
             after=lambda _: left_out(entries),
+            marks=REMARK,
         ),
-        Section("worst", "The worst attack of each image", lambda: worst(entries), WORST_NOTE),
-        Section("operating", "At a fixed false-positive rate", lambda: operating(entries), OPERATING_NOTE),
+        Section("worst", "The worst attack of each image", lambda: worst(entries), WORST_NOTE, marks=REMARK),
+        Section(
+            "operating", "At a fixed false-positive rate", lambda: operating(entries), OPERATING_NOTE, marks=REMARK
+        ),
         Section("comparisons", "Does it beat the controls?", lambda: compared(comparisons), _COMPARED_NOTE),
-        Section("transfer", "Fitted on (row) and tested on (column)", lambda: transfer(entries), _TRANSFER_NOTE),
+        Section(
+            "transfer",
+            "Fitted on (row) and tested on (column)",
+            lambda: transfer(entries),
+            _TRANSFER_NOTE,
+            marks=REMARK,
+        ),
         Section(
             "spread", "How far a cell moves with the split and the set of gates", lambda: spread(entries), _SPREAD_NOTE
         ),
@@ -145,12 +159,16 @@ def _preamble(entries: Sequence[Entry]) -> list[str]:
 _TABLE2_NOTE = (
     "AUROC in percent, the mean over splits, with its 95% interval over images, fits and the sets of gates drawn; n: "
     "adversarial images evaluated in a split, with as many clean ones, and in `lee2018` as many noisy ones. Unknown: "
-    "the combiner is fitted on the first attack and meets the others for the first time. **Bold**: the highest of its "
-    "column; †: cannot be told apart from it (paired test, Holm). Controls are baselines that a proposal has to beat. "
-    "Below 50 the images are ranked the wrong way round: at 0 they are perfectly separated with the sign turned. *: "
-    "see the remarks. **Static**: the attackers have never heard of the detector, so that no figure here says how it "
+    "the combiner is fitted on the first attack and meets the others for the first time. Controls are baselines that a "
+    "proposal has to beat. Below 50 the images are ranked the wrong way round: at 0 they are perfectly separated with "
+    "the sign turned. **Static**: the attackers have never heard of the detector, so that no figure here says how it "
     "stands up to one who has."
 )
+_TABLE2_MARKS = {
+    BOLD: "**Bold**: the highest of its column.",
+    "†": "†: cannot be told apart from the highest of its column (paired test, Holm).",
+    **REMARK,
+}
 
 
 def table2(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]] = ()) -> pd.DataFrame:

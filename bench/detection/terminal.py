@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.grid import NONE, Column, Figure, Grid, Row
+from ..core.legend import BEST, ONE_SIDED, ONE_WAY, Legend
 from .cell import Cell
 from .cells import column_title
 from .entry import Entry
@@ -14,12 +15,16 @@ from .stated import read_comparisons
 from .suite import columns_of
 from .verdicts import controls_sentences
 
-LEGEND = (
-    "Static AUROC (no attacker knows the detector) in percent, ± half the width of its 95% interval; − or + "
-    "alone, where ± would pass 100 or 0: how far it reaches the other way. Unknown: the combiner was fitted on the "
-    "first attack. [bold green]Bold[/]: highest of its column; † cannot be told apart from "
-    "it; * see the remarks in report.md. Noise: AUROC on mere noise of the first attack's norm, which should be "
-    "near 50."
+LEGEND = Legend(
+    "Static AUROC (no attacker knows the detector) in percent, ± half the width of its 95% interval.",
+    {
+        "unknown": "Unknown: the combiner was fitted on the first attack.",
+        ONE_SIDED: ONE_WAY,
+        BEST: "[bold green]Bold[/]: highest of its column.",
+        "†": "†: cannot be told apart from the highest.",
+        "*": "*: see the remarks in report.md.",
+        "noise": "Noise: AUROC on mere noise of the first attack's norm, which should be near 50.",
+    },
 )
 
 #: Where the run's files are, one per line: a name, a path below the results folder, a remark.

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..core.errors import UserError
 from ..core.files import csv_text, write_text
-from ..core.text import markdown_text, unmarked
+from ..core.text import markdown_text, marks_of, unmarked
 
 Lines = Callable[[pd.DataFrame], Sequence[str]]
 
@@ -26,7 +26,8 @@ def _nothing(frame: pd.DataFrame) -> Sequence[str]:
 class Section:
     """One table of a report, with the text around it; an empty frame is left out with its heading.
 
-    ``before`` and ``after`` are lines of Markdown around the table, made from its frame.
+    ``before`` and ``after`` are lines of Markdown around the table, made from its frame. ``marks``: a sentence of
+    Markdown by mark (`BOLD`, or a sign behind a figure), which stands behind the note where a cell has this mark.
     """
 
     name: str
@@ -35,6 +36,12 @@ class Section:
     note: str
     before: Lines = _nothing
     after: Lines = _nothing
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+    def legend(self, frame: pd.DataFrame) -> str:
+        """The note, and what the marks say that this table has."""
+        found = marks_of(str(cell) for name in frame for cell in frame[name])
+        return " ".join([self.note, *(sentence for mark, sentence in self.marks.items() if mark in found)])
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def render(report: Report) -> dict[str, str]:
         lines += [
             f"## {section.title}",
             "",
-            section.note,
+            section.legend(frame),
             "",
             *_lines(section.before, frame),
             table,

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 import pandas as pd
 
 from ..core.grid import Grid
+from ..core.legend import Legend
 from .audit import Audit, Line
 from .context import Context
 from .entry import Entry, folders_below
@@ -53,11 +54,12 @@ class Tables(Protocol):
 class Terminal(Protocol):
     """The module ``terminal``: the output at the end of a run.
 
-    ``LEGEND`` stands below the tables, between which lines of text may say what they lack; ``FILES`` lists names, paths
-    below the results folder and remarks, and ``FAILURES`` is the noun for the parts that could not be run.
+    ``LEGEND`` stands below the tables and explains what these have, between which lines of text may say what they lack;
+    ``FILES`` lists names, paths below the results folder and remarks, and ``FAILURES`` is the noun for the parts that
+    could not be run.
     """
 
-    LEGEND: str
+    LEGEND: Legend
     FILES: Sequence[tuple[str, str, str]]
     FAILURES: str
 

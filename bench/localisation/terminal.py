@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..core.grid import NONE, Column, Figure, Grid, Row
+from ..core.legend import ONE_SIDED, ONE_WAY, Legend
 from .entry import Entry
 
-LEGEND = (
-    "Localisation error in percent (GT-known class, IoU >= .5), ± half the width of its 95% interval over images "
-    "(+ or − alone, where ± would pass 0 or 100: how far it reaches the other way). "
-    "* has constant or undefined maps, which count as misses. Lower is better."
+LEGEND = Legend(
+    "Localisation error in percent (GT-known class, IoU >= .5), ± half the width of its 95% interval over images. "
+    "Lower is better.",
+    {ONE_SIDED: ONE_WAY, "*": "*: constant or undefined maps, which count as misses."},
 )
 
 #: The run's files, one line each: a name, a path below the results folder, a remark.

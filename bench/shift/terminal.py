@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..core.grid import NONE, Column, Figure, Grid, Row
+from ..core.legend import ONE_SIDED, ONE_WAY, Legend
 from .entry import Entry
 
-LEGEND = (
+LEGEND = Legend(
     "False alarms in percent on clean images that were changed, not attacked, and are still classified correctly: mean "
-    "over all corruptions, ± half the width of its 95% interval (+ or − alone, where ± would pass 0 or 100: how far it "
-    "reaches the other way); unchanged: on the same images before."
+    "over all corruptions, ± half the width of its 95% interval; unchanged: on the same images before.",
+    {ONE_SIDED: ONE_WAY},
 )
 
 FILES = (

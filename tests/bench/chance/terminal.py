@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from subnetbench.bench.core.grid import Column, Figure, Grid, Row
+from subnetbench.bench.core.legend import Legend
 
 from .entry import Entry
 
-LEGEND = "Share of test images in percent."
+LEGEND = Legend("Share of test images in percent.")
 FILES = (("Entries", "chance", ""),)
 FAILURES = "rules"
 
