@@ -63,7 +63,8 @@ def site_files(results: Results) -> Iterator[tuple[str, bytes]]:
     runs = reruns(results.boards)
     pages = Pages(results, runs)
     yield "index.html", pages.index().encode()
-    yield "wsol.html", pages.wsol().encode()
+    if results.track.entries:
+        yield "wsol.html", pages.wsol().encode()
     yield "submit.html", pages.submit().encode()
     if results.findings:
         yield "findings.html", pages.findings().encode()

@@ -187,7 +187,8 @@ class Pages:
             yield f"detector-{slug(label)}", self._part("detail", "detector", label, rows, "h1")
         for label, boards in self.attacks.items():
             yield f"attack-{slug(label)}", self._part("detail", "attack", label, boards, "h1")
-        yield "wsol", self._part("track", "localisation", "h1")
+        if self._results.track.entries:
+            yield "wsol", self._part("track", "localisation", "h1")
         yield "submit", self._part("submitting", "submit", "h1")
         if self._results.findings:
             yield "findings", f'<article class="detail prose">{self._results.findings}</article>'

@@ -14,6 +14,7 @@ import pytest
 from subnetbench.bench.board.build import write_single, write_site
 
 from ..made_board import edit, entry, made_results, many, scores, write_entry
+from .test_build import localised
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -88,6 +89,7 @@ def folder(tmp_path_factory) -> Path:
     next(c for c in lacking["cells"] if c["fit_on"] == c["test_on"] == "cw")["remark"] = "needs dropout"
     write_entry(results / "made", lacking, table)
     many(results, 10)
+    localised(results / "boxes")
     write_site(results, home / "site")
     write_single(results, home / "single.html")
     return home

@@ -469,6 +469,7 @@ def test_every_link_of_every_page_leads_to_a_file_and_every_anchor_to_a_place(re
         results / "made" / "suite.json",
         load_suite("digits").model_copy(update={"name": "made"}).model_dump(mode="json"),
     )
+    localised(results / "boxes")
     write_site(results, tmp_path / "site")
     found = pages(tmp_path / "site")
     assert {"index.html", "wsol.html", "detector/good.html", "attack/cw.html"} <= found.keys()
@@ -690,6 +691,32 @@ def localised(folder: Path, **changes) -> Path:
     } | changes
     write_json(place / "saliency.subnet.json", content)
     return place / "saliency.subnet.json"
+
+
+def test_without_localisation_no_page_leads_to_it(results, tmp_path):
+    write_site(results, tmp_path / "site")
+    write_single(results, tmp_path / "single.html")
+    found = pages(tmp_path / "site")
+    assert "wsol.html" not in found
+    for text in (*found.values(), (tmp_path / "single.html").read_text()):
+        assert "Localisation" not in text
+        assert "wsol" not in text.partition("<style>")[0]
+    localised(results / "boxes")
+    write_site(results, tmp_path / "site")
+    write_single(results, tmp_path / "single.html")
+    assert '<a href="wsol.html">Localisation</a>' in (tmp_path / "site" / "index.html").read_text()
+    assert '<a href="#wsol">Localisation</a>' in (tmp_path / "single.html").read_text()
+
+
+@pytest.mark.parametrize("address", [None, "https://example.org/people/subnetbench"])
+def test_the_header_of_every_page_leads_to_the_repository_where_its_address_is_known(
+    results, tmp_path, monkeypatch, address
+):
+    monkeypatch.setattr("subnetbench.bench.board.pages.address_of", lambda *names: address)
+    write_site(results, tmp_path / "site")
+    for text in pages(tmp_path / "site").values():
+        header = text.partition('<header class="top">')[2].partition("</header>")[0]
+        assert (f'<a href="{address}" rel="noopener noreferrer external">Repository</a>' in header) is bool(address)
 
 
 def test_localisation_entries_have_a_page_of_their_own(results, tmp_path):
