@@ -84,6 +84,7 @@ def _budgets(entry: Entry) -> Line:
 def _figures(entry: Entry, rows: pd.DataFrame) -> Iterator[Line]:
     assert entry.threshold is not None  # cells have both
     assert entry.static is not None
+    rows = rows.astype({"arm": "category"})  # chosen by arm again and again, which is slow among texts
     again = all_figures(
         rows,
         [cell.epsilon for cell in entry.cells],

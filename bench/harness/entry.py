@@ -238,7 +238,8 @@ def is_entry_file(home: str, path: Path, top: Path | None = None) -> bool:
 
     Everything else in a home is somebody's own, whatever it holds: it is neither read nor removed.
     """
-    return plain(path).suffix == ".json" and home_of(path, (home,), top) == path.absolute().parent.parent
+    above = path.absolute().parent.parent
+    return above.name == home and plain(path).suffix == ".json" and home_of(path, (home,), top) == above
 
 
 def folders_below(folder: Path, home: str) -> list[Path]:
