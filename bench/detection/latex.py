@@ -30,7 +30,7 @@ _CAPTION = (
     "the first time (unknown: fitted on the first); as a subscript half the width of the {level:.0%} interval."
 )
 _PUBLISHED = (
-    f" {THEIRS} Wang, Hu and Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Another net, attack library or "
+    f" {THEIRS}: Wang, Hu and Su, Table 2 (ResNet-34, protocol of Lee et al. 2018). Another net, attack library or "
     "protocol makes another figure. Rows under labels of their own, such as another choice of classes, have no "
     "published figure here."
 )

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from ..core.text import shown
 
-#: More columns of figures than this are scaled to the width of the page.
-WIDEST = 9
+#: More columns of figures than this stand in tables below each other, if each has no more lines than that.
+WIDEST, TALLEST = 9, 20
 
 NONE = "--"
 
@@ -53,45 +53,67 @@ def bold(text: str) -> str:
 
 def file_text(tables: Sequence[Tex]) -> str:
     """The tables of one file, with the packages that they need in a comment."""
-    graphics = "".join("{graphicx}" for table in tables if len(table.columns) > WIDEST)[: len("{graphicx}")]
-    needs = "".join(f"% \\usepackage{package}\n" for package in ("{booktabs}", graphics) if package)
+    needs = "".join(f"% \\usepackage{{{package}}}\n" for package in ("booktabs", "graphicx"))
     return f"% Put into a paper with \\input. Needs in its preamble:\n{needs}\n" + "\n".join(map(_table, tables))
 
 
 def _table(table: Tex) -> str:
-    count = len(table.columns)
-    kind = "table*" if count > 4 else "table"
-    tabular = "\n".join(
-        [
-            rf"\begin{{tabular}}{{l*{{{count}}}{{r}}}}",
-            r"\toprule",
-            *_heads(table),
-            *_body(table, count),
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
+    kind = "table*" if len(table.columns) > 4 else "table"
     lines = [
         rf"\begin{{{kind}}}[t]",
         r"\centering",
+        r"\setlength{\belowcaptionskip}{4pt}",
         rf"\caption{{{escaped(table.caption)}}}",
         rf"\label{{tab:{table.label}}}",
         r"\footnotesize",
         r"\setlength{\tabcolsep}{3pt}",
-        f"\\resizebox{{\\textwidth}}{{!}}{{%\n{tabular}}}" if count > WIDEST else tabular,
+        "\n\n\\medskip\n".join(_fitted(_tabular(table, columns)) for columns in _panels(table)),
         rf"\end{{{kind}}}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _heads(table: Tex) -> list[str]:
-    """A line of headings for each level; neighbours of one name share it, over a rule of their own."""
-    levels = len(table.columns[0])
+def _panels(table: Tex) -> list[Sequence[tuple[str, ...]]]:
+    """The columns of each tabular: a wide table is several below each other, by its first headings, if a page has room.
+
+    A group takes the room of two lines besides its rows.
+    """
+    if len(table.columns) <= WIDEST or sum(2 + len(rows) for rows in table.groups.values()) > TALLEST:
+        return [table.columns]
+    return [list(columns) for _, columns in groupby(table.columns, key=lambda column: column[0])]
+
+
+def _tabular(table: Tex, columns: Sequence[tuple[str, ...]]) -> str:
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{l*{{{len(columns)}}}{{r}}}}",
+            r"\toprule",
+            *_heads(table, columns),
+            *_body(table, columns),
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def _fitted(tabular: str) -> str:
+    """At its own size, or as wide as the page or the column where it would be wider."""
+    return f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{tabular}}}"
+
+
+def _heads(table: Tex, columns: Sequence[tuple[str, ...]]) -> list[str]:
+    """A line of headings for each level; neighbours of one name share it, over a rule of their own.
+
+    A last level that is the same for all columns, as where nothing was published, is left out.
+    """
+    levels = len(columns[0])
+    if levels > 1 and len({column[-1] for column in table.columns}) == 1:
+        levels -= 1
     lines = []
     for level in range(levels):
         cells, rules, place = [], [], 2
-        for path, columns in groupby(table.columns, key=lambda column: column[: level + 1]):
-            span = len(list(columns))
+        for path, neighbours in groupby(columns, key=lambda column: column[: level + 1]):
+            span = len(list(neighbours))
             title = escaped(path[level])
             cells.append(title if span == 1 else rf"\multicolumn{{{span}}}{{c}}{{{title}}}")
             rules += [rf"\cmidrule(lr){{{place}-{place + span - 1}}}"] if span > 1 else []
@@ -102,10 +124,10 @@ def _heads(table: Tex) -> list[str]:
     return lines
 
 
-def _body(table: Tex, count: int) -> list[str]:
+def _body(table: Tex, columns: Sequence[tuple[str, ...]]) -> list[str]:
     lines = []
     for heading, rows in table.groups.items():
-        lines += [r"\midrule", rf"\multicolumn{{{count + 1}}}{{l}}{{\emph{{{escaped(heading)}}}}} \\"]
+        lines += [r"\midrule", rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\emph{{{escaped(heading)}}}}} \\"]
         for name, figures in rows:
-            lines.append(" & ".join([escaped(name), *(figures.get(path, NONE) for path in table.columns)]) + r" \\")
+            lines.append(" & ".join([escaped(name), *(figures.get(path, NONE) for path in columns)]) + r" \\")
     return lines

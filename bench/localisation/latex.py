@@ -16,7 +16,7 @@ _CAPTION = (
     "Localisation error in percent, GT-known class, with its 95% interval over images; alpha is chosen on training "
     "images, for each cell.{published}"
 )
-_PUBLISHED = f" {_THEIRS} Wang, Hu and Su, Table 1."
+_PUBLISHED = f" {_THEIRS}: Wang, Hu and Su, Table 1."
 _BOLD = " Bold: the published figure lies inside our interval."
 
 

@@ -56,6 +56,9 @@ def assert_compiles(text: str, folder: Path) -> None:
         (folder / "page.tex").write_text(page, encoding="utf-8")
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
         assert subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+        log = (folder / "page.log").read_text(encoding="latin-1")
+        assert "Overfull" not in log
+        assert "Float too large" not in log
 
 
 def test_a_table_has_rules_of_booktabs_and_a_dash_where_there_is_no_figure(tmp_path):
@@ -67,6 +70,21 @@ def test_a_table_has_rules_of_booktabs_and_a_dash_where_there_is_no_figure(tmp_p
     assert r"\cmidrule(lr){2-3}" in text
     assert r"kd-pu & 87.2 & -- & 50.0 \\" in text
     assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+
+
+def test_a_wide_table_is_two_below_each_other_where_a_page_has_room():
+    columns = [(kind, name, of) for kind in ("seen", "unknown") for name in "abc" for of in ("ours", "publ.")]
+    short, long = (Tex("made", "c", "detector", columns, {"s": [("lid", {})] * count}) for count in (3, 30))
+    assert re.findall(r"l\*\{(\d+)\}", file_text([short])) == ["6", "6"]
+    assert re.findall(r"l\*\{(\d+)\}", file_text([long])) == ["12"]
+    narrow = Tex("made", "c", "detector", columns[::2], {"s": [("lid", {})]})
+    assert re.findall(r"l\*\{(\d+)\}", file_text([narrow])) == ["6"]
+    assert "ours" not in file_text([narrow])  # nothing stands beside it
+
+
+def test_no_table_is_wider_than_its_page():
+    assert r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}" in file_text([MADE])
+    assert r"% \usepackage{graphicx}" in file_text([MADE])
 
 
 def test_no_text_of_others_is_a_command(tmp_path):
@@ -127,6 +145,11 @@ def test_several_suites_are_one_table_of_the_papers_detectors(tmp_path):
     assert [heading.split(":")[0] for heading in lee2018.groups] == ["cifar10-table2"]
 
 
+@pytest.mark.parametrize("suite", ["digits", "cifar10-grid", "cifar10-adaptive", "cifar10-timm-resnet18d"])
+def test_a_suite_of_any_size_compiles_onto_its_page(suite, tmp_path):
+    assert_compiles(file_text(table2(read_lean(RESULTS / suite))), tmp_path)
+
+
 def test_table_1_has_whole_net_and_subnet_with_intervals(tmp_path):
     entries = read_entries(RESULTS / "wsol-tiny-nets")
     (made,) = table1(entries)
@@ -147,7 +170,7 @@ def test_table_1_has_whole_net_and_subnet_with_intervals(tmp_path):
     (beside,) = table1(moved)
     ((_, listed),) = beside.groups.items()
     assert dict(listed)["saliency"]["subnet", "publ."] == "44.8"
-    assert "publ. Wang, Hu and Su, Table 1." in beside.caption
+    assert "publ.: Wang, Hu and Su, Table 1." in beside.caption
 
 
 @pytest.fixture
