@@ -77,7 +77,7 @@ class Describer:
             subnets=self._subnets(part),
             cells=[Cell(**cell) for cell in cells],
             cost=CostNote(**{name: value for name, value in cost.items() if name not in ("notes", "remarks")}),
-            all_scores=AllScores(rows=len(outcome.scores), sha256=outcome.digest()),
+            all_scores=AllScores(rows=len(outcome.scores), sha256=outcome.digest),
         )
 
     def _describe_attacks(self) -> dict[str, AttackNote]:

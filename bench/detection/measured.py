@@ -32,7 +32,7 @@ def measured_cells(
         return {}, {"cells": measure(outcome.scores, outcome.fits, attacks, how)}
 
     inputs = {
-        "outcome": key_of("outcome", {"fits": outcome.fits, "scores": outcome.digest()}),
+        "outcome": key_of("outcome", {"fits": outcome.fits, "scores": outcome.digest}),
         "level": suite.statistics.level,
         "protocol": protocol.model_dump(),
         "source": code_hash(cell_code, score_code, fits, points, worst, metrics, inference, operating, splits),

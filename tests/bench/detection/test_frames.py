@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from subnetbench.bench.detection import protocol
 from subnetbench.bench.detection.frames import COLUMNS, TEXT, joined, pack, unpack
 from subnetbench.bench.detection.measured import _is_one_of
 from subnetbench.bench.detection.protocol import Outcome
@@ -32,7 +35,22 @@ def test_a_stored_frame_is_the_one_that_was_stored(rows: int) -> None:
     outcome = drawn(0, rows)
     again, _ = unpack(*pack(outcome, {}), gate=1)
     assert_frame_equal(again.scores, by_text(outcome.scores), check_categorical=rows > 0)
-    assert again.digest() == Outcome(by_text(outcome.scores), []).digest()
+    assert again.digest == Outcome(by_text(outcome.scores), []).digest
+
+
+@pytest.mark.parametrize("rows", [0, 1, 128, 200])
+def test_scores_hashed_part_by_part_have_the_hash_of_the_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "ROWS_AT_A_TIME", 64)
+    frame = by_text(drawn(4, rows).scores)
+    whole = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    assert Outcome(frame, []).digest == hashlib.sha256(whole.tobytes()).hexdigest()
+
+
+def test_scores_are_hashed_once_however_often_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = drawn(5)
+    first = outcome.digest
+    monkeypatch.setattr(pd.util, "hash_pandas_object", lambda *_, **__: pytest.fail("hashed again"))
+    assert outcome.digest == first
 
 
 def test_frames_of_several_gates_join_as_their_texts_do() -> None:
