@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.collector import end_unsearched
 from ..core.errors import UserError
 from ..core.memory import keep_freed_memory
 from ..core.near import did_you_mean
@@ -88,6 +89,7 @@ def main() -> None:
             console.note(STOPPED)
         if stopping.code:
             end(stopping.code)
+    end_unsearched()
     if code:
         sys.exit(code)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.collector import importing
 from ..core.text import counted
 from . import console
 from .options import (
@@ -56,10 +57,11 @@ def run(
     collect: CollectOption = False,
 ) -> None:
     """Run a suite: from images to tables. Nothing that is in the store is computed again."""
-    from ..parallel.request import Changes
-    from ..runner import execute
-    from ..tracks import load_suite, located
-    from .parallel import Ways, dry, settled, some
+    with importing():
+        from ..parallel.request import Changes
+        from ..runner import execute
+        from ..tracks import load_suite, located
+        from .parallel import Ways, dry, settled, some
 
     changes = Changes(limit=limit, seed=seed, classes=classes, detectors=detector or [])
     ways = Ways.of(n_jobs, parallel_config, shard, only, collect, when, debug=debug)
