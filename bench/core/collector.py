@@ -1,7 +1,7 @@
 """Python's search for cyclic garbage, spared where there is none to find: among modules, and at the end of a process.
 
 To import torch makes some hundred thousand objects that live as long as the process. Each full search looks at all of
-them, several times while they are being made and twice while Python ends: a tenth of a run that reads all from its store.
+them, several times while they are being made and again while Python ends: a tenth of a run that finds all in its store.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.errors import UserError, reason_of
+from ..core.hashing import hash_arrays
 from .entry import Column, Entry
 
 #: A file beyond these (packed or unpacked) is refused: no entry of one detector comes close.
@@ -84,13 +85,20 @@ def packed(frame: pd.DataFrame) -> bytes:
     return _written(table, encodings)
 
 
+#: What was chosen for whole numbers, by their hash: detectors of a run are scored on the same images and splits.
+_CHOSEN: dict[str, str] = {}
+
+
 def _encoding(column: pa.Table) -> str:
     kind = column.schema.types[0]
     if pa.types.is_floating(kind):
         return "BYTE_STREAM_SPLIT"
     if not pa.types.is_integer(kind):
         return "DICTIONARY"
-    return min(_WHOLE, key=lambda encoding: len(_written(column, {column.column_names[0]: encoding})))
+    key = hash_arrays(column.column(0).to_numpy())
+    if key not in _CHOSEN:
+        _CHOSEN[key] = min(_WHOLE, key=lambda encoding: len(_written(column, {column.column_names[0]: encoding})))
+    return _CHOSEN[key]
 
 
 def _written(table: pa.Table, encodings: Mapping[str, str]) -> bytes:

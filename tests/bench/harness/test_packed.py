@@ -7,6 +7,8 @@ import io
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
+from subnetbench.bench.harness import scores
 from subnetbench.bench.harness.scores import packed
 
 
@@ -28,3 +30,21 @@ def test_every_value_is_what_it_was_and_the_same_images_again_cost_little():
         assert (again == frame).all(axis=None)
         sizes.append(len(packed(frame[["image"]])))
     assert sizes[1] < 4 * sizes[0]
+
+
+def test_how_the_same_numbers_are_written_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All detectors of a run are scored on the same images; what is written does not depend on who was first."""
+    written = scores._written
+    calls: list[int] = []
+    monkeypatch.setattr(scores, "_written", lambda table, how: calls.append(1) or written(table, how))
+    monkeypatch.setattr(scores, "_CHOSEN", {})
+    rng = np.random.default_rng(1)
+    images = {"split": np.repeat(np.arange(2, dtype=np.int16), 300), "image": rng.permutation(600).astype(np.int32)}
+    first, second = (pd.DataFrame(images | {"score": rng.normal(size=600)}) for _ in range(2))
+    blob = packed(second)
+    tried = len(calls)
+    assert packed(first) != blob
+    assert len(calls) == tried + 1
+    assert packed(second) == blob
+    scores._CHOSEN.clear()
+    assert packed(second) == blob
