@@ -35,7 +35,7 @@ def unpack(arrays: Arrays, meta: Meta, gate: int) -> tuple[Outcome, Meta]:
     """What was packed, as that of one set of gates."""
     columns: dict[str, Any] = {n: _texts(meta[n], a) if n in TEXT else a for n, a in arrays.items()}
     columns["gate"] = np.full(len(columns["score"]), gate, np.int16)
-    frame = pd.DataFrame(columns)[COLUMNS]
+    frame = pd.DataFrame({name: columns[name] for name in COLUMNS})
     return Outcome(frame, [record | {"gate": gate} for record in meta["fits"]]), meta["cost"]
 
 

@@ -51,11 +51,11 @@ def stored_scores(scores: pd.DataFrame, protocol: AnyProtocol, attacks: Sequence
     times as large; the entry has their figures, and a run makes them again.
     """
     gates = scores["gate"].to_numpy()
-    first = (scores["split"] < protocol.stored_splits) & (gates == gates.min(initial=0))
+    scores = scores[(scores["split"].to_numpy() < protocol.stored_splits) & (gates == gates.min(initial=0))]
     kept = [*columns_of(attacks), *((ALL_ATTACKS, attack) for attack in attacks)]
     kept += [(fit_on, EVERY) for fit_on in (*attacks, ALL_ATTACKS)]
     spared = (scores["kind"] == "calibration") & ~scores["fit_on"].isin([attacks[0], ALL_ATTACKS])
-    stored: pd.DataFrame = scores[first & _is_one_of(scores, set(kept)) & ~spared].reset_index(drop=True)
+    stored: pd.DataFrame = scores[_is_one_of(scores, set(kept)) & ~spared].reset_index(drop=True)
     return stored
 
 
