@@ -6,6 +6,7 @@ import ast
 import builtins
 import importlib.util
 import inspect
+import operator
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -46,7 +47,7 @@ def sources_of(thing: Any) -> dict[str, bytes]:
         path = _file(base.__module__)
         if home_of(base) not in LIBRARIES and path is not None and path not in found.values():
             found[base.__module__] = path
-    loaded = {vars(module).get("__file__"): module for module in list(sys.modules.values())}
+    loaded = _by_file()
     sources = {name: read_once(path, loaded.get(str(path))) for name, path in sorted(found.items())}
     return sources or {kind.__qualname__: b""}
 
@@ -106,6 +107,19 @@ def read_once(path: Path, module: object) -> bytes:
     if path not in _READ or _READ[path][0] is not module or _READ[path][1] is not spec:
         _READ[path] = (module, spec, path.read_bytes())
     return _READ[path][2]
+
+
+#: The modules that were there when `_by_file` last looked, and each by its file.
+_LOADED: tuple[list[Any], dict[Any, Any]] = [], {}
+
+
+def _by_file() -> dict[Any, Any]:
+    """Each imported module by its file; looked through again only where there is another module than before."""
+    global _LOADED
+    modules = list(sys.modules.values())
+    if len(modules) != len(_LOADED[0]) or not all(map(operator.is_, modules, _LOADED[0])):
+        _LOADED = modules, {vars(module).get("__file__"): module for module in modules}
+    return _LOADED[1]
 
 
 def _kind(thing: Any) -> Any:

@@ -132,3 +132,13 @@ except* ValueError as error:
     raise error from None
 """
     assert syntax(source) == "e453d2dbc545e40592bd5731b3db8bd367b4610baa753b81534c444ba6240437"
+
+
+def test_a_module_that_is_made_again_is_not_taken_for_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are looked through once for many plug-ins, and again after each import."""
+    old, new = (ModuleType("made_again") for _ in range(2))
+    old.__file__ = new.__file__ = "made_again.py"
+    for module in (old, new):
+        monkeypatch.setitem(sys.modules, "made_again", module)
+        assert sources._by_file()["made_again.py"] is module
+        assert sources._by_file() is sources._by_file()
