@@ -17,8 +17,8 @@ COLUMNS = ["gate", "split", "fit_on", "test_on", "kind", "image", "score"]
 TEXT = ("fit_on", "test_on", "kind")
 
 
-def pack(outcome: Outcome, cost: Meta) -> tuple[Arrays, Meta]:
-    """Scores, fits and cost as the store keeps them."""
+def pack(outcome: Outcome, cost: Meta, gate: int) -> tuple[Arrays, Meta]:
+    """Scores, fits and cost as the store keeps them, with the hash of the scores as those of this set of gates."""
     arrays: Arrays = {}
     meta: Meta = {"fits": outcome.fits, "cost": cost}
     for name in outcome.scores.columns:
@@ -28,7 +28,7 @@ def pack(outcome: Outcome, cost: Meta) -> tuple[Arrays, Meta]:
             arrays[name], meta[name] = codes.astype(np.int16), [str(v) for v in values]
         else:
             arrays[name] = column.to_numpy(np.float64 if name == "score" else np.int32)
-    return arrays, meta
+    return arrays, meta | {"sha256": {str(gate): unpack(arrays, meta, gate)[0].digest}}
 
 
 def unpack(arrays: Arrays, meta: Meta, gate: int) -> tuple[Outcome, Meta]:
@@ -36,7 +36,9 @@ def unpack(arrays: Arrays, meta: Meta, gate: int) -> tuple[Outcome, Meta]:
     columns: dict[str, Any] = {n: _texts(meta[n], a) if n in TEXT else a for n, a in arrays.items()}
     columns["gate"] = np.full(len(columns["score"]), gate, np.int16)
     frame = pd.DataFrame({name: columns[name] for name in COLUMNS})
-    return Outcome(frame, [record | {"gate": gate} for record in meta["fits"]]), meta["cost"]
+    # In a store of an earlier version the hash is not stated.
+    sha256 = meta.get("sha256", {}).get(str(gate), "")
+    return Outcome(frame, [record | {"gate": gate} for record in meta["fits"]], sha256), meta["cost"]
 
 
 def _texts(values: Sequence[str], codes: Ints) -> Any:

@@ -72,15 +72,18 @@ class Outcome:
     """Scores of single images ``split, fit_on, test_on, kind, image, score`` and the record of each fit.
 
     ``test_on`` is `EVERY` for clean images shared by all test columns of their ``fit_on`` that have none of their own,
-    and for those that set thresholds (kind ``calibration``).
+    and for those that set thresholds (kind ``calibration``). ``sha256`` is their `digest`, where it is known already.
     """
 
     scores: pd.DataFrame
     fits: list[dict[str, Any]]
+    sha256: str = ""
 
     @cached_property
     def digest(self) -> str:
         """sha256 of all scores, each row hashed by itself: some rows at a time, which stay in the processor's cache."""
+        if self.sha256:
+            return self.sha256
         digest = hashlib.sha256()
         for begin in range(0, len(self.scores), ROWS_AT_A_TIME):
             rows = self.scores.iloc[begin : begin + ROWS_AT_A_TIME]

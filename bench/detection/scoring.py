@@ -243,8 +243,8 @@ class Scoring:
             with self.context.report.stage(f"fit and evaluate {shown.title}", (gate, shown.sets)):
                 outcome = protocol.evaluate(shown.material, table, self.suite.seed)
         cost = _per_image(costs) | {"candidates": len(built), "notes": costs[0]["notes"] if costs else ""}
-        cost["remarks"] = _remarks(self, shown)
-        return pack(outcome, cost | {"seconds": taken.seconds, "peak_mb": taken.highest})
+        cost |= {"remarks": _remarks(self, shown), "seconds": taken.seconds, "peak_mb": taken.highest}
+        return pack(outcome, cost, gate if self.needs_gates(part) else NO_GATES)
 
 
 def _content(name: str, candidates: Sequence[Mapping[str, Any]]) -> Meta:

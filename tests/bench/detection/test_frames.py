@@ -33,9 +33,20 @@ def by_text(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize("rows", [0, 1, 200])
 def test_a_stored_frame_is_the_one_that_was_stored(rows: int) -> None:
     outcome = drawn(0, rows)
-    again, _ = unpack(*pack(outcome, {}), gate=1)
+    again, _ = unpack(*pack(outcome, {}, gate=1), gate=1)
     assert_frame_equal(again.scores, by_text(outcome.scores), check_categorical=rows > 0)
     assert again.digest == Outcome(by_text(outcome.scores), []).digest
+
+
+def test_stored_scores_are_not_hashed_again_but_as_those_of_other_gates_or_of_an_earlier_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arrays, meta = pack(drawn(6), {}, gate=1)
+    hashed = {gate: unpack(arrays, {**meta, "sha256": {}}, gate)[0].digest for gate in (0, 1)}
+    assert hashed[0] != hashed[1]
+    assert {gate: unpack(arrays, meta, gate)[0].digest for gate in (0, 1)} == hashed
+    monkeypatch.setattr(pd.util, "hash_pandas_object", lambda *_, **__: pytest.fail("hashed again"))
+    assert unpack(arrays, meta, gate=1)[0].digest == hashed[1]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 128, 200])
@@ -55,7 +66,7 @@ def test_scores_are_hashed_once_however_often_they_are_named(monkeypatch: pytest
 
 def test_frames_of_several_gates_join_as_their_texts_do() -> None:
     parts = [drawn(1), drawn(2, least=1)]
-    whole_of = joined([unpack(*pack(part, {}), gate=1)[0] for part in parts])
+    whole_of = joined([unpack(*pack(part, {}, gate=1), gate=1)[0] for part in parts])
     whole = pd.concat([part.scores for part in parts], ignore_index=True)
     assert_frame_equal(whole_of.scores, by_text(whole))
     assert len(whole_of.fits) == 2
