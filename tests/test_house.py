@@ -36,6 +36,12 @@ def test_no_file_class_or_function_is_too_long_to_be_read_at_once():
     assert [place for path in MODULES for place in too_long(path)] == []
 
 
+def test_a_noun_behind_a_number_gets_its_s_from_one_helper():
+    by_hand = re.compile(r"""\{'s' if |\{'' if \w+ == 1 else 's'\}""")
+    found = {name(path) for path in MODULES if by_hand.search(path.read_text(encoding="utf-8"))}
+    assert found == set(), "use `counted` of bench/core/text.py"
+
+
 def test_beside_the_rooms_stand_the_face_the_loop_the_tracks_and_views_alone():
     assert {path.name for path in (ROOT / "bench").glob("*.py")} == {
         "__init__.py",

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from ..core.errors import UserError
+from ..core.text import counted
 from .listing import composed, visible_files
 
 COLUMNS = ("path", "wnid", "xmin", "ymin", "xmax", "ymax")
@@ -111,7 +112,7 @@ def from_xml(place: Path, wanted: Wanted, images: Sequence[str]) -> tuple[Rows, 
             reasons.append(f"{path.relative_to(place)} cannot be read ({error})")
             continue
         if others:
-            count = f"{len(others)} object{'s' if len(others) > 1 else ''} of other classes"
+            count = f"{counted(len(others), 'object')} of other classes"
             reasons.append(f"{path.relative_to(place)}: {count} (first {others[0]!r}) than that of {name}")
         if boxes:
             rows_of[image] = boxes

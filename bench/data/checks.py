@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..core.errors import UserError
+from ..core.text import counted
 from .dataset import Dataset, Split
 
 #: Fewer test images than this are not enough to fit and to evaluate on.
@@ -60,5 +61,4 @@ def _doubts(dataset: Dataset) -> Iterator[str]:
     if (images == images[:1]).all():
         yield "all training images are the same"
     if len(dataset.test) < FEW:
-        count = len(dataset.test)
-        yield f"{count} test image{'' if count == 1 else 's'}; fewer than {FEW} are too few to fit and evaluate on"
+        yield f"{counted(len(dataset.test), 'test image')}; fewer than {FEW} are too few to fit and evaluate on"

@@ -12,6 +12,7 @@ import numpy as np
 from ..core.errors import UserError
 from ..core.parameters import is_number, seed_of
 from ..core.registry import register_dataset
+from ..core.text import counted
 from .dataset import Dataset, Split
 from .listing import Listing, class_folders, listing, split_folder
 from .pictures import Reader
@@ -102,7 +103,7 @@ def _one_folder(
         count = round(float(test_share) * len(images))
         if not 0 < count < len(images):
             raise UserError(
-                f"The class folder {root / name} holds {len(images)} image{'s' if len(images) > 1 else ''}, of which a "
+                f"The class folder {root / name} holds {counted(len(images), 'image')}, of which a "
                 f"share of {test_share:g} leaves none for {'training' if count else 'testing'}; change test_share, or "
                 "fill or remove the folder."
             )

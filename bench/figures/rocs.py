@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Float64
+from ..core.text import counted
 from ..detection.entry import Entry, read_scores
 from ..detection.scores import GRID, mean_roc, seen_sides
 from .labels import Label, label_ends
@@ -60,9 +61,7 @@ def roc_figure(folder: Path, entries: Sequence[Entry]) -> Any:
     head, rest = entries[0], len(entries) - len(named)
     figure.suptitle(f"{head.dataset.name}, {head.model.name}, {head.protocol_name}: AUROC (%)")
     if rest:
-        figure.supxlabel(
-            f"black: best control; grey: {rest} other{'s' if rest > 1 else ''}, controls dashed", fontsize=7
-        )
+        figure.supxlabel(f"black: best control; grey: {counted(rest, 'other')}, controls dashed", fontsize=7)
     return figure
 
 

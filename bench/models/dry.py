@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..core.errors import UserError, reason_of
+from ..core.text import counted
 from .classifier import Classifier, evaluating
 
 
@@ -101,7 +102,7 @@ def _passed(net: Classifier, name: str, images: torch.Tensor) -> tuple[Any, dict
 
 def _sized(shape: tuple[int, ...]) -> str:
     channels, height, width = shape
-    return f"{height} x {width} pixels with {channels} channel{'' if channels == 1 else 's'}"
+    return f"{height} x {width} pixels with {counted(channels, 'channel')}"
 
 
 def _named(thing: Any) -> str:

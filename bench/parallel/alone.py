@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..core.errors import UserError
+from ..core.text import counted
 from ..harness.context import Context
 from ..harness.suite import AnySuite
 from ..tracks import tracks_of
@@ -39,7 +40,7 @@ def planned_of(suite: AnySuite, context: Context, *, only: str | None = None, sh
 def do(done: Done, context: Context) -> Done:
     """Do the tasks into the store, with the threads of this process fixed."""
     report, threads = context.report, inner_threads()
-    report.note(f"{len(done.planned)} of {done.total} tasks, {threads} thread{'s' if threads > 1 else ''}")
+    report.note(f"{len(done.planned):,} of {counted(done.total, 'task')}, {counted(threads, 'thread')}")
     report.overall(lambda: [1.0] * len(done.planned))
     with fixed_threads(threads):
         for planned in done.planned:

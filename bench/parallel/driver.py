@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.progress import Tick
+from ..core.text import counted
 from ..harness.context import Context
 from ..harness.suite import AnySuite
 from .config import Config
@@ -58,9 +59,9 @@ class Driver:
 
     def _wave(self, pool: Pool, marks: Marks, todo: Sequence[Planned]) -> None:
         report, threads = self._context.report, self._config.threads
-        each = f"{threads} thread{'s' if threads > 1 else ''} each"
+        each = f"{counted(threads, 'thread')} each"
         stages = " and ".join(dict.fromkeys(planned.task.stage for planned in todo))
-        with report.stage(f"{stages}: {len(todo)} task{'s' if len(todo) > 1 else ''}, {pool.title}, {each}") as tick:
+        with report.stage(f"{stages}: {counted(len(todo), 'task')}, {pool.title}, {each}") as tick:
             Wave(self, pool, todo, marks, tick).run()
         for planned in todo:
             if planned.task.stage in NEEDED and planned.title in self._failed:

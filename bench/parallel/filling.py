@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
+from ..core.text import counted
 from ..harness.context import Context
 from ..harness.suite import AnySuite
 from .config import Config
@@ -50,6 +51,6 @@ def filling(
             "them in a suite's file, to use several."
         )
     elif config.alone:
-        report.note(f"1 worker, this process, {config.threads} thread{'s' if config.threads > 1 else ''}")
+        report.note(f"1 worker, this process, {counted(config.threads, 'thread')}")
     with fixed_threads(config.threads):
         yield None if alone else Driver(config, Source.of(source, ready, changes or Changes()), context, device).fill

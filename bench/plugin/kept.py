@@ -13,6 +13,7 @@ from ..core.errors import UserError, first_line
 from ..core.hashing import code_hash, hash_arrays
 from ..core.progress import Reporter
 from ..core.store import Arrays, Meta, NotStored
+from ..core.text import counted
 from ..detection.conduct import few
 from ..detection.scoring import Scoring, detector_source
 from ..detection.suite import DetectorPart
@@ -61,7 +62,7 @@ def _say(title: str, found: list[Check], report: Reporter) -> None:
     elif found and found[0].name == checks.RUNS:
         report.note(f"{title}: the contract was not checked, since {found[0].message}")
     else:
-        report.note(f"{title} keeps the contract ({kept} check{'' if kept == 1 else 's'}{rest})")
+        report.note(f"{title} keeps the contract ({counted(kept, 'check')}{rest})")
 
 
 def _checked(scoring: Scoring, part: DetectorPart) -> list[Check]:
