@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from subnetbench.bench.core.home import DATA, STORE
 from subnetbench.bench.data.builtin import digits
 from subnetbench.bench.data.dataset import Dataset
 from subnetbench.bench.harness.train import Recipe, train
@@ -23,6 +25,15 @@ settings.load_profile("patient")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz", type=int, default=0, metavar="N", help="try N new random changes of every kind of file")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_folders_of_the_developer() -> Iterator[None]:
+    """What a developer has set names a store and data of other work: tests neither read nor fill them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in (STORE, DATA):
+            patch.delenv(variable, raising=False)
+        yield
 
 
 DIGITS_RECIPE = Recipe(epochs=8, batch_size=50, learning_rate=0.1, flip=False, shift=1)
