@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.collector import importing
 from ..core.home import DATA, STORE, usable
 from .signature import declare
 
@@ -88,9 +89,10 @@ class Surroundings:
 
     def context(self, report: Reporter, *, when: When = When.missing, debug: bool = False) -> Context:
         """Open the store and choose the device; UserError where either is impossible."""
-        from ..core.device import choose_device  # imports torch, seconds that help and lists do without
-        from ..core.store import Store, default_store
-        from ..harness.context import Context
+        with importing():
+            from ..core.device import choose_device  # imports torch, seconds that help and lists do without
+            from ..core.store import Store, default_store
+            from ..harness.context import Context
 
         store = Store(self.store or default_store(), when.value)
         return Context(store, choose_device(self.device), self.data_root, report, debug)
