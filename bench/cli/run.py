@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,9 @@ from .options import (
     with_surroundings,
 )
 from .output import with_output
+
+if TYPE_CHECKING:
+    from ..runner import Result
 
 
 @with_output()
@@ -74,11 +77,7 @@ def run(
             return some(ways, chosen, context, output)
         with settled(ways, chosen, context, output), ways.filling(suite, chosen, context, here.device, changes) as fill:
             result = execute(chosen, context, output, fill)
-    for part in result.parts:
-        tables = list(part.track.terminal.shown(part.entries, result.folder))
-        for shown in tables:
-            console.show(shown)
-        console.legend(part.track.terminal.LEGEND.text(tables))
+    _show(result)
     console.aside(f"\n{counted(result.computed, 'artifact')} computed, {result.reused} read from {context.store.root}")
     files = [place for part in result.parts for place in part.track.terminal.FILES]
     for name, place, remark in (("Report", "tables/report.md", ""), ("Tables", "tables", _TABLES), *files):
@@ -91,6 +90,15 @@ def run(
     console.finished(bars)
     if result.failures:
         raise typer.Exit(1)
+
+
+def _show(result: Result) -> None:
+    """The tables of every part, each with a legend of what occurs in them."""
+    for part in result.parts:
+        tables = list(part.track.terminal.shown(part.entries, result.folder))
+        for shown in tables:
+            console.show(shown)
+        console.legend(part.track.terminal.LEGEND.text(tables))
 
 
 _TABLES = " (CSV and Markdown)"

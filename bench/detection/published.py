@@ -32,8 +32,11 @@ def published_table2() -> pd.DataFrame:
 
 def published_detector(entry: Entry) -> str | None:
     """The published name of an entry's detector; a variant under a label of its own, such as another choice of classes,
-    is not the paper's."""
-    return PUBLISHED_DETECTORS.get(entry.label) if entry.label == entry.detector.name else None
+    is not the paper's, unless all that it chooses is the magnitude of input pre-processing, as the paper does."""
+    detector = entry.detector
+    if entry.label != detector.name and any(set(candidate) - {"magnitude"} for candidate in detector.candidates):
+        return None
+    return PUBLISHED_DETECTORS.get(detector.name)
 
 
 def published_attacks(entry: Entry) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.detection.entry import Entry, read_entries
+from subnetbench.bench.detection.published import published_detector
 from subnetbench.bench.detection.sensitivity import own_rank
 from subnetbench.bench.detection.summary import _inside, claim_rows, gates, published_rows, summary
 from subnetbench.bench.harness.tables import render, write_tables
@@ -217,3 +218,15 @@ def test_a_page_that_is_not_what_entries_give_is_named(results):
     shutil.rmtree(results / "tables")
     with pytest.raises(UserError, match="is not what its entries give"):
         write_tables(results, summary([results / "s"]), check=True)
+
+
+def test_a_variant_is_the_papers_only_where_it_chooses_no_more_than_the_magnitude_of_pre_processing() -> None:
+    made = entry("mahalanobis")
+
+    def labelled(*candidates: dict[str, object]) -> str | None:
+        note = made.detector.model_copy(update={"label": "mine", "candidates": list(candidates)})
+        return published_detector(made.model_copy(update={"detector": note}))
+
+    assert published_detector(made) == "Mahalanobis"
+    assert labelled({"magnitude": 0.0}, {"magnitude": 0.01}) == "Mahalanobis"
+    assert labelled({"magnitude": 0.0, "distance": "both"}) is None
