@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from .names import web_address
 from .visible import visible
 
 FINDINGS = "FINDINGS.md"
+
+#: What a page of Markdown says to those who edit it.
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 #: A larger file is not a page of findings.
 MOST_BYTES = 1 << 20
@@ -36,7 +40,7 @@ def findings(folder: Path) -> Markup | None:
     except (OSError, ValueError):
         return None
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    tokens = reader.parse(visible(text))
+    tokens = reader.parse(visible(_COMMENT.sub("", text)))
     for token in tokens:
         if token.children:
             token.children = _without_local_links(token.children)

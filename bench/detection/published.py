@@ -34,7 +34,9 @@ def published_detector(entry: Entry) -> str | None:
     """The published name of an entry's detector; a variant under a label of its own, such as another choice of classes,
     is not the paper's, unless all that it chooses is the magnitude of input pre-processing, as the paper does."""
     detector = entry.detector
-    if entry.label != detector.name and any(set(candidate) - {"magnitude"} for candidate in detector.candidates):
+    # The rows under the detector's own name read the predicted class's subnet.
+    fixed = [{key: value for key, value in tried.items() if key != "magnitude"} for tried in detector.candidates]
+    if entry.label != detector.name and any(one not in ({}, {"classes": "predicted"}) for one in fixed):
         return None
     return PUBLISHED_DETECTORS.get(detector.name)
 

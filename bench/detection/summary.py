@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from .stated import read_comparisons, read_gate_reports
 from .suite import columns_of
 
 CLAIMANT = "subnet-mahalanobis"
+
+#: What the label of a detector ends in that pre-processes its input.
+PREPROCESSED = "-preprocessed"
 
 #: Points of an interval beyond which it says little that a published figure lies inside.
 WIDE = 20
@@ -109,8 +112,9 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def published_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """One row per cell of Table 2, for a suite with all its detectors; only those under their registered names."""
-    if not set(PUBLISHED_DETECTORS) <= {entry.label for entry in entries}:
+    """One row per cell of Table 2, for a suite with all its detectors, or with the two of the claim pre-processed."""
+    labels = {entry.label for entry in entries}
+    if not (set(PUBLISHED_DETECTORS) <= labels or CLAIMANT + PREPROCESSED in labels):
         return []
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
     for entry, kind, _, attack, cell, theirs in published_cells(entries):
@@ -132,22 +136,29 @@ def claim_rows(folder: Path, entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """One row per cell: the claimant minus each rival that its suite compares it with; ``entries`` are the folder's."""
     rows = []
     for family in read_comparisons(folder, (entry.protocol_name for entry in entries)):
-        claimants = [e for e in entries if e.protocol_name == family["protocol"] and e.label == CLAIMANT]
-        pairs = {(c["fit_on"], c["test_on"], c["second"]): c for c in family["comparisons"] if c["first"] == CLAIMANT}
-        rivals = list(dict.fromkeys(second for _, _, second in pairs))
-        if not claimants or not rivals:
-            continue
-        for fit_on, test_on in columns_of(list(claimants[0].attacks)):
-            row = {
-                "suite": claimants[0].suite.name,
-                "net": claimants[0].net,
-                "protocol": family["protocol"],
-                "cell": column_title((fit_on, test_on)),
-            }
-            for second in rivals:
-                c = pairs.get((fit_on, test_on, second))
-                row[f"minus {second}"] = "–" if c is None else f"{difference(c)} {c['verdict']}"
-            rows.append(row)
+        for ending in ("", PREPROCESSED):
+            made = [e for e in entries if e.protocol_name == family["protocol"] and e.label == CLAIMANT + ending]
+            pairs = [c for c in family["comparisons"] if c["first"] == CLAIMANT + ending]
+            if made and pairs:
+                rows += _claims_of(made[0], pairs, ending)
+    return rows
+
+
+def _claims_of(claimant: Entry, comparisons: Sequence[Mapping[str, Any]], ending: str) -> list[dict[str, Any]]:
+    """The rows of one claimant; pre-processing of both sides stands beside the protocol, so that counts keep apart."""
+    pairs = {(c["fit_on"], c["test_on"], c["second"].removesuffix(ending)): c for c in comparisons}
+    rows = []
+    for fit_on, test_on in columns_of(list(claimant.attacks)):
+        row = {
+            "suite": claimant.suite.name,
+            "net": claimant.net,
+            "protocol": claimant.protocol_name + (", pre-processed" if ending else ""),
+            "cell": column_title((fit_on, test_on)),
+        }
+        for second in dict.fromkeys(second for _, _, second in pairs):
+            c = pairs.get((fit_on, test_on, second))
+            row[f"minus {second}"] = "–" if c is None else f"{difference(c)} {c['verdict']}"
+        rows.append(row)
     return rows
 
 

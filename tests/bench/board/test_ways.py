@@ -32,3 +32,11 @@ def test_a_folder_without_findings_has_no_page_of_them(tmp_path):
     write_site(results, tmp_path / "site")
     assert "<h1>Found</h1>" in (tmp_path / "site" / "findings.html").read_text()
     assert 'href="findings.html"' in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_a_comment_of_the_pages_source_is_not_on_the_page(tmp_path):
+    (tmp_path / "FINDINGS.md").write_text("<!-- made by\na script -->\n# What was found\n", encoding="utf-8")
+    page = findings(tmp_path)
+    assert page is not None
+    assert "made by" not in page
+    assert "What was found" in page

@@ -229,4 +229,14 @@ def test_a_variant_is_the_papers_only_where_it_chooses_no_more_than_the_magnitud
 
     assert published_detector(made) == "Mahalanobis"
     assert labelled({"magnitude": 0.0}, {"magnitude": 0.01}) == "Mahalanobis"
+    assert labelled({"magnitude": 0.0, "classes": "predicted"}) == "Mahalanobis"
+    assert labelled({"magnitude": 0.0, "classes": "all"}) is None
     assert labelled({"magnitude": 0.0, "distance": "both"}) is None
+
+
+def test_a_claim_with_pre_processing_on_both_sides_is_counted_apart() -> None:
+    folder = Path(__file__).resolve().parents[3] / "results" / "cifar10-resnet34-ladder-f"
+    rows = claim_rows(folder, read_entries(folder))
+    assert {row["protocol"] for row in rows} == {"lee2018, pre-processed"}
+    assert all(set(row) == {"suite", "net", "protocol", "cell", "minus mahalanobis"} for row in rows)
+    assert len(rows) == 7
