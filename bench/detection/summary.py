@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ def claim_rows(folder: Path, entries: Sequence[Entry]) -> list[dict[str, Any]]:
     return rows
 
 
-def _claims_of(claimant: Entry, comparisons: Sequence[Mapping[str, Any]], ending: str) -> list[dict[str, Any]]:
+def _claims_of(claimant: Entry, comparisons: Sequence[dict[str, Any]], ending: str) -> list[dict[str, Any]]:
     """The rows of one claimant; pre-processing of both sides stands beside the protocol, so that counts keep apart."""
     pairs = {(c["fit_on"], c["test_on"], c["second"].removesuffix(ending)): c for c in comparisons}
     rows = []
