@@ -51,7 +51,7 @@ def test_the_second_net_s_passes_are_counted(other: tuple[Classifier, Path], tra
 
 def test_a_net_trained_on_the_spot_knows_the_data_and_is_the_same_every_time(train_view: View, test_view: View) -> None:
     one, again = (
-        Pid(epochs=3, seed=1).fit(View(train_view.classifier, train_view.images, key="again", labels=train_view.labels))
+        Pid(epochs=5, seed=1).fit(View(train_view.classifier, train_view.images, key="again", labels=train_view.labels))
         for _ in range(2)
     )
     assert "second net resnet18, trained on" in one.notes
