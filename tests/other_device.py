@@ -99,3 +99,17 @@ def simulated() -> Iterator[torch.device]:
             yield DEVICE
     finally:
         torch._C._set_only_lift_cpu_tensors(lifted)
+
+
+def tried() -> None:
+    """A pass and a gradient there. It rests on torch's inner parts: with another version it may fail, or abort."""
+    with simulated():
+        net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.ReLU()).to(DEVICE)
+        x = torch.ones(2, 1, 4, 4).to(DEVICE).requires_grad_()
+        net(x).sum().backward()
+        assert x.grad is not None
+        assert x.grad.device == torch.tensor([1.0], device=DEVICE).device == DEVICE
+
+
+if __name__ == "__main__":
+    tried()
