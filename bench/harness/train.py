@@ -165,6 +165,7 @@ class _Epochs:
         self._slow = Lookahead(classifier) if recipe.lookahead else None
         self._steps = len(split) // recipe.batch_size
         self.low_precision = has_fast_bf16(device)
+        self._layout = _layout(classifier, device)
 
     def run(self, epoch: int) -> bool:
         """One epoch. False if the loss or a weight became NaN or infinite."""
@@ -196,7 +197,7 @@ class _Epochs:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         images = augment(self._split.tensor(index).to(self._device), self._recipe, generator)
-        images = laid(images, _layout(self._classifier, self._device))
+        images = laid(images, self._layout)
         labels = torch.from_numpy(self._split.labels[index]).to(self._device)
         with low_precision(self._device, self.low_precision):
             loss = F.cross_entropy(self._classifier(images), labels, label_smoothing=self._recipe.label_smoothing)

@@ -13,8 +13,18 @@ from subnetbench.bench.tracks import load_suite
 
 from .localisation.test_run import SUITE, draw
 
+#: Two detectors without a gradient, with a single candidate each.
+NEIGHBOURS = """[[detectors]]
+name = "lid"
+candidates = [{ k = 20 }]
+
+[[detectors]]
+name = "kd-pu"
+candidates = [{ bandwidth = 1.0 }]
+"""
+
 #: The net's weights ship, so that all devices attack one net; gates are learned on each.
-DETECTION = """
+DETECTION = f"""
 extends = "digits"
 name = "devices"
 limit = 200
@@ -24,14 +34,7 @@ without = [
     "detectors.subnet-mahalanobis-identity", "statistics", "adaptive",
 ]
 
-[[detectors]]
-name = "lid"
-candidates = [{ k = 20 }]
-
-[[detectors]]
-name = "kd-pu"
-candidates = [{ bandwidth = 1.0 }]
-
+{NEIGHBOURS}
 [[protocols]]
 name = "strict"
 splits = 4
@@ -60,7 +63,7 @@ draws = 20
 
 
 #: The same tracks in as few operations as go: where each of them takes a thousand times as long as it should.
-FEW = """
+FEW = f"""
 name = "devices"
 limit = 40
 
@@ -81,7 +84,7 @@ allow_collapsed = true
 
 [[attacks]]
 name = "fgsm"
-parameters = { epsilon = 0.2 }
+parameters = {{ epsilon = 0.2 }}
 
 [[attacks]]
 name = "deepfool"
@@ -90,21 +93,14 @@ preset = "quick"
 
 [[detectors]]
 name = "mahalanobis"
-candidates = [{}]
+candidates = [{{}}]
 
 [[detectors]]
 name = "subnet-mahalanobis"
 label = "preprocessed"
-candidates = [{ magnitude = 0.002 }]
+candidates = [{{ magnitude = 0.002 }}]
 
-[[detectors]]
-name = "lid"
-candidates = [{ k = 20 }]
-
-[[detectors]]
-name = "kd-pu"
-candidates = [{ bandwidth = 1.0 }]
-
+{NEIGHBOURS}
 [[protocols]]
 name = "strict"
 splits = 2
@@ -123,10 +119,10 @@ epsilons = ["51/255"]
 detectors = ["mahalanobis", "lid"]
 rate = 0.1
 arms = [
-    { name = "selective-pgd" }, { name = "margin-apgd" }, { name = "square" }, { name = "extra-logit-cw" },
-    { name = "feature-matching", parameters = { guides = 2, restarts = 1 } },
-    { name = "distilled-surrogate", parameters = { epochs = 2, guides = 12, rounds = 1 } },
-    { name = "soft-neighbours", parameters = { neighbours = 3, guides = 12, rounds = 1 } },
+    {{ name = "selective-pgd" }}, {{ name = "margin-apgd" }}, {{ name = "square" }}, {{ name = "extra-logit-cw" }},
+    {{ name = "feature-matching", parameters = {{ guides = 2, restarts = 1 }} }},
+    {{ name = "distilled-surrogate", parameters = {{ epochs = 2, guides = 12, rounds = 1 }} }},
+    {{ name = "soft-neighbours", parameters = {{ neighbours = 3, guides = 12, rounds = 1 }} }},
 ]
 
 [adaptive.proof]
