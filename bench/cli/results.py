@@ -115,10 +115,10 @@ def _write_latex(folder: Path, to: _Target) -> None:
 def pack(
     folder: ResultsArgument = RESULTS,
     seen: Annotated[
-        bool, typer.Option("--seen", help="Of lee2018, keep the scores of seen attacks only; the figures stay.")
+        bool, typer.Option("--seen", help="Keep fewer scores: of lee2018 those of seen attacks; the figures stay.")
     ] = False,
 ) -> None:
-    """Make results small for a repository: entries as xz, scores in as few bits as every figure bears.
+    """Make results small for a repository: entries and large cells.csv as xz, scores in as few bits as figures bear.
 
     Every command reads them as before.
     """

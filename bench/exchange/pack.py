@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..core.arrays import EVERY, Float64
 from ..core.files import MOST_BYTES, write_bytes
 from ..core.packed import XZ, pack, read_content, write_content
 from ..detection.entry import Entry
+from ..detection.fits import ALL_ATTACKS
 from ..harness.audit import audited
 from ..harness.entry import entry_files, read_entry, root_of
 from ..harness.scores import read_frame
@@ -31,11 +33,15 @@ class Packed:
 #: Bits of a score's mantissa that are tried, from the fewest; float32 has 23.
 BITS: tuple[int, ...] = (11, 13, 15, 17, 19, 23)
 
+#: Bytes from which on a table with a row for each cell is compressed.
+LARGE = 1 << 15
+
 
 def pack_results(folder: Path, *, seen: bool = False) -> Packed:
-    """Pack every entry below a folder. What cannot become smaller stays as it is.
+    """Pack every entry below a folder, and large `cells.csv`. What cannot become smaller stays as it is.
 
-    ``seen`` keeps of a protocol whose columns have images of their own, as `lee2018`, the scores of seen attacks only.
+    ``seen`` keeps fewer scores, while every figure stays: of a protocol whose columns have images of their own, as
+    `lee2018`, those of seen attacks; of any other those of combiners fitted on one attack, not on all.
     """
     files = [(t.entry, path) for t in TRACKS.values() for path in entry_files(t.entry, folder)]
     entries = before = after = rounded = 0
@@ -46,7 +52,17 @@ def pack_results(folder: Path, *, seen: bool = False) -> Packed:
         if path.suffix != XZ:
             entries, path = entries + 1, pack(path)
         after += path.stat().st_size
+    for path in _listings(folder):
+        before += path.stat().st_size
+        after += pack(path).stat().st_size
     return Packed(entries, rounded, before, after)
+
+
+def _listings(folder: Path) -> list[Path]:
+    """The tables with every cell in a row, where they are large: nobody reads them line by line, and programs may."""
+    places = {place for track in TRACKS.values() for place in track.folders_below(folder)}
+    listings = (place / "tables" / "cells.csv" for place in sorted(places))
+    return [path for path in listings if path.is_file() and path.stat().st_size >= LARGE]
 
 
 def _smaller(path: Path, seen: bool) -> int:
@@ -64,8 +80,8 @@ def _smaller(path: Path, seen: bool) -> int:
     bits_left = BITS
     if (coarser(scores["score"].to_numpy(), BITS[-2]) == scores["score"]).all():
         bits_left = BITS[-1:]  # rounded before: from here the audit cannot see how far the figures have gone
-    if seen and (scores["test_on"] != EVERY).all():
-        scores = scores[scores["fit_on"] == scores["test_on"]].reset_index(drop=True)
+    if seen:
+        scores = scores[_fewer(scores)].reset_index(drop=True)
     old, stated = file.read_bytes(), read_content(path, MOST_BYTES)
     for bits in bits_left:
         new = Entry.packed(scores.assign(score=coarser(scores["score"].to_numpy(), bits)))
@@ -79,6 +95,13 @@ def _smaller(path: Path, seen: bool) -> int:
     write_bytes(file, old)
     write_content(path, stated)
     return 0
+
+
+def _fewer(scores: pd.DataFrame) -> pd.Series[bool]:
+    """The rows that `pack_results` keeps under ``seen``."""
+    if (scores["test_on"] != EVERY).all():
+        return scores["fit_on"] == scores["test_on"]
+    return scores["fit_on"] != ALL_ATTACKS
 
 
 def coarser(scores: Float64, bits: int) -> Float64:

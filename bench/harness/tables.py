@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from ..core.errors import UserError
-from ..core.files import csv_text, write_text
+from ..core.files import MOST_BYTES, csv_text
+from ..core.packed import XZ, read_content, write_content
 from ..core.text import markdown_text, marks_of, unmarked
 
 Lines = Callable[[pd.DataFrame], Sequence[str]]
@@ -110,10 +111,13 @@ def write_texts(folder: Path, texts: Mapping[str, str], check: bool = False) -> 
     paths = []
     for name, text in texts.items():
         path = folder / "tables" / name
-        if not check:
-            write_text(path, text)
-        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+        packed = path.with_name(path.name + XZ)
+        path = packed if packed.is_file() else path  # what `subnetbench pack` compressed stays so
+        same = path.is_file() and read_content(path, MOST_BYTES) == text.encode()
+        if check and not same:
             raise UserError(f"{path} is not what its entries give; run `subnetbench tables {folder}` and commit it.")
+        if not same:
+            write_content(path, text.encode())
         paths.append(path)
     return paths
 

@@ -8,11 +8,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from subnetbench.bench import load_results
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.packed import pack, read_content, read_json
 from subnetbench.bench.detection.entry import read_entries, read_scores
+from subnetbench.bench.detection.fits import ALL_ATTACKS
+from subnetbench.bench.exchange import pack as pack_module
 from subnetbench.bench.exchange.pack import coarser
 
 from ..conftest import Tiny
@@ -70,7 +73,26 @@ def _bytes_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*.parquet"))
 
 
-def test_of_lee2018_the_scores_of_seen_attacks_can_be_enough(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_large_listing_of_cells_is_packed_and_stays_so(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_module, "LARGE", 1000)
+    folder = Path(shutil.copytree(tiny.folder, tmp_path / "tiny"))
+    plain, packed = folder / "tables" / "cells.csv", folder / "tables" / "cells.csv.xz"
+    before = plain.read_bytes()
+    assert call("pack", folder).code == 0
+    assert not plain.exists()
+    assert lzma.decompress(packed.read_bytes()) == before
+    assert call("tables", folder, "--check").code == 0
+    packed.write_bytes(lzma.compress(before + b"more"))
+    assert "cells.csv.xz is not what its entries give" in call("tables", folder, "--check").err
+    assert call("tables", folder).code == 0
+    assert not plain.exists()
+    assert lzma.decompress(packed.read_bytes()) == before
+    assert len(pd.read_csv(packed)) == len(pd.read_csv(tiny.folder / "tables" / "cells.csv"))
+
+
+def test_the_scores_of_table_2_can_be_enough(tiny: Tiny, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny.folder, tmp_path / "tiny"))
     assert call("pack", folder, "--seen").code == 0
     for entry in read_entries(folder):
@@ -80,7 +102,8 @@ def test_of_lee2018_the_scores_of_seen_attacks_can_be_enough(tiny: Tiny, tmp_pat
             assert len(rows) < len(all_rows)
             assert set(rows["fit_on"]) == set(rows["test_on"]) == set(entry.attacks)
         else:
-            assert len(rows) == len(all_rows)
+            assert ALL_ATTACKS in set(all_rows["fit_on"])
+            assert set(rows["fit_on"]) == set(entry.attacks)
     said = call("verify", folder)
     assert said.code == 0, said.out + said.err
 
