@@ -29,23 +29,24 @@ def measured(case: Case, found: Found, **more) -> Indicators:
 
 @pytest.fixture(scope="module")
 def some(case: Case) -> Case:
-    return case._replace(images=case.images[:12], labels=case.labels[:12])
+    """Twelve images that the attack solves: which ones these are depends on the net that this processor trained."""
+    solved = run(case).ever.nonzero().flatten()[:12]
+    assert len(solved) == 12
+    return case._replace(images=case.images[solved], labels=case.labels[solved])
 
 
 @pytest.fixture(scope="module")
 def found(some: Case) -> Found:
-    """Of an attack that solves nearly all."""
     found = run(some)
-    assert float(found.ever.float().mean()) > 0.9
+    assert found.ever.all()
     return found
 
 
 def test_an_attack_that_works_has_no_flag(some, found):
     free = without_bound(ARM, some.images)
     result = measured(some, found, unbounded=lambda: run(some, free))
-    # One image in twelve may be left unsolved and still rising, by the net that this processor trained.
-    assert set(result.flagged) <= {"incomplete"}
-    assert result.incomplete.share < 0.1
+    assert result.flagged == ()
+    assert result.incomplete.share == 0
     assert result.transfer_failure.share == 0
     assert result.unbounded_failure.share == 0
 
@@ -100,7 +101,7 @@ def test_a_score_that_breaks_under_tiny_noise_is_unstable(some, found):
 def test_a_success_that_was_not_returned_is_silent(some, found):
     forgotten = replace(found, images=some.images)
     result = measured(some, forgotten)
-    assert result.silent_success.share == pytest.approx(float(found.ever.float().mean()))
+    assert result.silent_success.share == 1
     assert "silent_success" in result.flagged
     assert result.transfer_failure.share == 0
 
@@ -113,7 +114,7 @@ def test_a_search_that_still_gets_better_is_incomplete_where_it_has_not_succeede
     assert measured(some, replace(unsolved, course=rising)).incomplete.share == 1
     assert measured(some, replace(unsolved, course=flat)).incomplete.share == 0
     assert measured(some, replace(unsolved, course=torch.full((5, count), -torch.inf))).incomplete.share == 0
-    assert measured(some, replace(found, course=rising)).incomplete.share < 0.1
+    assert measured(some, replace(found, course=rising)).incomplete.share == 0
 
 
 def test_success_by_the_smooth_score_alone_is_a_failure_of_transfer(some, found):
