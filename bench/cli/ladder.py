@@ -32,8 +32,9 @@ def ladder(
 
     Steps that FOLDER does not hold are shown as not run. Tables go to FOLDER/tables, figures to FOLDER/figures.
     """
-    from ..detection.climbed import ladder_report, ran, terminal_tables
+    from ..detection.climbed import ladder_report, ran
     from ..detection.ladder import climb, load_ladder
+    from ..detection.ladder_terminal import LEGEND, margins, steps
     from ..figures.draw import chosen
     from ..figures.ladder import ladder_figures
     from ..figures.style import FORMATS, save, style
@@ -44,20 +45,20 @@ def ladder(
         raise UserError(
             f"There is no results folder {folder}; run a step of the ladder first, or give its output folder."
         )
-    steps = load_ladder(name)
+    stated = load_ladder(name)
     kinds = [kind for kind in chosen(figure, (*FORMATS, "none"), "--figure") if kind != "none"]
-    result = climb(steps, TRACKS["detection"].folders_below(folder))
+    result = climb(stated, TRACKS["detection"].folders_below(folder))
     if not any(step.ran for step in result.steps):
         raise UserError(
             f"{folder} holds no step of the ladder {name}; run one first, such as "
-            f"`subnetbench run {steps.steps[0].suite} --output {folder}`."
+            f"`subnetbench run {stated.steps[0].suite} --output {folder}`."
         )
     stem = Path(name).stem
     written = write_tables(folder, ladder_report(result, stem), check)
-    for title, frame in terminal_tables(result):
-        console.print_table(
-            title, [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-        )
+    settings, differences = steps(result), margins(result)
+    console.print_table(settings.title, settings.rows)
+    console.show(differences)
+    console.legend(LEGEND.text([differences]))
     console.aside(ran(result))
     if kinds and not check:
         with style():

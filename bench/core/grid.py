@@ -27,7 +27,8 @@ _WORDS = {
 class Figure:
     """One cell: a value, the sign of a remark behind it, its interval in short, and a mark behind all that.
 
-    ``low`` and ``high`` are the ends of the interval, for programs.
+    ``low`` and ``high`` are the ends of the interval, for programs. ``best``: set off from the others, by bold type;
+    ``best_means`` says as what.
     """
 
     value: str = NONE
@@ -37,6 +38,7 @@ class Figure:
     best: bool = False
     low: str = ""
     high: str = ""
+    best_means: str = "highest"
 
     @classmethod
     def share(
@@ -132,7 +134,7 @@ class Grid:
 
 def _in_words(row: Row, figure: Figure) -> list[str]:
     signs = (_WORDS.get(sign, sign) for sign in (figure.sign, figure.mark, row.sign) if sign)
-    return [*(["highest"] if figure.best else []), *signs]
+    return [*([figure.best_means] if figure.best else []), *signs]
 
 
 @dataclass(frozen=True)

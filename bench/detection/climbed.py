@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..core.grid import NONE
 from ..core.text import BOLD
 from ..harness.tables import Report, Section, percent
 from .cost import attack_seconds
@@ -93,7 +94,7 @@ def _about(made: Climb, climbed: Climbed) -> dict[str, str]:
     return names | {
         "differs in": _differs(made, climbed),
         "accuracy": percent(one.model.accuracy),
-        "n": f"{min(counts)}–{max(counts)}" if counts else "0",
+        "n": "–".join(map(str, dict.fromkeys((min(counts), max(counts))))) if counts else "0",
         "active": percent(sum(report.active_total for report in reports) / len(reports)) if reports else "–",
         "tau met": f"{sum(report.tau_met for report in reports)} of {len(reports)}" if reports else "–",
         **_costs(one, two),
@@ -164,18 +165,27 @@ def published_margin(made: Climb, column: Column) -> float | None:
     return None if one is None or two is None else two - one
 
 
+def published_margins(made: Climb) -> dict[Column, float]:
+    """Those of the ladder's columns that the published table has."""
+    margins = {column: published_margin(made, column) for column in made.columns}
+    return {column: value for column, value in margins.items() if value is not None}
+
+
+def held(climbed: Climbed, theirs: Mapping[Column, float]) -> str:
+    """How many of the published differences lie inside the intervals of a step's own."""
+    records = {column: climbed.margin(column) for column in theirs}
+    inside = [_holds(record, theirs[column]) for column, record in records.items() if record is not None]
+    return f"{sum(inside)} of {len(inside)}" if inside else NONE
+
+
 def margin_table(made: Climb) -> pd.DataFrame:
-    theirs = {column: published_margin(made, column) for column in made.columns}
-    known = {column: value for column, value in theirs.items() if value is not None}
+    theirs = published_margins(made)
     rows = []
     for climbed in made.steps:
-        records = {column: climbed.margin(column) for column in made.columns}
-        cells = {title_of(column): _margin(climbed, record) for column, record in records.items()}
-        inside = [_holds(records[column], value) for column, value in known.items() if records[column] is not None]
-        text = {"published inside": f"{sum(inside)} of {len(inside)}" if inside else "–"} if known else {}
-        rows.append(_head(climbed) | cells | text)
-    if known:
-        texts = {title_of(column): "–" if value is None else f"{value:+.2f}" for column, value in theirs.items()}
+        cells = {title_of(column): _margin(climbed, climbed.margin(column)) for column in made.columns}
+        rows.append(_head(climbed) | cells | ({"published inside": held(climbed, theirs)} if theirs else {}))
+    if theirs:
+        texts = {title_of(column): f"{theirs[column]:+.2f}" if column in theirs else "–" for column in made.columns}
         rows.append({"net": "ResNet-34", "step": "published"} | texts | {"published inside": ""})
     return pd.DataFrame(rows)
 
@@ -212,11 +222,3 @@ def _moved(climbed: Climbed, before: Climbed, column: Column) -> str:
     if not (climbed.ran and before.ran):
         return NOT_RUN
     return "–" if one is None or two is None else f"{100 * (one['difference'] - two['difference']):+.1f}"
-
-
-def terminal_tables(made: Climb) -> Sequence[tuple[str, pd.DataFrame]]:
-    """What a terminal shows: each step's setting in short, and the differences."""
-    steps = steps_table(made)
-    short = [name for name in ("net", "step", "what changes", "differs in", "n", "tau met") if name in steps]
-    title = made.ladder.title
-    return [(title, steps[short]), (f"{title}: subnets minus Mahalanobis, points", margin_table(made))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from ..detection.climbed import published, title_of
@@ -14,6 +15,9 @@ from .style import COLOURS, panels
 
 #: Width of a column of a paper in inches, and the size of all text in points.
 WIDTH, SIZE = 3.3, 8
+
+#: The colour of a step that has not been run, as dark as text has to be on white.
+NOT_RUN = "#767676"
 
 DETECTORS = (
     ("mahalanobis", "Mahalanobis", COLOURS[0], "o", -0.08),
@@ -41,10 +45,13 @@ def _figure(climb: Climb, net: str, line: Sequence[Climbed]) -> Any:
                 _panel(axis, climb, line, (kind, name))
             else:
                 axis.axis("off")  # the first attack is never unknown: its place holds what the lines are
-                _lines_named(axis)
+                _lines_named(axis, whole=all(climbed.ran for climbed in line))
     for axis in axes[-2:]:
-        axis.set_xticks(range(len(line)), [climbed.step.step for climbed in line], fontsize=SIZE, rotation=60)
+        # Upright: level ones such as e-mean would run into each other, slanted ones stand off their ticks.
+        axis.set_xticks(range(len(line)), [climbed.step.step for climbed in line], fontsize=SIZE, rotation=90)
         axis.tick_params(labelbottom=True)
+        for label, climbed in zip(axis.get_xticklabels(), line, strict=True):
+            label.set_color("black" if climbed.ran else NOT_RUN)
     figure.supylabel("AUROC (%)", fontsize=SIZE)
     figure.suptitle(f"{climb.ladder.title}\n{net}", fontsize=SIZE)
     return figure
@@ -56,30 +63,34 @@ def _panel(axis: Any, climb: Climb, line: Sequence[Climbed], column: Column) -> 
         if theirs is not None:
             axis.axhline(theirs, color=colour, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
         points = [(place, _cell(climbed, name, column)) for place, climbed in enumerate(line)]
-        main = [(place, cell) for place, cell in points if cell and line[place].step.beside is None]
+        main = [(place, cell) for place, cell in points if line[place].step.beside is None]
         beside = [(place, cell) for place, cell in points if cell and line[place].step.beside is not None]
-        for some, style in ((main, "-"), (beside, "")):
-            if some:
-                values = [100 * cell.auroc for _, cell in some]
-                spread = [
-                    [value - 100 * cell.low for value, (_, cell) in zip(values, some, strict=True)],
-                    [100 * cell.high - value for value, (_, cell) in zip(values, some, strict=True)],
-                ]
-                axis.errorbar(
-                    [place + shift for place, _ in some],
-                    values,
-                    [[max(0.0, length) for length in side] for side in spread],
-                    color=colour,
-                    marker=marker,
-                    markersize=3,
-                    linestyle=style,
-                    linewidth=1,
-                    elinewidth=0.7,
-                    capsize=0,
-                )
+        for stretch in _unbroken(main):
+            _drawn(axis, stretch, shift, color=colour, marker=marker, linestyle="-")
+        _drawn(axis, beside, shift, color=colour, marker=marker, linestyle="")
     axis.set_title(title_of(column), fontsize=SIZE, pad=2)
     axis.set_xlim(-0.4, len(line) - 0.6)
     axis.tick_params(labelsize=SIZE)
+
+
+def _unbroken(points: Sequence[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:
+    """Points between which a line may lead: none leads over a step without a figure."""
+    for has_figure, stretch in groupby(points, lambda point: point[1] is not None):
+        if has_figure:
+            yield list(stretch)
+
+
+def _drawn(axis: Any, points: Sequence[tuple[int, Any]], shift: float, **look: Any) -> None:
+    """Points with their intervals."""
+    if not points:
+        return
+    values = [100 * cell.auroc for _, cell in points]
+    spread = [
+        [max(0.0, value - 100 * cell.low) for value, (_, cell) in zip(values, points, strict=True)],
+        [max(0.0, 100 * cell.high - value) for value, (_, cell) in zip(values, points, strict=True)],
+    ]
+    places = [place + shift for place, _ in points]
+    axis.errorbar(places, values, spread, markersize=3, linewidth=1, elinewidth=0.7, capsize=0, **look)
 
 
 def _cell(climbed: Climbed, name: str, column: Column) -> Any:
@@ -89,8 +100,10 @@ def _cell(climbed: Climbed, name: str, column: Column) -> Any:
     return cell if cell is not None and cell.auroc is not None else None
 
 
-def _lines_named(axis: Any) -> None:
-    """The names of the lines, each in its colour, where a panel would be empty."""
-    for height, (_, text, colour, _, _) in zip((0.78, 0.56), DETECTORS, strict=True):
+def _lines_named(axis: Any, whole: bool) -> None:
+    """The names of the lines, each in its colour, where a panel would be empty; ``whole``: every step has been run."""
+    for height, (_, text, colour, _, _) in zip((0.82, 0.62), DETECTORS, strict=True):
         axis.text(0.02, height, text, color=colour, fontsize=SIZE, transform=axis.transAxes)
-    axis.text(0.02, 0.26, "dashed: published,\nResNet-34", color="#333333", fontsize=SIZE, transform=axis.transAxes)
+    about = [(0.31, "dashed: published,\nResNet-34", "#333333"), (0.12, "grey steps: not run", NOT_RUN)]
+    for height, text, colour in about[: 1 if whole else 2]:
+        axis.text(0.02, height, text, color=colour, fontsize=SIZE, transform=axis.transAxes)

@@ -108,6 +108,7 @@ def test_a_ladder_is_climbed_from_end_to_end(climbed: Path) -> None:
     assert f"{100 * record['difference']:+.1f}" in margin.loc["a", "seen BIM"]
     assert (climbed / "out" / "figures" / "ladder-small-digits.png").is_file()
     assert "3 of 4 steps have been run; not run: d on digits" in said.out
+    assert "*" not in said.out
 
 
 def test_check_finds_what_no_entry_gives(climbed: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from subnetbench.bench.detection.ladder import (
     load_ladder,
     parts_of,
 )
+from subnetbench.bench.detection.ladder_terminal import LEGEND, margins
 from subnetbench.bench.detection.suite import Suite
 from subnetbench.bench.harness.tables import render
 from subnetbench.bench.tracks import load_suite
@@ -199,6 +201,26 @@ def test_the_difference_has_its_verdict_and_the_published_one_beside_it(made: Pa
     assert frame.loc["published", "seen CW"] == f"{theirs['seen', 'cw']:+.2f}"
     held = [2 <= value <= 4 for (kind, a), value in theirs.items() if value and (kind == "seen" or a == "bim")]
     assert frame.loc["b", "published inside"] == f"{sum(held)} of {len(held)}"
+
+
+def test_a_number_of_images_that_is_the_same_in_every_cell_is_written_once(made: Path) -> None:
+    result = climbed(made)
+    cells = [cell.model_copy(update={"n": [40, 41]}) for cell in result.steps[1].subnets.cells]  # type: ignore[union-attr]
+    for counts, text in (([40, 40], "40"), ([50, 60], "40–55")):
+        cells[0] = cells[0].model_copy(update={"n": counts})
+        second = replace(result.steps[1], subnets=result.steps[1].subnets.model_copy(update={"cells": cells}))  # type: ignore[union-attr]
+        assert steps_table(Climb(result.ladder, [second])).loc[0, "n"] == text
+
+
+def test_a_terminal_gets_the_differences_as_figures_not_as_markdown(made: Path) -> None:
+    grid = margins(climbed(made))
+    assert [row.name for row in grid.rows] == ["narrow, a", "narrow, b", "ResNet-34, published"]
+    decided = grid.rows[1].figures[0]
+    assert (decided.text(), decided.low, decided.high, decided.best) == ("+3.0±1.0", "+2.0", "+4.0", True)
+    assert not grid.rows[0].figures[0].best
+    assert grid.rows[0].figures[-2].value == "–"  # was not compared
+    assert grid.records()[8]["marks"] == "better"
+    assert "Holm" in LEGEND.text([grid])
 
 
 def test_a_step_moves_the_difference_by_that_of_the_step_before(made: Path) -> None:
