@@ -4,8 +4,9 @@ So is what README says was found, from `.ci/found.md`. `python .ci/findings.py` 
 is out of date. It needs nothing that is not in Python. In a source stand
 
 - `{{ suite/table; key; ...; column }}`: the cell of `results/<suite>/tables/<table>.csv` in the one row that holds all
-  keys, and in the one column that is named so or ends so. `; point` behind it leaves the interval out, `; interval` the
-  point, `; sign` writes the sign of a positive figure; of a cell with several, `; first` and `; last` take one of them.
+  keys, and in the one column that is named so or ends so, with what the columns beside it say: its interval, the upper
+  end of a range, further figures. `; point` behind it leaves the interval out, `; interval` the point, `; sign` writes
+  the sign of a positive figure; of a cell with several, `; first` and `; last` take one of them.
 - `{{ suite/suite; subnets.gamma }}`: a setting of the suite as it ran; a number names an item of a list.
 - `{{ count suite/table; key; ... }}`: how many rows hold all keys.
 - `{{ let name = suite/table; key; ... }}` on a line of its own: what `{{ name; ... }}` begins with from there on.
@@ -126,7 +127,16 @@ def cell(file: Path, keys: Sequence[str], column: str) -> str:
     names = [name for name in row if name == column] or [name for name in row if name.endswith(column)]
     if len(names) != 1:
         raise UnclearError(f"{len(names)} columns of {file.name} of {file.parts[-3]} end in {column!r}; one is needed.")
-    return row[names[0]]
+    return whole(row, names[0])
+
+
+def whole(row: dict[str, str], column: str) -> str:
+    """A cell with the figures that stand in columns of their own, which bear its column's name and a word more."""
+    low, high, most, gates = (row.get(f"{column} {end}", "") for end in ("low", "high", "most", "gates"))
+    text = row[column]
+    if low and high:
+        text += f" [{low}, {high}]"
+    return text + (f"–{most}" if most else "") + (f" / {gates}" if gates else "")
 
 
 def rows_with(file: Path, keys: Sequence[str]) -> list[dict[str, str]]:
@@ -175,7 +185,8 @@ def _title(column: str) -> str:
 def _difference(row: dict[str, str] | None) -> str:
     if row is None or row["difference"][:1] not in "+-":
         return "–"
-    point, interval = figure(row["difference"], ["point"]), figure(row["difference"], ["interval"])
+    text = whole(row, "difference")
+    point, interval = figure(text, ["point"]), figure(text, ["interval"])
     return f"**{point}** {interval}" if row["verdict"] in ("better", "worse") else f"{point} {interval}"
 
 

@@ -47,9 +47,11 @@ def test_committed_tables_are_what_committed_entries_give(folder):
 
 @pytest.mark.parametrize("path", sorted(RESULTS.rglob("tables/*.csv")), ids=lambda path: "/".join(path.parts[-3:]))
 def test_a_committed_csv_is_for_programs(path):
-    """No bold type, no sign behind a figure, no character by its name in HTML."""
+    """No bold type, no sign behind a figure, no character by its name in HTML; one figure a cell, nothing is empty."""
     found = re.findall(r"\*\*|\d\*|[†‡§]|&#?\w+;", path.read_text(encoding="utf-8"))
     assert not found
+    cells = {cell for column in pd.read_csv(path, dtype=str, keep_default_na=False).T.to_numpy() for cell in column}
+    assert not [cell for cell in cells if re.fullmatch(r"–.*|[-+]?[\d.]+( \[.*|–[\d.]+| / .*)", cell)]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)

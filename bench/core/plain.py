@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .grid import Figure, Grid, Listing
-from .text import csv_cell, markdown_text, unmarked
+from .separate import separated
+from .text import csv_cell, markdown_text
 
 
 def markdown(shown: Grid | Listing) -> str:
@@ -52,10 +53,11 @@ def csv_text(tables: Sequence[Grid | Listing]) -> str:
 
 
 def records(table: Grid | Listing) -> list[dict[str, Any]]:
-    """One record a figure of a grid, and one a row of a listing, without the marks of Markdown."""
+    """One record a figure of a grid, and one a row of a listing with one figure a field; no marks of Markdown."""
     if isinstance(table, Grid):
         return table.records()
-    return [{name: unmarked(v) if isinstance(v, str) else v for name, v in row.items()} for row in table.rows]
+    columns = separated({name: [row.get(name, "") for row in table.rows] for name in table.columns if table.rows})
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def json_text(tables: Sequence[Grid | Listing]) -> str:

@@ -43,15 +43,23 @@ def ladder_report(made: Climb, name: str) -> Report:
     prefix = f"ladder-{name}"
     sections = [
         Section(f"{prefix}-steps", "The steps", lambda: steps_table(made), _STEPS),
-        Section(f"{prefix}-auroc", "AUROC of both detectors", lambda: auroc_table(made), _AUROC, marks=_AUROC_MARKS),
+        Section(
+            f"{prefix}-auroc",
+            "AUROC of both detectors",
+            lambda: auroc_table(made),
+            _AUROC,
+            marks=_AUROC_MARKS,
+            nothing=(NOT_RUN,),
+        ),
         Section(
             f"{prefix}-margin",
             "What the subnets gain over Mahalanobis",
             lambda: margin_table(made),
             _MARGIN,
             marks=_MARGIN_MARKS,
+            nothing=(NOT_RUN,),
         ),
-        Section(f"{prefix}-moved", "Which step moves the gain", lambda: moved_table(made), _MOVED),
+        Section(f"{prefix}-moved", "Which step moves the gain", lambda: moved_table(made), _MOVED, nothing=(NOT_RUN,)),
     ]
     return Report(made.ladder.title, [f"{ran(made)}", ""], sections, name=prefix)
 

@@ -76,7 +76,11 @@ def _sections(entries: Sequence[Entry], comparisons: Sequence[dict[str, Any]]) -
             marks=REMARK,
         ),
         Section(
-            "spread", "How far a cell moves with the split and the set of gates", lambda: spread(entries), _SPREAD_NOTE
+            "spread",
+            "How far a cell moves with the split and the set of gates",
+            lambda: spread(entries),
+            _SPREAD_NOTE,
+            further=("gates", "own order"),
         ),
         Section("noise", "Control: Gaussian noise of the attack's norm", lambda: noise(entries), _NOISE_NOTE),
         Section("strength", "The attacks, verified in float32", lambda: strength(entries), STRENGTH_NOTE),

@@ -14,7 +14,8 @@ import pandas as pd
 from ..core.errors import UserError
 from ..core.files import MOST_BYTES, csv_text
 from ..core.packed import XZ, read_content, write_content
-from ..core.text import markdown_text, marks_of, unmarked
+from ..core.separate import separated
+from ..core.text import markdown_text, marks_of
 
 Lines = Callable[[pd.DataFrame], Sequence[str]]
 
@@ -29,6 +30,7 @@ class Section:
 
     ``before`` and ``after`` are lines of Markdown around the table, made from its frame. ``marks``: a sentence of
     Markdown by mark (`BOLD`, or a sign behind a figure), which stands behind the note where a cell has this mark.
+    ``further`` and ``nothing`` say how its CSV has one figure a cell (`separated`).
     """
 
     name: str
@@ -38,6 +40,8 @@ class Section:
     before: Lines = _nothing
     after: Lines = _nothing
     marks: Mapping[str, str] = field(default_factory=dict)
+    further: Sequence[str] = ()
+    nothing: Sequence[str] = ()
 
     def legend(self, frame: pd.DataFrame) -> str:
         """The note, and what the marks say that this table has."""
@@ -69,7 +73,8 @@ def render(report: Report) -> dict[str, str]:
         if frame.empty:
             continue
         table = f"{_safe(frame).to_markdown(index=False, disable_numparse=True)}\n"
-        texts[f"{section.name}.csv"], texts[f"{section.name}.md"] = csv_text(_plain(frame)), table
+        texts[f"{section.name}.csv"] = csv_text(_plain(frame, section.further, section.nothing))
+        texts[f"{section.name}.md"] = table
         lines += [
             f"## {section.title}",
             "",
@@ -93,9 +98,15 @@ def _safe(frame: pd.DataFrame) -> pd.DataFrame:
     return safe.rename(columns=lambda name: markdown_text(str(name)))
 
 
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table without the marks of its Markdown; what they say stands in the CSV of single cells, or in columns."""
-    return frame.map(lambda value: unmarked(value) if isinstance(value, str) else value)
+def _plain(frame: pd.DataFrame, further: Sequence[str] = (), nothing: Sequence[str] = ()) -> pd.DataFrame:
+    """The table for programs: one figure a cell, and no marks, whose words stand in the CSV of single cells."""
+    columns: dict[str, Any] = {}
+    for name, cells in frame.items():
+        if cells.dtype.kind in "biuf":
+            columns[str(name)] = cells.array
+        else:
+            columns |= separated({str(name): list(cells)}, further, nothing)
+    return pd.DataFrame(columns)
 
 
 def write_tables(folder: Path, report: Report, check: bool = False) -> list[Path]:

@@ -58,7 +58,7 @@ def test_json_has_numbers_and_null_and_parses(ran: Any) -> None:
 
 def test_a_list_for_programs_has_no_marks_of_markdown() -> None:
     listing = Listing("gains", [{"step": "a", "seen": "**-4.0 [-4.7, -3.2]**", "unknown": "94.0* [93.4, 94.5] †"}])
-    assert csv_text([listing]).splitlines()[1] == 'a,"-4.0 [-4.7, -3.2]","94.0 [93.4, 94.5]"'
+    assert csv_text([listing]).splitlines()[1] == "a,-4.0,-4.7,-3.2,94.0,93.4,94.5"
     assert "*" not in json_text([listing])
     assert "**-4.0 [-4.7, -3.2]**" in markdown(listing)
 
@@ -103,7 +103,9 @@ def test_lists_and_checks_come_as_json_too(tiny: Tiny) -> None:
     (audit,) = json.loads(verified.out)
     assert {row["verdict"] for row in audit["rows"]} <= {"match", "not checked"}
     compared = call("compare", "lid", "mahalanobis", "--results", tiny.folder, "--format", "csv")
-    assert compared.out.startswith("table,attack,lid,mahalanobis,difference,p (Holm),verdict\n")
+    assert compared.out.startswith(
+        "table,attack,lid,mahalanobis,difference,difference low,difference high,p (Holm),verdict\n"
+    )
     assert "⠀" not in compared.out
 
 
