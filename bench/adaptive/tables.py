@@ -8,9 +8,17 @@ from typing import Any
 
 import pandas as pd
 
+from ..harness.stale import table_files
 from ..harness.tables import Report, Section, percent
 from .entry import FEWEST, Cell, Entry, ProofNote, Tried, budget, read_entries, tidy
 from .published import implausible, published_adaptive
+
+#: All that a report may write.
+FILES = table_files(
+    "adaptive-report",
+    ("adaptive", *(f"adaptive-{name}" for name in ("curve", "static", "arms", "proof", "published"))),
+    frames=("adaptive-cells",),
+)
 
 
 def report(folder: Path) -> Report:
@@ -74,7 +82,7 @@ _MARKS = {
 
 def robust(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
-    for entry in sorted(entries, key=_standing):
+    for entry in sorted(entries, key=standing):
         if not entry.cells:
             continue
         alarm = entry.false_alarms
@@ -88,7 +96,7 @@ def robust(entries: Sequence[Entry]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _standing(entry: Entry) -> tuple[Any, ...]:
+def standing(entry: Entry) -> tuple[Any, ...]:
     """Order of rows: proven robustness at the largest budget first, then what is unproven, then its label."""
     cell = entry.cells[-1] if entry.cells else None
     share = cell.robust if cell is not None and cell.robust is not None else -1.0

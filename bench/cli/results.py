@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -64,6 +64,25 @@ def tables(
         to.write(place, of_place, name)
         if check:
             check_data(place)
+    for place, known in _known_files(places, folder).items():
+        to.clear(place, known, {name for _, of, of_place in texts if of == place for name in of_place})
+
+
+def _known_files(places: Mapping[str, list[Path]], folder: Path) -> dict[Path, set[str]]:
+    """The tables that a folder may have of an earlier state: those of its tracks, and of a part that a suite may lose.
+
+    Other names may be those of a user's own files.
+    """
+    from ..detection.climbed import ladder_files
+    from ..detection.summary import FILES
+    from ..tracks import TRACKS
+
+    suites = dict.fromkeys(place for of_track in places.values() for place in of_track)
+    known: dict[Path, set[str]] = {place: set() for place in suites}
+    for name, track in TRACKS.items():
+        for place in suites if track.part else places[name]:
+            known[place] |= track.tables.FILES
+    return known if folder in suites else known | {folder: {*FILES, *ladder_files()}}
 
 
 @dataclass(frozen=True)
@@ -78,11 +97,21 @@ class _Target:
         """Write the tables of a place, or compare them, and say how many; ``what``: their track, else their names."""
         from ..harness.tables import write_texts
 
-        into = place if self.output is None else self.output / place.relative_to(self.folder)
+        into = self._into(place)
         count = len(write_texts(into, texts, self.check))
         verb = f"{'is what its' if count == 1 else 'are what their'} entries give" if self.check else "written"
         named = f" ({what})" if what else f" ({', '.join(f'tables/{name}' for name in texts)})"
         console.plain(f"{into}{named}: {counted(count, 'table')} {verb}")
+
+    def clear(self, place: Path, known: Collection[str], written: Collection[str]) -> None:
+        """Remove the tables of an earlier state of a place, or refuse them, and say which they are."""
+        from ..harness.stale import clear_stale
+
+        for path in clear_stale(self._into(place), known, written, self.check):
+            console.plain(f"{path}: removed, for no entry gives this table any more")
+
+    def _into(self, place: Path) -> Path:
+        return place if self.output is None else self.output / place.relative_to(self.folder)
 
 
 def _write_latex(folder: Path, to: _Target) -> None:
@@ -110,6 +139,7 @@ def _write_latex(folder: Path, to: _Target) -> None:
     for place, of_place in texts.items():
         if of_place:
             to.write(place, of_place)
+        to.clear(place, ("table1.tex", "table2.tex"), of_place)
 
 
 def pack(

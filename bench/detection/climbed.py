@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..core.grid import NONE
 from ..core.text import BOLD
+from ..harness.stale import table_files
 from ..harness.tables import Report, Section, percent
 from .cost import attack_seconds
 from .entry import Entry
@@ -68,6 +69,13 @@ def ladder_reports(folders: Sequence[Path]) -> list[Report]:
     """The report of each ladder that ships of which a step has been run."""
     climbs = {name: climb(load_ladder(name), folders) for name in builtin_ladders()}
     return [ladder_report(of, name) for name, of in climbs.items() if any(step.ran for step in of.steps)]
+
+
+def ladder_files() -> frozenset[str]:
+    """All that the reports of the ladders that ship may write."""
+    parts = ("steps", "auroc", "margin", "moved")
+    of_each = (table_files(f"ladder-{name}", [f"ladder-{name}-{part}" for part in parts]) for name in builtin_ladders())
+    return frozenset().union(*of_each)
 
 
 def ran(made: Climb) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..core.text import BOLD
+from ..harness.stale import table_files
 from ..harness.tables import Report, Section, percent
 from .cells import column_title
 from .departures import IN_SHORT_NOTE, in_short
@@ -44,6 +45,10 @@ _CLAIM_MARKS = {
     BOLD: "**Bold**: better or worse after Holm's correction over all comparisons of a suite and protocol; the rest "
     "cannot be told apart."
 }
+
+
+#: All that the page may write, in earlier versions as well.
+FILES = table_files("summary", ("setting", "table2", "claim", "gates", "published", "claims"))
 
 
 def summary(folders: Sequence[Path]) -> Report:

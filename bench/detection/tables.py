@@ -11,6 +11,7 @@ import pandas as pd
 from ..analysis.semantics import SEMANTICS_NOTE, semantics
 from ..analysis.separation import SEPARATION_NOTE, separation
 from ..core.text import BOLD
+from ..harness.stale import table_files
 from ..harness.tables import Report, Section, percent, stated_versions
 from .cell import Cell
 from .cells import column_title
@@ -27,6 +28,17 @@ from .standing import HIGHEST, standings, with_standing
 from .stated import read_comparisons
 from .suite import Pair, columns_of
 from .verdicts import p_text
+
+#: All that a report may write, but for `separation` and `semantics`: they stay where the arrays that give them are not
+#: kept.
+FILES = table_files(
+    "report",
+    (
+        *("table2", "published", "worst", "operating", "comparisons", "transfer", "spread", "noise", "strength"),
+        *("optimality", "subnets", "sensitivity", "cost", "time"),
+    ),
+    frames=("cells",),
+)
 
 
 def report(folder: Path) -> Report:

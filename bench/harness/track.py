@@ -43,7 +43,12 @@ class Running(Protocol):
 
 
 class Tables(Protocol):
-    """The module ``tables``: made from entries and nothing else."""
+    """The module ``tables``: made from entries and nothing else.
+
+    ``FILES`` are the names of all files that a report may write, so that those of an earlier state are found.
+    """
+
+    FILES: frozenset[str]
 
     def report(self, folder: Path) -> Report: ...
 

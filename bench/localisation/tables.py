@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..harness.gate_words import gate_departures, tau_met
+from ..harness.stale import table_files
 from ..harness.tables import Lines, Report, Section, percent, published_table, stated_versions
 from .entry import CONTROL, Claim, Entry, read_claims, read_entries, read_images, read_net_reports
 from .metrics import METRICS, drawn_counts, measured_metrics
@@ -25,6 +26,10 @@ PUBLISHED_METHODS = {
 PUBLISHED_NETS = {"alexnet": "AlexNet", "vgg16": "VGG16", "resnet50": "ResNet50"}
 PUBLISHED_DATASET = "imagenet"
 TABLE1 = "table1_wsol_error.csv"
+
+
+#: All that a report may write.
+FILES = table_files("report", ("table1", "controls", "claims", "metrics", "subnets", "cost"))
 
 
 def report(folder: Path) -> Report:

@@ -8,8 +8,17 @@ from typing import Any
 
 import pandas as pd
 
+from ..detection.shift import SEVERITIES
+from ..harness.stale import table_files
 from ..harness.tables import Report, Section, percent
 from .entry import Cell, Entry, Rate, read_entries, tidy
+
+#: All that a report may write.
+FILES = table_files(
+    "shift-report",
+    ("shift", *(f"shift-{severity}" for severity in SEVERITIES), "shift-net"),
+    frames=("shift-cells",),
+)
 
 
 def report(folder: Path) -> Report:
@@ -60,7 +69,7 @@ _MEANS = (
 def means(entries: Sequence[Entry]) -> pd.DataFrame:
     """One row per detector, the fewest false alarms first."""
     rows = []
-    for entry in sorted(entries, key=_standing):
+    for entry in sorted(entries, key=standing):
         row: dict[str, Any] = {
             "suite": entry.suite.name,
             "detector": entry.label + (" (control)" if entry.detector.control else ""),
@@ -72,7 +81,7 @@ def means(entries: Sequence[Entry]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _standing(entry: Entry) -> tuple[str, float, str]:
+def standing(entry: Entry) -> tuple[str, float, str]:
     return entry.suite.name, entry.means[-1].alarms if entry.means else 1.0, entry.label
 
 

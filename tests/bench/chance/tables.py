@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 from subnetbench.bench.harness.entry import read_entries
+from subnetbench.bench.harness.stale import table_files
 from subnetbench.bench.harness.tables import Report, Section, percent
 
 from .entry import Entry
+
+FILES = table_files("report", ("chance",))
 
 
 def report(folder: Path) -> Report:
