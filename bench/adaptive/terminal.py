@@ -10,6 +10,7 @@ from ..core.legend import ONE_SIDED, ONE_WAY, Legend
 from ..detection.suite import Suite
 from ..harness.audit import suite_beside
 from .entry import Cell, Entry, budget
+from .tables import standing
 
 _NONE_ACCEPTED = "n = 0"
 
@@ -62,7 +63,7 @@ def _table(entries: Sequence[Entry]) -> Grid:
     rate = head.threshold.rate if head.threshold is not None else 0.0
     title = f"{head.suite.name}: RA@FPR{100 * rate:g} under attackers who know the detector (L-inf)"
     rows = []
-    for entry in sorted(entries, key=lambda entry: entry.detector.control):
+    for entry in sorted(entries, key=standing):
         mark = "" if entry.gradient is not None and entry.gradient.offered else "§"
         aside = "(control)" if entry.detector.control else ""
         rows.append(Row(entry.label, [_cell(cell) for cell in entry.cells], aside, mark))

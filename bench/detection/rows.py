@@ -34,6 +34,11 @@ def head_of(entry: Entry) -> dict[str, Any]:
     }
 
 
+def as_in_files(entry: Entry) -> tuple[bool, str]:
+    """Sorts a protocol's entries as `sorted_frame` has them when they are read: proposals before controls, by files."""
+    return entry.detector.control, entry.file
+
+
 def sorted_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """By data set, net and protocol, proposals first, then controls; protocols and all else in the entries' order."""
     protocols = list(dict.fromkeys(row["protocol"] for row in rows))

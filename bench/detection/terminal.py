@@ -11,6 +11,7 @@ from ..core.legend import BEST, ONE_SIDED, ONE_WAY, Legend
 from .cell import Cell
 from .cells import column_title
 from .entry import Entry
+from .rows import as_in_files
 from .stated import read_comparisons
 from .suite import columns_of
 from .verdicts import controls_sentences
@@ -39,7 +40,7 @@ def shown(entries: Sequence[Entry], folder: Path) -> Iterator[Grid | str]:
         rows = [entry for entry in entries if entry.protocol_name == protocol]
         stated = read_comparisons(folder, [protocol])
         best = {(b["fit_on"], b["test_on"]): b for c in stated for b in c["best"]}
-        yield _table(protocol, sorted(rows, key=lambda entry: entry.detector.control), best)
+        yield _table(protocol, sorted(rows, key=as_in_files), best)
         yield from _without_figures(rows)
         yield from controls_sentences(rows, [record for c in stated for record in c["comparisons"]])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..core.grid import NONE, Column, Figure, Grid, Row
 from ..core.legend import ONE_SIDED, ONE_WAY, Legend
 from .entry import Entry
+from .tables import standing
 
 LEGEND = Legend(
     "False alarms in percent on clean images that were changed, not attacked, and are still classified correctly: mean "
@@ -40,7 +41,7 @@ def _table(entries: Sequence[Entry]) -> Grid:
     head = entries[0]
     rate = head.fit.rate if head.fit is not None else 0.0
     rows = []
-    for entry in sorted(entries, key=lambda entry: entry.detector.control):
+    for entry in sorted(entries, key=standing):
         clean, means = entry.clean, {mean.severity: mean for mean in entry.means}
         figures = [Figure() if clean is None else _cell(clean.value, clean.low, clean.high)]
         for severity in head.severities:

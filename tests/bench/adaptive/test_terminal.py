@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from subnetbench.bench.adaptive import tables
 from subnetbench.bench.adaptive.entry import read_entries
 from subnetbench.bench.adaptive.terminal import shown
 from subnetbench.bench.core.files import write_json
+from subnetbench.bench.core.grid import Grid
 from subnetbench.bench.detection.override import with_detectors
 from subnetbench.bench.tracks import load_suite
 
@@ -25,6 +27,14 @@ detectors = ["max-logit"]
 
 def told(folder: Path) -> list[str]:
     return [line for line in shown(read_entries(RESULTS), folder) if isinstance(line, str)]
+
+
+def test_rows_have_the_order_of_the_files() -> None:
+    entries = read_entries(RESULTS)
+    order = list(tables.robust(entries)["detector"])
+    for made in (entries, entries[::-1]):
+        (grid,) = (table for table in shown(made, RESULTS) if isinstance(table, Grid))
+        assert [f"{row.name} {row.aside}".strip() for row in grid.rows] == order
 
 
 def test_a_line_under_the_table_says_how_an_added_detector_is_attacked(tmp_path: Path) -> None:

@@ -27,6 +27,18 @@ def stated(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, list[s
     return tmp_path, request.param or ["strict", "lee2018"]
 
 
+def test_rows_of_the_terminal_are_in_the_order_of_the_files(stated: tuple[Path, list[str]]) -> None:
+    """A run shows entries as its suite has the detectors, reading them as their files are sorted."""
+    folder, order = stated
+    entries = read_entries(folder)
+    frame = next(section for section in tables.report(folder).sections if section.name == "table2").make()
+    for made in (entries, entries[::-1], sorted(entries, key=lambda entry: entry.label[::-1])):
+        shown = {t.title.split()[-1]: t for t in terminal.shown(made, folder) if isinstance(t, Grid)}
+        for protocol in order:
+            rows = frame[frame["protocol"] == protocol]["detector"]
+            assert [row.whole_name for row in shown[protocol].rows] == list(rows)
+
+
 def test_terminal_tables_and_latex_have_the_protocols_in_the_order_of_their_suite(
     stated: tuple[Path, list[str]],
 ) -> None:
