@@ -6,11 +6,13 @@ import codecs
 import io
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 
 from ..core.errors import first_line
@@ -32,6 +34,11 @@ def _width() -> int | None:
         return int(stated)
     return None if sys.stdout.isatty() else 160
 
+
+#: Columns that names take before what they name, and further lines of it.
+INDENT = 10
+
+_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 #: Results. Brackets are no markup in either.
 out = Console(width=_width(), markup=False, highlight=False)
@@ -104,6 +111,20 @@ def aside(text: str) -> None:
     """Print something beside the results: to standard error where the output is for a program, and not with --quiet."""
     if not output.current.quiet:
         plain(text, err if output.current.is_data() else out)
+
+
+def folded_aside(text: str, beside: str = "") -> None:
+    """The same in lines of the terminal's width. ``beside``: what stands before it, such as a path, and is not broken.
+
+    Where both have no room on one line, the text begins below.
+    """
+    width = out.width if output.current.form_on(out) is output.Form.text and not output.current.wide else None
+    if width is not None and cell_len(f"{beside}{text}") > width:
+        indent = " " * INDENT if beside else ""
+        lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, **_WHOLE_WORDS)
+        text = "\n".join([beside.rstrip(), *lines] if beside else lines)
+        beside = ""
+    aside(f"{beside}{text}")
 
 
 def progress() -> Bars:

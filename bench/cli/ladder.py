@@ -59,7 +59,7 @@ def ladder(
     console.print_table(settings.title, settings.rows)
     console.show(differences)
     console.legend(LEGEND.text([differences]))
-    console.aside(ran(result))
+    console.folded_aside(ran(result))
     if kinds and not check:
         with style():
             for suffix, picture in ladder_figures(result):

@@ -81,7 +81,7 @@ def run(
     console.aside(f"\n{counted(result.computed, 'artifact')} computed, {result.reused} read from {context.store.root}")
     files = [place for part in result.parts for place in part.track.terminal.FILES]
     for name, place, remark in (("Report", "tables/report.md", ""), ("Tables", "tables", _TABLES), *files):
-        console.aside(f"{name:<10}{result.folder / place}{remark}")
+        console.folded_aside(remark, f"{name:<{console.INDENT}}{result.folder / place}")
     for part in result.parts:
         if part.failures:
             console.note(f"\n{len(part.failures)} {part.track.terminal.FAILURES} could not be run:")

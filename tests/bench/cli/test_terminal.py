@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from subnetbench.bench.cli import console, output
 from subnetbench.bench.cli import main as cli
 from subnetbench.bench.core.errors import UserError
 from subnetbench.bench.core.home import cache, expanded
@@ -50,6 +51,28 @@ def test_a_narrow_terminal_cuts_no_figure(tiny: Tiny, tmp_path: Path) -> None:
     assert "…" not in narrow
     assert len(figures.findall(wide)) >= 15
     assert Counter(figures.findall(narrow)) == Counter(figures.findall(wide))
+
+
+def test_what_stands_behind_a_path_is_folded_and_the_path_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    place, remark = "Adaptive  " + "d" * 60 + "/adaptive", " (one entry a detector, with one row an image, parquet)"
+
+    def said(width: int, *, wide: bool = False) -> list[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(console.out, "width", width)
+            patch.setattr(output, "current", output.Output(output.Form.text, wide=wide))
+            console.folded_aside(remark, place)
+        return capsys.readouterr().out.splitlines()
+
+    assert said(160) == said(80, wide=True) == [f"{place}{remark}"]
+    assert said(80) == [place, f"{' ' * 10}{remark.strip()}"]
+    assert max(map(len, said(40)[1:])) <= 40
+    assert said(40)[0] == place
+
+
+def test_the_paths_of_a_run_stand_whole(tiny: Tiny, tmp_path: Path) -> None:
+    lines = run(tiny, tmp_path / "r", width=60).out.splitlines()
+    assert f"Scores    {tmp_path}/r/tiny/scores" in lines
+    assert "          (one row an image, parquet)" in lines
 
 
 def test_brackets_in_paths_and_names_of_data_are_no_markup(tiny: Tiny, tmp_path: Path) -> None:
