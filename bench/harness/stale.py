@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ..core.errors import UserError
+from ..core.packed import XZ
 
 
 def table_files(page: str, sections: Iterable[str], frames: Iterable[str] = ()) -> frozenset[str]:
@@ -19,7 +20,8 @@ def clear_stale(folder: Path, known: Collection[str], written: Collection[str], 
 
     Files of any other name are left alone. With ``check``, nothing is removed, and UserError is raised at the first.
     """
-    paths = [folder / "tables" / name for name in sorted(set(known) - set(written))]
+    gone = sorted(set(known) - set(written))
+    paths = [folder / "tables" / f"{name}{packed}" for name in gone for packed in ("", XZ)]
     stale = [path for path in paths if path.is_file()]
     if stale and check:
         raise UserError(

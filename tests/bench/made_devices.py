@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from subnetbench.bench import runner
@@ -131,19 +132,33 @@ inner = 10
 draws = 2
 """
 
+
+#: Parameters for detectors whose own are meant for more images than there are.
+FEWER = {"lid": "k = 20", "ood-knn": "k = 20"}
+
+
+def rows(names: Sequence[str]) -> str:
+    """A suite of these detectors, each with one candidate, on one attack of few images."""
+    head = FEW[: FEW.index('[[attacks]]\nname = "deepfool"')]
+    parts = [f'[[detectors]]\nname = "{name}"\ncandidates = [{{ {FEWER.get(name, "")} }}]\n' for name in names]
+    return "\n".join([head, *parts, '[[protocols]]\nname = "strict"\nsplits = 2\nminimum_fit = 5\n'])
+
+
 FEW_MAPS = SUITE.replace("epochs = 8", "epochs = 1").replace(
     "gamma = 0.5", "gamma = 0.5\nallow_collapsed = true\ncalibrate = false"
 )
 
 
 def run_on(
-    device: str, folder: Path, detection: str = DETECTION, maps: str = SUITE, weights: Path | None = None
+    device: str, folder: Path, detection: str = DETECTION, maps: str | None = SUITE, weights: Path | None = None
 ) -> Path:
     """Run the suites on one device into a folder of its own; ``weights``: a folder that holds the nets already."""
     draw(folder / "data")
     if weights is not None:
         shutil.copytree(weights / "store" / "weights", folder / "store" / "weights")
     for name, suite in (("devices", detection), ("wsol-digits", maps)):
+        if suite is None:
+            continue
         file = folder / f"{name}.toml"
         file.write_text(suite)
         context = Context(Store(folder / "store"), choose_device(device), folder / "data")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from subnetbench.bench.adaptive.entry import read_entries as adaptive_entries
+from subnetbench.bench.core.registry import detectors
 from subnetbench.bench.detection.entry import read_entries
 from subnetbench.bench.localisation.entry import read_entries as localisation_entries
 
 from ..other_device import DEVICE, Elsewhere, simulated
-from .made_devices import FEW, FEW_MAPS, run_on
+from .made_devices import FEW, FEW_MAPS, rows, run_on
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,3 +55,14 @@ def test_no_track_leaves_a_tensor_on_the_wrong_side(tmp_path: Path) -> None:
     )
     assert adaptive_entries(folder / "out" / "devices")[0].cells[0].arms
     assert localisation_entries(folder / "out" / "wsol-digits")
+
+
+def test_every_detector_scores_images_that_lie_there(tmp_path: Path) -> None:
+    names = [name for name in detectors if detectors.is_ours(name)]
+    if find_spec("pytorch_ood") is None:
+        names = [name for name in names if not name.startswith("ood-")]
+    with simulated() as device:
+        folder = run_on(str(device), tmp_path, rows(names), None)
+    entries = read_entries(folder / "out" / "devices")
+    assert {entry.label for entry in entries} == set(names)
+    assert all(cell.auroc is not None for entry in entries for cell in entry.cells if cell.seen)
