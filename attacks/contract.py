@@ -50,6 +50,8 @@ class Attack(Protocol):
     Optional: ``passes(classes: int) -> float``, the approximate number of forward passes per image on a net of
     ``classes`` classes, where a backward pass counts as two. The estimate of a run uses it; without it, the estimate is
     one gradient (three passes) for each of the parameter ``steps``, or a single one if there is no such parameter.
+    ``minimises: bool``: whether a ``minimum-norm`` attack looks for the least norm. By default it does, unless its
+    parameter ``norm_weight`` is 0; one that does not is not measured by the norms of others.
     """
 
     @property

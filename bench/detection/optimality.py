@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..harness.tables import percent
+from .aim import seeks_least_norm
 from .entry import AttackNote, EffortNote, Entry
 
 OPTIMALITY_NOTE = (
@@ -64,7 +65,9 @@ def verdicts(note: AttackNote, effort: EffortNote | None) -> list[str]:
         texts.append(f"too weak: it fools {percent(share)}% of the images, and its floor is {percent(effort.floor)}%")
     left = note.clean_correct - note.successes
     if note.threat == "minimum-norm" and left:
-        texts.append(f"a minimum-norm attack that leaves {left} of {note.clean_correct} images unfooled")
+        seeks = seeks_least_norm(note.threat, note.parameters)
+        kind = "a minimum-norm attack" if seeks else "an attack without a budget"
+        texts.append(f"{kind} that leaves {left} of {note.clean_correct} images unfooled")
     return texts
 
 

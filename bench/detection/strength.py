@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from ...attacks.contract import Attack
 from ..core.store import Arrays
+from .aim import seeks_least_norm
 from .attacked import Attacked
 from .effort import good_of
 from .suite import AttackPart
@@ -23,7 +25,8 @@ def remarks(attacked: Attacked, parts: Sequence[AttackPart]) -> dict[str, str]:
     facts = {part.title: attacked.strength(part) for part in parts}
     infos = {part.title: attacked.attacks[part.title].info for part in parts}
     norms = {title: info.norm for title, info in infos.items() if info.threat == "minimum-norm"}
-    further = weaker({title: facts[title] for title in norms}, norms)
+    judged = [title for title in norms if _minimises(attacked.attacks[title])]
+    further = weaker({title: facts[title] for title in norms}, norms, judged)
     found = {
         part.title: [*attacked.remarks(part), *below_floor(facts[part.title], part.floor), *further.get(part.title, [])]
         for part in parts
@@ -42,14 +45,24 @@ def below_floor(facts: Arrays, floor: float | None) -> list[str]:
     ]
 
 
-def weaker(facts: Mapping[str, Arrays], norms: Mapping[str, str]) -> dict[str, list[str]]:
+def _minimises(attack: Attack) -> bool:
+    stated = getattr(attack, "minimises", None)
+    return seeks_least_norm(attack.info.threat, attack.parameters) if stated is None else bool(stated)
+
+
+def weaker(
+    facts: Mapping[str, Arrays], norms: Mapping[str, str], judged: Collection[str] | None = None
+) -> dict[str, list[str]]:
     """For each minimum-norm attack that another one of its norm beats, the one that does so most.
 
-    ``facts`` are of `verify`. Medians are over the images that both fool: each attack's own would compare other images.
+    ``judged``: those that look for the least norm; default: all. The others may still beat one of them. ``facts`` are
+    of `verify`. Medians are over the images that both fool: each attack's own would compare other images.
     """
     good = {title: good_of(of_attack) for title, of_attack in facts.items()}
     found: dict[str, list[str]] = {}
     for title, norm in norms.items():
+        if judged is not None and title not in judged:
+            continue
         worst, text = MARGIN, ""
         for other in norms:
             both = good[title] & good[other]

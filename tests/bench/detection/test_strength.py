@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
-from subnetbench.bench.detection.strength import LEAST, weaker
+import pytest
+from subnetbench.attacks.lee2018 import CW, DeepFool
+from subnetbench.bench.detection.entry import AttackNote
+from subnetbench.bench.detection.optimality import verdicts
+from subnetbench.bench.detection.strength import LEAST, remarks, weaker
+from subnetbench.bench.detection.suite import AttackPart
+
+from .test_summary import ATTACK
 
 
 def facts(norms: list[float], fooled: int) -> dict[str, np.ndarray]:
@@ -36,3 +46,35 @@ def test_what_cannot_be_compared_is_not() -> None:
     assert weaker(pair, {"a": "L2", "b": "Linf"}) == {}
     pair["a"] = facts([0.0], 20)
     assert weaker(pair, dict.fromkeys(pair, "L2")) == {}
+
+
+class Bystander(DeepFool):
+    """An attack of anybody's that says itself that it looks for no least norm."""
+
+    minimises = False
+
+
+@pytest.mark.parametrize(
+    ("attack", "judged"), [(CW(), False), (CW(norm_weight=1.0), True), (Bystander(), False), (DeepFool(), True)]
+)
+def test_an_attack_that_looks_for_no_least_norm_is_not_measured_by_one_that_does(attack: Any, judged: bool) -> None:
+    attacked = SimpleNamespace(
+        attacks={"deepfool": DeepFool(), "other": attack},
+        strength=lambda part: facts([0.44 if part.title == "deepfool" else 0.84], 20),
+        remarks=lambda part: [],
+    )
+    found = remarks(cast(Any, attacked), [AttackPart(name="deepfool"), AttackPart(name="cw", label="other")])
+    assert list(found) == (["other"] if judged else [])
+    assert attack.info.threat == "minimum-norm"  # its images count at any norm all the same
+
+
+def test_it_may_beat_one_that_does() -> None:
+    pair = {"deepfool": facts([2.0], 20), "cw": facts([1.0], 20)}
+    assert list(weaker(pair, dict.fromkeys(pair, "L2"), judged=["deepfool"])) == ["deepfool"]
+
+
+def test_nor_is_it_called_a_minimum_norm_attack_where_it_leaves_images_unfooled() -> None:
+    note = AttackNote.model_validate({"name": "cw", **ATTACK, "threat": "minimum-norm"})
+    assert verdicts(note, None) == ["a minimum-norm attack that leaves 1 of 40 images unfooled"]
+    without = note.model_copy(update={"parameters": CW().parameters})
+    assert verdicts(without, None) == ["an attack without a budget that leaves 1 of 40 images unfooled"]
