@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,19 @@ def roc_figure(folder: Path, entries: Sequence[Entry]) -> Any:
         label_ends(axis, labels[attack], _PANEL, _POINTS)
     for axis in axes[len(attacks) :]:
         axis.axis("off")
-    head, rest = entries[0], len(entries) - len(named)
+    head = entries[0]
     figure.suptitle(f"{head.dataset.name}, {head.model.name}, {head.protocol_name}: AUROC (%)")
-    if rest:
-        figure.supxlabel(f"black: best control; grey: {counted(rest, 'other')}, controls dashed", fontsize=7)
+    figure.supxlabel("\n".join(_key(entries, named)), fontsize=7)
     return figure
+
+
+def _key(entries: Sequence[Entry], named: Collection[str]) -> Iterator[str]:
+    """What colours mean, a line each: the name of a control may be long."""
+    for entry in entries:
+        if entry.detector.control and entry.label in named:
+            yield f"black: {entry.label} (best control)"
+    if rest := len(entries) - len(named):
+        yield f"grey: {counted(rest, 'other')}, controls dashed"
 
 
 def chosen(entries: Sequence[Entry]) -> set[str]:

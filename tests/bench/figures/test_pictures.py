@@ -57,6 +57,8 @@ def test_six_curves_have_a_name_and_the_rest_is_grey(tmp_path):
     assert not any("spam" in text or "energy" in text for text in texts(figure))
     grey = [line for line in figure.axes[0].lines if line.get_color() == "#bdbdbd"]
     assert len(grey) == len(entries) - NAMED
+    said = figure.get_supxlabel()
+    assert said == f"black: max-softmax (best control)\ngrey: {len(grey)} others, controls dashed"
 
 
 def test_a_variant_has_a_name_only_where_there_is_room():
