@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from ..adaptive.entry import budget
 from ..core.errors import UserError
 from ..core.files import sentence
@@ -104,8 +102,8 @@ class Results:
     boards: list[Board]
     track: Maps
     left_out: list[LeftOut]
-    #: The page of findings that lies in the folder, as HTML.
-    findings: Markup | None = None
+    #: The findings that lie in the folder, as Markdown.
+    findings: str | None = None
 
 
 def read_results(folder: Path) -> Results:

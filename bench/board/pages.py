@@ -10,6 +10,7 @@ from functools import cache, cached_property
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -28,7 +29,7 @@ from .reproduce import Reruns
 from .row import Row
 from .svg import HISTOGRAM_HEIGHT, WIDTH, bars_paths, roc_path
 from .visible import visible
-from .ways import address_of
+from .ways import address_of, as_html
 
 
 def asset(name: str) -> str:
@@ -108,12 +109,23 @@ class Pages:
             "flagship": flagship(results.boards),
             "suites": list(dict.fromkeys(board.suite for board in results.boards)),
             "repository": address_of("repository", "source", "homepage"),
-            "findings": results.findings,
+            "findings": self._found,
             "links": self._links(),
             "to": self._to,
             "file": self._file,
             "rerun": self._rerun,
         }
+
+    @cached_property
+    def _found(self) -> Markup | None:
+        """The page of findings, whose links into a results folder lead to the first board of this folder's suite."""
+        if self._results.findings is None:
+            return None
+        pages = {checked.folder.name: self._to("wsol") for checked in self._results.track.checked}
+        for board in reversed(self._results.boards):
+            address = f"#board/{quote(board.id, safe='')}" if self._single else self._to("board", board.id)
+            pages |= {row.checked.folder.name: address for row in board.rows}
+        return as_html(self._results.findings, pages.get)
 
     @cached_property
     def detectors(self) -> dict[str, list[tuple[Board, Row]]]:
@@ -190,8 +202,8 @@ class Pages:
         if self._results.track.entries:
             yield "wsol", self._part("track", "localisation", "h1")
         yield "submit", self._part("submitting", "submit", "h1")
-        if self._results.findings:
-            yield "findings", f'<article class="detail prose">{self._results.findings}</article>'
+        if self._found:
+            yield "findings", f'<article class="detail prose">{self._found}</article>'
 
     def _boards(self) -> Iterator[tuple[str, str]]:
         """All boards but the first, which is on the page itself."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import metadata
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -18,6 +21,9 @@ FINDINGS = "FINDINGS.md"
 #: What a page of Markdown says to those who edit it.
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
+#: What anchors of headings begin with, so that none is that of another part of a single page.
+_HERE = "found-"
+
 #: A larger file is not a page of findings.
 MOST_BYTES = 1 << 20
 
@@ -30,32 +36,69 @@ def address_of(*names: str) -> str | None:
     return next((url for url in urls if url is not None and "OWNER" not in url), None)
 
 
-def findings(folder: Path) -> Markup | None:
-    """The findings that lie in a results folder, as HTML without the HTML, pictures and local links of its text."""
+def findings(folder: Path) -> str | None:
+    """The Markdown of the findings that lie in a results folder."""
     path = folder / FINDINGS
     try:
         if not path.is_file() or path.stat().st_size > MOST_BYTES:
             return None
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return None
+
+
+def as_html(text: str, page_of: Callable[[str], str | None]) -> Markup:
+    """Markdown as HTML, without the HTML and pictures of its text.
+
+    ``page_of`` gives the page of the site that stands for a results folder, by the folder's name. A link into such a
+    folder leads there, one to the web or to a heading stays a link, and of any other, whose file no site holds, the
+    text alone stays.
+    """
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     tokens = reader.parse(visible(_COMMENT.sub("", text)))
+    anchors = {f"#{anchor}": f"#{_HERE}{anchor}" for anchor in _anchored(tokens)}
+
+    def target(address: str) -> str | None:
+        return web_address(address) or anchors.get(unquote(address)) or page_of(_folder_of(address))
+
     for token in tokens:
         if token.children:
-            token.children = _without_local_links(token.children)
+            token.children = _linked(token.children, target)
     return Markup(reader.renderer.render(tokens, reader.options, {}))
 
 
-def _without_local_links(tokens: list[Token]) -> list[Token]:
-    """Links to the web as they are; the text alone of those to files, which a site does not hold."""
+def _anchored(tokens: Sequence[Token]) -> Iterator[str]:
+    """Give every heading an anchor as GitHub has it, and name these."""
+    for opening, inline in pairwise(tokens):
+        if opening.type == "heading_open":
+            words = "".join(part.content for part in inline.children or () if part.type in ("text", "code_inline"))
+            anchor = re.sub(r"[^\w -]", "", words.lower()).strip().replace(" ", "-")
+            opening.attrSet("id", f"{_HERE}{anchor}")
+            yield anchor
+
+
+def _folder_of(address: str) -> str:
+    """The first folder of a path that leads down from the page; empty for any other address."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    first, *below = unquote(parts.path).removeprefix("./").split("/")
+    return first if below and not parts.scheme and not parts.netloc else ""
+
+
+def _linked(tokens: Sequence[Token], target: Callable[[str], str | None]) -> list[Token]:
+    """The tokens of a line, links with their targets; of a link without one, its text."""
     kept: list[Token] = []
-    inside_local = False
+    inside_plain = False
     for token in tokens:
         if token.type == "link_open":
-            inside_local = web_address(str(token.attrs.get("href", ""))) is None
-        if token.type in ("link_open", "link_close") and inside_local:
-            inside_local = token.type != "link_close"
+            address = target(str(token.attrs.get("href", "")))
+            inside_plain = address is None
+            if address is not None:
+                token.attrs["href"] = address
+        if token.type in ("link_open", "link_close") and inside_plain:
+            inside_plain = token.type != "link_close"
             continue
         kept.append(token)
     return kept
