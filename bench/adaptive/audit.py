@@ -85,6 +85,7 @@ def _figures(entry: Entry, rows: pd.DataFrame) -> Iterator[Line]:
     assert entry.threshold is not None  # cells have both
     assert entry.static is not None
     rows = rows.astype({"arm": "category"})  # chosen by arm again and again, which is slow among texts
+    by_arm = dict(iter(rows.groupby("arm", observed=True)))
     again = all_figures(
         rows,
         [cell.epsilon for cell in entry.cells],
@@ -99,7 +100,11 @@ def _figures(entry: Entry, rows: pd.DataFrame) -> Iterator[Line]:
         where = f"at {budget(cell.epsilon)}"
         pairs += [(f"{name} {where}", getattr(cell, name), figures.get(name)) for name in CELL]
         pairs += [
-            (f"{label} {where}: beaten", facts.beaten, _beaten(rows, label, cell.epsilon, again["tau"]))
+            (
+                f"{label} {where}: beaten",
+                facts.beaten,
+                _beaten(by_arm.get(label, rows[:0]), label, cell.epsilon, again["tau"]),
+            )
             for label, facts in cell.arms.items()
         ]
     pairs += [(f"static {name}", getattr(entry.static, name), again["static"].get(name)) for name in STATIC_FIGURES]

@@ -10,6 +10,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,13 +199,17 @@ def json_of(blob: bytes, path: Path) -> Any:
 
 
 def _deeper_than(content: Any, levels: int) -> bool:
-    level = [content]
-    for _ in range(levels):
-        nested = [
-            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
-        ]
-        level = [item for items in nested for item in items]
-    return bool(level)
+    """Whether anything lies that deep in what `json.loads` gives: dictionaries and lists, and no other containers."""
+    level = [content] if type(content) in _CONTAINERS else []
+    for _ in range(levels - 1):
+        if not level:
+            return False
+        items = chain.from_iterable(value.values() if type(value) is dict else value for value in level)
+        level = [item for item in items if type(item) in _CONTAINERS]
+    return any(level)
+
+
+_CONTAINERS = frozenset({dict, list})
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:

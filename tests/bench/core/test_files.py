@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from subnetbench.bench.core.errors import UserError
-from subnetbench.bench.core.files import read_json, write_bytes, write_json
+from subnetbench.bench.core.files import DEEPEST, json_of, read_json, write_bytes, write_json
 
 from ..cli.test_commands import call
 from ..made_board import made_results
@@ -102,3 +102,12 @@ def test_json_without_lists_of_several_numbers_is_as_python_indents_it(tmp_path:
     assert json.loads(text) == json.loads(json.dumps(content))
     plain = json.dumps(content, indent=1, ensure_ascii=False)
     assert re.sub(r"\[\n\s*([\d.]+)\n\s*\]", r"[\1]", plain) == text.rstrip("\n")
+
+
+@pytest.mark.parametrize("inner", ["{}", "[]", "1"])
+def test_json_is_read_down_to_the_deepest_level_and_no_further(tmp_path: Path, inner: str) -> None:
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        deepest = opening * (DEEPEST - 1) + inner + closing * (DEEPEST - 1)
+        assert json_of(deepest.encode(), tmp_path) == json.loads(deepest)
+        with pytest.raises(UserError, match="nested deeper"):
+            json_of(f"{opening}{deepest}{closing}".encode(), tmp_path)
