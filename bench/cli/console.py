@@ -121,7 +121,7 @@ def folded_aside(text: str, beside: str = "") -> None:
     width = out.width if output.current.form_on(out) is output.Form.text and not output.current.wide else None
     if width is not None and cell_len(f"{beside}{text}") > width:
         indent = " " * INDENT if beside else ""
-        lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, **_WHOLE_WORDS)
+        lines = textwrap.wrap(text.strip(), width, initial_indent=indent, subsequent_indent=indent, **_WHOLE_WORDS)
         text = "\n".join([beside.rstrip(), *lines] if beside else lines)
         beside = ""
     aside(f"{beside}{text}")
