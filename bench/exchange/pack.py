@@ -83,8 +83,9 @@ def _smaller(path: Path, seen: bool) -> int:
     if seen:
         scores = scores[_fewer(scores)].reset_index(drop=True)
     old, stated = file.read_bytes(), read_content(path, MOST_BYTES)
-    for bits in bits_left:
-        new = Entry.packed(scores.assign(score=coarser(scores["score"].to_numpy(), bits)))
+    for bits in (*bits_left, None):  # at last as they are: scores may lie closer together than float32 tells apart
+        kept = scores if bits is None else scores.assign(score=coarser(scores["score"].to_numpy(), bits))
+        new = Entry.packed(kept)
         if len(new) >= len(old):
             break
         write_bytes(file, new)
