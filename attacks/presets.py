@@ -20,6 +20,10 @@ OURS = "subnetbench"
 #: The same in every preset of EAD.
 _EAD: dict[str, Any] = {"step_size": 0.01, "regularization": 0.01}
 
+#: CW's search, of both attacks that take it.
+_CW_STANDARD = {"steps": 100, "step_size": 0.01, "binary_search_steps": 9, "initial_const": 0.001, "confidence": 0.0}
+_CW_QUICK = {"steps": 40, "step_size": 0.02, "binary_search_steps": 4, "initial_const": 0.1, "confidence": 0.0}
+
 #: preset -> attack -> parameters. A plain name applies to each of `LIBRARIES`, a full name to that attack alone.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Budgets and overshoot of the attacks' papers and of most later work.
@@ -27,7 +31,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "fgsm": {"epsilon": 8 / 255},
         "bim": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10},
         "deepfool": {"steps": 50, "overshoot": 0.02, "candidates": 10},
-        "cw": {"steps": 100, "step_size": 0.01, "binary_search_steps": 9, "initial_const": 0.001, "confidence": 0.0},
+        "cw": _CW_STANDARD,
+        "subnetbench/cw-continued": _CW_STANDARD,
         "foolbox/pgd-linf": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 40, "restarts": 5},
         "subnetbench/pgd-linf": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 40, "restarts": 5},
         "foolbox/pgd-l2": {"epsilon": 0.5, "step_size": 0.05, "steps": 40, "restarts": 5},
@@ -52,7 +57,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "fgsm": {"epsilon": 8 / 255},
         "bim": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10},
         "deepfool": {"steps": 10, "overshoot": 0.02, "candidates": 4},
-        "cw": {"steps": 40, "step_size": 0.02, "binary_search_steps": 4, "initial_const": 0.1, "confidence": 0.0},
+        "cw": _CW_QUICK,
+        "subnetbench/cw-continued": _CW_QUICK,
         "foolbox/pgd-linf": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10, "restarts": 1},
         "subnetbench/pgd-linf": {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 10, "restarts": 1},
         "foolbox/pgd-l2": {"epsilon": 0.5, "step_size": 0.1, "steps": 10, "restarts": 1},

@@ -82,7 +82,7 @@ def test_images_that_are_done_cost_no_more_passes(
     assert spent["subnetbench"] < share * spent["foolbox"]
 
 
-@pytest.mark.parametrize("name", ["deepfool", "cw"])
+@pytest.mark.parametrize("name", ["deepfool", "cw", "cw-continued"])
 def test_images_that_are_wrong_already_are_left_alone(name: str, digits: Digits) -> None:
     labels = digits.labels[:6].clone()
     labels[1] = (labels[1] + 1) % 10
@@ -91,20 +91,22 @@ def test_images_that_are_wrong_already_are_left_alone(name: str, digits: Digits)
     assert not torch.equal(found[0], digits.images[0])
 
 
-def test_cw_that_finds_nothing_gives_the_clean_image(digits: Digits) -> None:
-    hopeless = {"steps": 1, "binary_search_steps": 1, "initial_const": 1e-9}
-    assert torch.equal(made("subnetbench", "cw", hopeless, digits, 4), digits.images[:4])
+@pytest.mark.parametrize("name", ["cw", "cw-continued"])
+@pytest.mark.parametrize("search", [1, 2])
+def test_cw_that_finds_nothing_gives_the_clean_image(name: str, search: int, digits: Digits) -> None:
+    hopeless = {"steps": 1, "step_size": 1e-9, "binary_search_steps": search, "initial_const": 1e-9}
+    assert torch.equal(made("subnetbench", name, hopeless, digits, 4), digits.images[:4])
 
 
-@pytest.mark.parametrize("name", ["deepfool", "cw", "pgd-l2"])
+@pytest.mark.parametrize("name", ["deepfool", "cw", "cw-continued", "pgd-l2"])
 def test_the_nearest_image_on_the_way_is_known_though_images_leave(name: str, digits: Digits) -> None:
-    attack = build(name, "subnetbench", "quick", CW if name == "cw" else {})
+    attack = build(name, "subnetbench", "quick", CW if name.startswith("cw") else {})
     epsilon = attack.info.epsilon
     with watched(digits.classifier, digits.images, digits.labels, "L2", epsilon) as seen:
         found = craft(attack, digits.classifier, digits.images, digits.labels, seed=0)
     facts = verify(digits.classifier, digits.images, found, digits.labels)
     assert seen.known
-    looked = facts["success"] & (name == "cw")  # the others return what they do not look at again, or go further
+    looked = facts["success"] & name.startswith("cw")  # the others return what they do not look at again, or go further
     np.testing.assert_allclose(seen.nearest[looked], facts["l2"][looked], rtol=1e-4)
     assert (seen.nearest[facts["success"]] < np.inf).all() or name == "pgd-l2"
 

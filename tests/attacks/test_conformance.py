@@ -18,6 +18,7 @@ FAST: dict[str, dict[str, Any]] = {
     "foolbox/cw": {"steps": 10, "step_size": 0.2, "binary_search_steps": 2, "initial_const": 1.0},
     "art/cw": {"steps": 4, "step_size": 0.1, "binary_search_steps": 2, "initial_const": 1.0},
     "subnetbench/cw": {"steps": 10, "step_size": 0.2, "binary_search_steps": 2, "initial_const": 1.0},
+    "subnetbench/cw-continued": {"steps": 10, "step_size": 0.2, "binary_search_steps": 2, "initial_const": 1.0},
     "lee2018/cw": {"steps": 20},
     "foolbox/pgd-linf": {"epsilon": 0.2, "step_size": 0.05, "steps": 8, "restarts": 2},
     "foolbox/pgd-l2": {"epsilon": 1.0, "step_size": 0.2, "steps": 8, "restarts": 2},

@@ -1,12 +1,12 @@
 """Our attacks beside Foolbox's and ART's of the same name, on the same images, in one run.
 
     python tests/benchmarks/attack_libraries.py --data-root FOLDER [--weights cifar10/wide7] [--images 100]
-        [--batch-size 250] [--rounds 2] [--attacks deepfool cw bim]
+        [--batch-size 250] [--rounds 2] [--attacks deepfool cw cw-continued bim]
 
 Images of CIFAR-10's test split that a net that ships classifies correctly, each attack with the preset `quick`. The
-unit is a bare gradient: forward and backward of one image's loss, in batches of the same size, measured before and
-after each attack. Times are the process's, which other processes disturb less than a clock on the wall, and the best of
-`--rounds`.
+unit is a bare gradient: forward and backward of one image's loss, in batches of the same size, measured twice before
+and twice after each attack. Times are the process's, which other processes disturb less than a clock on the wall, and
+all are means: on a busy machine the best of a few short runs is faster than any long one.
 """
 
 from __future__ import annotations
@@ -27,23 +27,22 @@ from subnetbench.bench.models.classifier import Classifier
 from subnetbench.bench.models.passes import counted
 from torch.nn import functional
 
-#: Who is measured. ART's CW is not: with gradients of all classes and line searches it takes thousands of passes an
-#: image.
+#: Who is measured, ours first. ART's CW is not: with gradients of all classes and line searches it takes thousands of
+#: passes an image.
 PEERS = {
-    "deepfool": ("subnetbench", "foolbox", "art"),
-    "cw": ("subnetbench", "foolbox"),
-    "bim": ("subnetbench", "foolbox", "art"),
+    "deepfool": ("subnetbench/deepfool", "foolbox/deepfool", "art/deepfool"),
+    "cw": ("subnetbench/cw", "foolbox/cw"),
+    "cw-continued": ("subnetbench/cw-continued", "subnetbench/cw", "foolbox/cw"),
+    "bim": ("subnetbench/bim", "foolbox/bim", "art/bim"),
 }
 
 
 def seconds(call: Callable[[], Any], rounds: int) -> float:
-    """The process's time for a call, the best of ``rounds``."""
-    best = float("inf")
+    """The process's time for a call, the mean of ``rounds``."""
+    began = time.process_time()
     for _ in range(rounds):
-        began = time.process_time()
         call()
-        best = min(best, time.process_time() - began)
-    return best
+    return (time.process_time() - began) / rounds
 
 
 def bare_gradients(net: Classifier, images: torch.Tensor, labels: torch.Tensor, size: int) -> None:
@@ -58,9 +57,10 @@ def rows(net: Classifier, images: torch.Tensor, labels: torch.Tensor, given: arg
     def bare() -> float:
         return seconds(lambda: bare_gradients(net, images, labels, size), 2) / count
 
-    for name in given.attacks:
+    for ours in given.attacks:
         norms: dict[str, Any] = {}
-        for library in PEERS[name]:
+        for peer in PEERS[ours]:
+            library, _, name = peer.partition("/")
             attack = build(name, library, "quick", {})
             craft(attack, net, images[:2], labels[:2], seed=0)  # the library's import is not the attack's time
             made: list[torch.Tensor] = []
@@ -70,15 +70,15 @@ def rows(net: Classifier, images: torch.Tensor, labels: torch.Tensor, given: arg
                     lambda: made.append(craft(attack, net, images, labels, seed=0, batch_size=size)),  # noqa: B023
                     given.rounds,
                 )
-            unit = min(before, bare())
+            unit = (before + bare()) / 2
             facts = verify(net, images, made[0], labels)
             good = facts["success"]
-            norms[library] = np.where(good, facts[attack.info.norm.lower()], np.inf)
+            norms[peer] = np.where(good, facts[attack.info.norm.lower()], np.inf)
             share = counts(passes.forward, passes.backward, count * given.rounds)
-            both = "–" if library == "subnetbench" else beside(norms["subnetbench"], norms[library])
+            both = "–" if len(norms) == 1 else beside(next(iter(norms.values())), norms[peer])
             yield [
                 *(f"`{name}`", library, share, f"{spent / count / unit:.1f}", f"{100 * good.mean():.0f}"),
-                *(f"{np.median(norms[library]):.4g}", both),
+                *(f"{np.median(norms[peer]):.4g}", both),
             ]
 
 
