@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..core import registry
+from ..core.declared import Declared, declared
 from ..core.errors import UserError, first_line, reason_of
 from ..core.recall import recall, remember
 from ..core.registry import Family, Registry, module_of, origin
@@ -45,8 +46,10 @@ def datasets() -> list[Row]:
 
 
 def models() -> list[Row]:
-    rows = _listed("model", registry.models, partial(_factory, "model", classes=10, shape=(3, 32, 32)), "what")
-    return rows + _families()
+    families = _families()  # first: to count a library's nets imports it, and then ours need not be read
+    return (
+        _listed("model", registry.models, partial(_factory, "model", classes=10, shape=(3, 32, 32)), "what") + families
+    )
 
 
 def _families() -> list[Row]:
@@ -70,10 +73,14 @@ def _family(prefix: str, family: Family) -> Row:
 def _listed(title: str, items: Registry[Any], row: Callable[[str, Any], Row], text: str = "paper") -> list[Row]:
     """A row of each, in order, and then of each that cannot be used, with the reason in the column ``text``.
 
-    Rows of ours, whose import takes seconds, are those of an earlier look at the same code; plug-ins are always loaded.
+    Rows of ours, whose import takes seconds, are those of an earlier look at the same code, or what their sources
+    declare; plug-ins are always loaded.
     """
     new = not items.is_loaded
     known: dict[str, tuple[str, Row]] = (recall(f"ls-{title}") if new else None) or {}
+    if new and not known:
+        known = read(title, items, row)
+        remember(f"ls-{title}", known)
     others = items.beside({name: place for name, (place, _) in known.items()}) if known else dict(_all(items))
     rows, broken = {name: row for name, (_, row) in known.items()}, dict(items.broken)
     for name, item in others.items():
@@ -83,11 +90,24 @@ def _listed(title: str, items: Registry[Any], row: Callable[[str, Any], Row], te
             broken.setdefault(name, f"{module_of(item)}: {fault}")
         except (Exception, SystemExit) as error:
             broken.setdefault(name, f"{module_of(item)}: what it says of itself raised {reason_of(error, typed=True)}")
-    if new and not known:
+    if new and not known:  # what their sources declare could not be read
         ours = {name: origin(item) for name, item in others.items() if items.is_from_home(item)}
         remember(f"ls-{title}", {name: (place, rows[name]) for name, place in ours.items()})
     listed = [row for _, row in sorted(rows.items())]
     return listed + [{title: f"{name} (broken)", text: reason} for name, reason in sorted(broken.items())]
+
+
+#: Registries whose decorator has another name than their rows.
+_WORDS = {"saliencymethod": "saliency"}
+
+
+def read(title: str, items: Registry[Any], row: Callable[[str, Any], Row]) -> dict[str, tuple[str, Row]]:
+    """Origin and row of each of ours without an import; none where the sources do not tell."""
+    try:
+        ours = declared(items.home, _WORDS.get(title, title))
+        return {name: (origin(item), row(name, item)) for name, item in sorted(ours.items())}
+    except Exception:  # mostly `Unread`; whatever else a reading of ours raises, the import may do well
+        return {}
 
 
 def _all(items: Registry[Any]) -> Iterator[tuple[str, Any]]:
@@ -112,7 +132,7 @@ def _detector(name: str, item: Any) -> Row:
 def _attack(name: str, item: Any) -> Row:
     from ...attacks.contract import AttackInfo
 
-    info = _told(item, AttackInfo)
+    info = item if isinstance(item, Declared) else _told(item, AttackInfo)  # an attack's info repeats its class
     if info is None:
         return {"attack": name, "paper": _first_line(item), "year": "", "threat": "", "norm": ""}
     return {"attack": name, "paper": info.title, "year": info.year, "threat": info.threat, "norm": info.norm}
@@ -172,6 +192,8 @@ def _saliency(name: str, item: Any) -> Row:
 
 def _factory(title: str, name: str, item: Any, **offered: Any) -> Row:
     """A factory that is called with arguments by these names."""
+    if isinstance(item, Declared):
+        return {title: name, "what": _first_line(item)}
     try:
         inspect.signature(item).bind_partial(**offered)
     except TypeError as error:

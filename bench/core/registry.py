@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
 
@@ -44,7 +45,7 @@ class Registry(Generic[T]):
     """
 
     def __init__(self, kind: str, home: str, group: str) -> None:
-        self.kind, self.group, self._home = kind, group, home
+        self.kind, self.group, self.home = kind, group, home
         self._items: dict[str, T] = {}
         self._broken: dict[str, str] = {}
         self._lent: dict[str, Lent] = {}
@@ -97,7 +98,7 @@ class Registry(Generic[T]):
             return
         self._loaded = True  # first, so that a plugin may look things up while it is being imported
         try:
-            for module in modules_of(self._home):
+            for module in modules_of(self.home):
                 importlib.import_module(module)
         except BaseException:  # also Ctrl-C: the next look must not find half of ours
             self._loaded = False
@@ -180,7 +181,7 @@ class Registry(Generic[T]):
 
     def is_from_home(self, item: Any) -> bool:
         """Whether a factory is defined in our own packages."""
-        return f"{module_of(item)}.".startswith(f"{self._home}.")
+        return f"{module_of(item)}.".startswith(f"{self.home}.")
 
     @property
     def is_loaded(self) -> bool:
@@ -202,11 +203,11 @@ def origin(item: Any) -> str:
 
 
 def modules_of(home: str) -> list[str]:
-    """The name of a module, or the names of all modules of a package, in order."""
-    package = importlib.import_module(home)
-    if not hasattr(package, "__path__"):
+    """The name of a module, or the names of all modules of a package, in order; none of them is imported."""
+    spec = find_spec(home)
+    if spec is None or spec.submodule_search_locations is None:
         return [home]
-    return sorted(f"{home}.{module.name}" for module in pkgutil.iter_modules(package.__path__))
+    return sorted(f"{home}.{module.name}" for module in pkgutil.iter_modules(spec.submodule_search_locations))
 
 
 detectors: Registry[Any] = Registry("detector", "subnetbench.detectors", "subnetbench.detectors")

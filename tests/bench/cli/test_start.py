@@ -43,12 +43,14 @@ PLUG_INS = {
 }
 
 
-def started(tmp_path: Path, commands: list[list[str]], site: Path | None = None) -> tuple[list[str], list[str]]:
+def started(
+    tmp_path: Path, commands: list[list[str]], site: Path | None = None, program: str = PROGRAM
+) -> tuple[list[str], list[str]]:
     """What commands printed in a new process with the cache ``tmp_path``, and which heavy libraries it imported."""
     path = os.pathsep.join(filter(None, [str(site or ""), os.environ.get("PYTHONPATH", "")]))
     home = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path), "PYTHONPATH": path}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(commands), json.dumps(HEAVY)],
+        [sys.executable, "-c", program, json.dumps(commands), json.dumps(HEAVY)],
         env={**os.environ, **home},
         capture_output=True,
         text=True,
@@ -93,6 +95,22 @@ def test_a_second_look_says_the_same_without_torch_and_plug_ins_are_looked_at_ag
     third, _ = started(tmp_path, [["ls", "arms"]], site)
     assert "half (broken)" not in third[0]
     assert "half" in third[0]
+
+
+def test_a_first_look_needs_no_torch_and_says_what_the_imported_classes_do(tmp_path: Path, site: Path) -> None:
+    commands = [["ls", kind] for kind in ("detectors", "attacks", "arms", "datasets", "saliencymethods")]
+    first, imported = started(tmp_path, commands, site)
+    assert imported == []
+    program = PROGRAM.replace("printed = []", "printed, registered.declared = [], unread").replace(
+        "from rich", "from subnetbench.bench.cli import registered\nfrom rich"
+    )
+    program = "def unread(*_): raise ValueError\n" + program
+    again, needed = started(tmp_path / "other", commands, site, program)
+    assert "torch" in needed
+    assert again == first
+    assert "mahalanobis" in first[0]
+    assert "Light" not in first[0]
+    assert "A light arm" in first[2]
 
 
 def test_a_suite_with_a_mistake_is_refused_each_time(tmp_path: Path) -> None:
