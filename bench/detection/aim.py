@@ -8,6 +8,19 @@ from typing import Any
 #: The parameter that weighs the norm in what an attack minimises; 0 takes it out, as the released code of Lee et al.
 NORM_WEIGHT = "norm_weight"
 
+#: The end of a remark on an attack whose norms another one's show to be too large.
+TOO_FAR = "it is not as strong as a minimum-norm attack can be"
+
+
+def remark_of(remark: str, threat: str, parameters: Mapping[str, Any]) -> str:
+    """A stored remark on an attack without what is untrue of it: one that looks for no least norm is not too far off.
+
+    Entries of earlier versions hold such remarks.
+    """
+    if seeks_least_norm(threat, parameters):
+        return remark
+    return "; ".join(part for part in remark.split("; ") if not part.endswith(TOO_FAR))
+
 
 def seeks_least_norm(threat: str, parameters: Mapping[str, Any]) -> bool:
     """By its threat model and its parameters; an attack says otherwise by an attribute ``minimises``."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...attacks.contract import Attack
 from ..core.store import Arrays
-from .aim import seeks_least_norm
+from .aim import TOO_FAR, seeks_least_norm
 from .attacked import Attacked
 from .effort import good_of
 from .suite import AttackPart
@@ -73,7 +73,7 @@ def weaker(
                 worst = own / least
                 text = (
                     f"its median {norm} is {own:.3g} on the {int(both.sum())} images that {other} fools too, with "
-                    f"{least:.3g} ({100 * (worst - 1):.0f}% more): it is not as strong as a minimum-norm attack can be"
+                    f"{least:.3g} ({100 * (worst - 1):.0f}% more): {TOO_FAR}"
                 )
         if text:
             found[title] = [text]

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from subnetbench.attacks.lee2018 import CW, DeepFool
+from subnetbench.bench.detection.aim import remark_of
 from subnetbench.bench.detection.entry import AttackNote
 from subnetbench.bench.detection.optimality import verdicts
 from subnetbench.bench.detection.strength import LEAST, remarks, weaker
@@ -78,3 +79,11 @@ def test_nor_is_it_called_a_minimum_norm_attack_where_it_leaves_images_unfooled(
     assert verdicts(note, None) == ["a minimum-norm attack that leaves 1 of 40 images unfooled"]
     without = note.model_copy(update={"parameters": CW().parameters})
     assert verdicts(without, None) == ["an attack without a budget that leaves 1 of 40 images unfooled"]
+
+
+def test_a_stored_remark_that_is_untrue_of_such_an_attack_is_not_shown() -> None:
+    found = weaker({"a": facts([1.0], 20), "b": facts([3.0], 20)}, {"a": "L2", "b": "L2"})["b"][0]
+    both = f"it is too weak: it fools 50.0% of the images; {found}"
+    assert remark_of(both, "minimum-norm", {"norm_weight": 1.0}) == both
+    assert remark_of(both, "minimum-norm", {"norm_weight": 0.0}) == "it is too weak: it fools 50.0% of the images"
+    assert remark_of(found, "minimum-norm", {"norm_weight": 0}) == ""
