@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import inspect
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ... import detectors
 from ...subnets import chain, compact, frozen, gated, tree
 from ...subnets import gates as gates_module
 from .. import views
 from ..core import registry
 from ..core.arrays import Floats, Ints
 from ..core.errors import UserError, first_line
-from ..core.hashing import code_hash, hash_arrays, source_hash, syntax
+from ..core.hashing import code_hash, hash_arrays, source_hash
 from ..core.meter import spent
 from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset
@@ -48,21 +44,17 @@ from .titles import outcome_title
 PROTOCOL_CODE = (protocols, strict, fits, fitting, lee2018, column, combiner, logistic, metrics)
 
 
-@cache
-def detectors_hash() -> str:
-    """Hash of all our detectors' files, which use one another's functions, and of the modules behind their input."""
-    parts = [code_hash(gates_module, chain, compact, frozen, gated, tree, classifier, cifar, views)]
-    parts += [syntax(path.read_bytes()) for path in sorted(Path(detectors.__file__ or "").parent.glob("*.py"))]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+#: The code behind what every detector of ours is given.
+INPUT_CODE = (gates_module, chain, compact, frozen, gated, tree, classifier, cifar, views)
 
 
 def detector_source(part: DetectorPart) -> str:
-    """Hash of a detector's code."""
+    """Hash of a detector's code: its files, and of ours also those of its folder that it reaches and `INPUT_CODE`."""
     lent = registry.detectors.lent(part.name)
     if lent is not None:
         return lent.source
-    ours = registry.detectors.is_ours(part.name)
-    return detectors_hash() if ours else source_hash(registry.detectors.get(part.name))
+    source = source_hash(registry.detectors.get(part.name))
+    return source + code_hash(*INPUT_CODE) if registry.detectors.is_ours(part.name) else source
 
 
 @dataclass(frozen=True)
