@@ -124,13 +124,21 @@ def write_texts(folder: Path, texts: Mapping[str, str], check: bool = False) -> 
         path = folder / "tables" / name
         packed = path.with_name(path.name + XZ)
         path = packed if packed.is_file() else path  # what `subnetbench pack` compressed stays so
-        same = path.is_file() and read_content(path, MOST_BYTES) == text.encode()
+        same = _holds(path, text)
         if check and not same:
             raise UserError(f"{path} is not what its entries give; run `subnetbench tables {folder}` and commit it.")
         if not same:
             write_content(path, text.encode())
         paths.append(path)
     return paths
+
+
+def _holds(path: Path, text: str) -> bool:
+    """Whether a file has this text; one that is damaged has not, and is written again."""
+    try:
+        return path.is_file() and read_content(path, MOST_BYTES) == text.encode()
+    except UserError:
+        return False
 
 
 def percent(value: Any, digits: int = 1) -> str:
