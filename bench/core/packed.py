@@ -21,7 +21,12 @@ def plain(path: Path) -> Path:
     return path.with_suffix("") if path.suffix == XZ else path
 
 
-def read_content(path: Path, most: int) -> bytes:
+#: xz's filter for numbers of two bytes each, of which the first is noise and the second is not: with a context of its
+#: own for each of the two, a net's float16 weights shrink by 15% and not by 10.
+HALVES = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 1, "pb": 1}]
+
+
+def read_content(path: Path, most: int, advice: str = "run its suite again") -> bytes:
     """A file's bytes, at most ``most`` of them, whether or not it is compressed. UserError for any other file."""
     blob = read_bounded(path, most)
     if path.suffix != XZ:
@@ -30,11 +35,9 @@ def read_content(path: Path, most: int) -> bytes:
     try:
         content = opened.decompress(blob, most)
     except lzma.LZMAError as error:
-        raise UserError(f"{path} cannot be read ({error}); run its suite again.") from None
+        raise UserError(f"{path} cannot be read ({error}); {advice}.") from None
     if not opened.eof:
-        raise UserError(
-            f"{path} cannot be read (it is cut off, or larger than any that a run writes); run its suite again."
-        )
+        raise UserError(f"{path} cannot be read (it is cut off, or larger than any that a run writes); {advice}.")
     return content
 
 
@@ -46,6 +49,11 @@ def read_json(path: Path) -> Any:
 def write_content(path: Path, blob: bytes) -> None:
     """Write a file, compressed where its name says so."""
     write_bytes(path, lzma.compress(blob, preset=9) if path.suffix == XZ else blob)
+
+
+def halves(blob: bytes) -> bytes:
+    """A file of float16 numbers compressed."""
+    return lzma.compress(blob, filters=HALVES)
 
 
 def pack(path: Path) -> Path:

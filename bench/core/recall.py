@@ -78,7 +78,7 @@ def _files(folder: str) -> Iterator[str]:
 
 def _content(path: str) -> bytes:
     """The content of code and of texts; of weights, which are megabytes, size and time."""
-    if path.endswith(".safetensors"):
+    if path.endswith((".safetensors", ".safetensors.xz")):
         at = os.stat(path)
         return f"{at.st_size} {at.st_mtime_ns}".encode()
     with open(path, "rb") as file:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
 from ...detectors.contract import DetectorInfo
 from ..adaptive.entry import Entry as AdaptiveEntry
@@ -29,7 +28,7 @@ from ..harness.factory import make
 from ..harness.of_session import needed
 from ..harness.plugins import info_fault
 from ..harness.setup import Trained
-from ..models.weights import load_weights, locate
+from ..models.weights import load_weights, locate, read_weights
 
 #: The data set that needs no download and whose nets train in seconds: all of it may be made again.
 SELF_CONTAINED = "digits"
@@ -253,13 +252,8 @@ def _model(at_hand: AtHand, suite: Suite, entry: Entry) -> Line:
 def _shipped_hash(suite: Suite) -> str:
     """Content hash of a net with shipped weights; its classes are those of the one linear layer in the file."""
     path = locate(str(suite.model.weights))
-    with safe_open(path, framework="np") as file:
-        rows = [
-            file.get_slice(name).get_shape()[0]
-            for name in file.keys()  # noqa: SIM118 (not a mapping)
-            if len(file.get_slice(name).get_shape()) == 2
-        ]
-    offered = {"classes": rows[0]} if len(rows) == 1 else {}
+    rows = [len(tensor) for tensor in read_weights(path)[0].values() if tensor.ndim == 2]
+    offered: dict[str, Any] = {"classes": rows[0]} if len(rows) == 1 else {}
     net = make(suite.model.name, suite.model.parameters, suite.seed, **offered)
     load_weights(net, path)
     sha256: str = net.content_hash()

@@ -9,7 +9,7 @@ import torch
 
 from ..core import registry
 from ..core.errors import UserError
-from ..core.hashing import digest, hash_arrays, key_of
+from ..core.hashing import hash_arrays, key_of
 from ..core.store import Arrays, Meta
 from ..data.dataset import Dataset, Split, stratified
 from ..data.load import load
@@ -17,7 +17,7 @@ from ..models.byname import architecture_only
 from ..models.classifier import Classifier, layout
 from ..models.dry import refuse_unfit
 from ..models.torchvision import SMALLEST
-from ..models.weights import load_weights, locate, refuse_unusable
+from ..models.weights import load_weights, locate, refuse_unusable, weights_hash
 from .context import Context
 from .factory import brings_weights, factory_source, library_of, make, refuse_untrained, with_files
 from .parameters import check_data, check_model
@@ -118,7 +118,7 @@ class Setup:
             "shape": self.dataset.shape,
         }
         if part.weights is not None:
-            return {"file": digest(locate(part.weights)), **inputs}
+            return {"file": weights_hash(locate(part.weights)), **inputs}
         if not part.trains:
             return inputs
         return {**inputs, "dataset": self.dataset.content_hash, "recipe": self.recipe.model_dump()}

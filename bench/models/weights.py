@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,14 +10,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import nn
 
 from ..core.errors import UserError
-from ..core.files import replace_file
+from ..core.files import MOST_ARRAYS, replace_file
 from ..core.hashing import digest
 from ..core.home import usable
 from ..core.near import did_you_mean
+from ..core.packed import XZ, halves, read_content
 from .cards import INDEX, Card
 from .cards import cards as cards
 from .cards import folder as folder
@@ -38,10 +40,26 @@ def locate(weights: str, where: Path | None = None) -> Path:
             "`subnetbench ls weights` lists those; correct model.weights, or replace it by a [model.train] table."
         )
     path = place / str(known[weights]["file"])
-    if not path.is_file() or digest(path) != known[weights]["sha256"]:
+    if not path.is_file() or not _is(path, known[weights]["sha256"]):
         state = "not the published ones (sha256 differs)" if path.is_file() else "missing"
         raise UserError(f"The weights {weights} at {path} are {state}; install subnetbench again.")
     return path
+
+
+def _is(path: Path, sha256: str) -> bool:
+    try:
+        return weights_hash(path) == sha256
+    except UserError:  # what was changed can no longer be unpacked
+        return False
+
+
+def weights_hash(path: Path) -> str:
+    """sha256 of a safetensors file: the same whether or not it is compressed. UserError if it cannot be unpacked."""
+    return hashlib.sha256(_content(path)).hexdigest() if path.suffix == XZ else digest(path)
+
+
+def _content(path: Path) -> bytes:
+    return read_content(path, MOST_ARRAYS, "download or save it again")
 
 
 #: Kept in float32 in files of half precision: six numbers, on which every activation depends.
@@ -63,12 +81,12 @@ def to_half(classifier: Classifier) -> None:
 
 
 def publish(classifier: Classifier, name: str, card: Mapping[str, Any], where: Path) -> Path:
-    """Write float16 weights, their line in the index and the page of cards into a folder."""
+    """Write float16 weights, compressed, their line in the index and the page of cards into a folder."""
     where.mkdir(parents=True, exist_ok=True)
-    path = where / f"{name.replace('/', '-')}.safetensors"
+    path = where / f"{name.replace('/', '-')}.safetensors{XZ}"
     save_weights(classifier, path, {key: str(value) for key, value in card.items()}, half=True)
     known = cards(where)
-    known[name] = {"file": path.name, "sha256": digest(path), "bytes": path.stat().st_size, **card}
+    known[name] = {"file": path.name, "sha256": weights_hash(path), "bytes": path.stat().st_size, **card}
     known = dict(sorted(known.items()))
     (where / INDEX).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     (where / "README.md").write_text(page(known), encoding="utf-8")
@@ -92,12 +110,16 @@ def own_tensors(net: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def save_weights(classifier: Classifier, path: Path, metadata: Mapping[str, str], *, half: bool = False) -> None:
-    """Write all parameters and buffers; with ``half`` as float16, except what that rounds away. Raises OSError."""
+    """Write all parameters and buffers; with ``half`` as float16, except what that rounds away. Raises OSError.
+
+    A file whose name ends in xz is compressed.
+    """
     tensors = {
         name: tensor.half() if half and _rounds(name, tensor) else tensor
         for name, tensor in own_tensors(classifier).items()
     }
-    replace_file(path, save(tensors, metadata=dict(metadata)))
+    blob = save(tensors, metadata=dict(metadata))
+    replace_file(path, halves(blob) if path.suffix == XZ else blob)
 
 
 def load_weights(classifier: Classifier, path: Path) -> dict[str, str]:
@@ -106,22 +128,34 @@ def load_weights(classifier: Classifier, path: Path) -> dict[str, str]:
     Raises UserError if the file is missing, is not safetensors (a pickle, say), does not fit the net or holds numbers
     that no net can have.
     """
-    if not path.is_file():
-        raise UserError(f"There is no weights file {path}; give the path of a .safetensors file.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            metadata = dict(file.metadata() or {})
-    except SafetensorError as error:
-        raise UserError(
-            f"{path} is not a safetensors file ({error}); pickled weights are never loaded: "
-            "convert them with safetensors.torch.save_file(state_dict, path)."
-        ) from None
+    tensors, metadata = read_weights(path)
     state = classifier.state_dict()
     _refuse_misfit(tensors, state, path)
     refuse_unusable(tensors, f"The weights in {path}", state)
     classifier.load_state_dict({name: tensor.to(state[name].dtype) for name, tensor in tensors.items()})
     return metadata
+
+
+def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, compressed or not, by name, and its metadata.
+
+    Raises UserError if the file is missing or is not safetensors (a pickle, say).
+    """
+    if not path.is_file():
+        raise UserError(f"There is no weights file {path}; give the path of a .safetensors file.")
+    try:
+        if path.suffix == XZ:
+            blob = _content(path)
+            tensors = load(blob)  # checks the header
+            return tensors, json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")]).get("__metadata__", {})
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            return tensors, dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise UserError(
+            f"{path} is not a safetensors file ({error}); pickled weights are never loaded: "
+            "convert them with safetensors.torch.save_file(state_dict, path)."
+        ) from None
 
 
 Tensors = Mapping[str, torch.Tensor]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import lzma
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from subnetbench.bench import UserError
 from subnetbench.bench.core.registry import models
@@ -31,15 +31,17 @@ def test_every_set_that_ships_is_whole_small_and_fits_its_net(name):
     card = shipped.cards()[name]
     path = shipped.locate(name)
     assert path.stat().st_size == card["bytes"] <= 12e6
-    with safe_open(path, framework="pt") as file:
-        names = set(file.keys()) - {"mean", "std"}  # float32 in newer sets
-        kinds = {file.get_tensor(name).dtype for name in names}
-    assert kinds == {torch.float16, torch.int64}
+    tensors, metadata = shipped.read_weights(path)
+    # mean and std are float32 in newer sets
+    assert {tensor.dtype for name, tensor in tensors.items() if name not in {"mean", "std"}} == {
+        torch.float16,
+        torch.int64,
+    }
     if card["model"].startswith("timm/"):
         pytest.importorskip("timm")
     classes = {"cifar100": 100, "tinyimagenet30": 30}.get(card["data"].partition(" ")[0], 10)
     net = models.get(card["model"])(classes=classes, **card["parameters"])
-    metadata = load_weights(net, path)
+    assert load_weights(net, path) == metadata
     assert {"data_sha256", "recipe", "test_accuracy", "test_images", "train_minutes", "hardware"} <= metadata.keys()
     assert metadata["recipe"] == card["recipe"]
     with torch.no_grad():
@@ -74,6 +76,33 @@ def test_weights_are_rounded_to_half_and_read_back_exactly(published):
     assert again.content_hash() == net.content_hash()
 
 
+def test_weights_are_the_same_compressed_and_not(tmp_path):
+    net, again = digits_cnn(width=8), digits_cnn(width=8)
+    plain, packed = tmp_path / "w.safetensors", tmp_path / "w.safetensors.xz"
+    for path in (plain, packed):
+        shipped.save_weights(net, path, {"recipe": "none"}, half=True)
+    assert packed.stat().st_size < 0.95 * plain.stat().st_size
+    assert lzma.decompress(packed.read_bytes()) == plain.read_bytes()
+    assert shipped.weights_hash(packed) == shipped.weights_hash(plain)
+    assert load_weights(net, packed) == load_weights(again, plain) == {"recipe": "none"}
+    assert net.content_hash() == again.content_hash()
+
+
+@pytest.mark.parametrize(
+    ("blob", "said"),
+    [
+        (b"no xz", r"cannot be read \(.*\); download or save it again\."),
+        (lzma.compress(b"x" * 99)[:-20], r"cannot be read \(it is cut off.*; download or save it again\."),
+        (lzma.compress(b"x" * 99), "is not a safetensors file"),
+    ],
+)
+def test_a_compressed_file_that_is_no_weights_is_said_so(tmp_path, blob, said):
+    path = tmp_path / "w.safetensors.xz"
+    path.write_bytes(blob)
+    with pytest.raises(UserError, match=said):
+        load_weights(digits_cnn(width=8), path)
+
+
 def test_a_second_set_leaves_the_first_in_the_index(published):
     shipped.publish(digits_cnn(width=8), "digits/another", CARD, published)
     assert list(shipped.cards(published)) == ["digits/another", "digits/digits-cnn"]
@@ -95,7 +124,7 @@ def test_an_unknown_name_has_a_neighbour(published):
 
 
 def test_a_path_is_a_path(published):
-    path = published / "digits-digits-cnn.safetensors"
+    path = published / "digits-digits-cnn.safetensors.xz"
     assert shipped.locate(str(path), published) == path
 
 
@@ -150,7 +179,7 @@ def test_what_half_precision_cannot_hold_is_kept_in_float32(tmp_path):
     net.net.conv1[1].running_var.fill_(1e6)
     shipped.to_half(net)
     path = shipped.publish(net, "digits/loud", CARD, tmp_path)
-    kinds = {name: tensor.dtype for name, tensor in load_file(path).items()}
+    kinds = {name: tensor.dtype for name, tensor in shipped.read_weights(path)[0].items()}
     wide = {name for name, kind in kinds.items() if kind == torch.float32}
     assert wide == {"mean", "std", "net.conv1.1.running_var"}
     again = digits_cnn(width=8)
