@@ -9,23 +9,30 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from functools import lru_cache
 from typing import Any
 
 #: Parameters of glibc's `mallopt` (malloc.h).
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-#: Smaller blocks come from retained memory; older versions of glibc accept no larger number.
-KEPT_BLOCK = 32 * 2**20
+#: Smaller blocks come from retained memory: the first of these that glibc accepts, which before 2.35 is the second. 250
+#: images through a net of width 64 are blocks of 65 MB.
+KEPT_BLOCKS = 256 * 2**20, 32 * 2**20
 #: Free memory that may remain at the end of the heap.
 KEPT_TOTAL = 2**30
 
 
+@lru_cache(maxsize=1)
 def keep_freed_memory() -> bool:
-    """Configure our own process before its work; True if that was done. The user's own settings take precedence."""
+    """Configure our own process before its work; True if that was done. The user's own settings take precedence.
+
+    Asked again, it does nothing: every process that we start, a worker too, asks before it works.
+    """
     user_settings = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"} & os.environ.keys()
     set_option = None if user_settings else _glibc("mallopt")
     if set_option is None:
         return False
-    return all([set_option(MMAP_THRESHOLD, KEPT_BLOCK), set_option(TRIM_THRESHOLD, KEPT_TOTAL)])
+    kept = any(set_option(MMAP_THRESHOLD, block) for block in KEPT_BLOCKS)
+    return bool(set_option(TRIM_THRESHOLD, KEPT_TOTAL)) and kept
 
 
 def return_freed_memory() -> None:

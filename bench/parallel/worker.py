@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.device import choose_device
 from ..core.errors import UserError, reason_of
+from ..core.memory import keep_freed_memory
 from ..core.progress import Silent
 from ..core.store import Store
 from ..harness.context import Context
@@ -65,6 +66,7 @@ def same_suite(source: Source) -> AnySuite:
 
 def perform(text: str) -> str:
     """Do the task of a request; whatever happens is told in the answer."""
+    keep_freed_memory()  # a worker's process was not begun by our command line
     request = Request.read(text)
     marks = Marks(Path(request.marks))
     with _ALONE:

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator of glibc alone is set")
 
-#: Blocks of 8 MB, as a batch's activations are, made and let go of again and again.
+#: Blocks of 8 MB or more, as a batch's activations are, made and let go of again and again.
 SCRIPT = """
 import json, resource
 import numpy as np
@@ -20,25 +20,25 @@ from subnetbench.bench.core.memory import keep_freed_memory
 from subnetbench.bench.core.meter import spent
 
 def work(blocks):
-    held = [np.ones(2**20) for _ in range(blocks)]
+    held = [np.ones({size} * 2**17) for _ in range(blocks)]
 
 done = keep_freed_memory() if {keep} else None
 for _ in range(3):
-    work(20)
+    work({blocks})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
-    work(20)
+    work({blocks})
 faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 with spent() as taken:
-    work(20)
+    work({blocks})
 print(json.dumps([done, faults, taken.rise]))
 """
 
 
-def measured(*, keep: bool, **given: str) -> tuple[bool | None, int, float | None]:
+def measured(*, keep: bool, size: int = 8, blocks: int = 20, **given: str) -> tuple[bool | None, int, float | None]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(keep=keep)],
+        [sys.executable, "-c", SCRIPT.format(keep=keep, size=size, blocks=blocks)],
         env=environment | given,
         check=True,
         capture_output=True,
@@ -58,6 +58,13 @@ def test_kept_memory_is_not_asked_for_again(kept):
     assert done
     plain = measured(keep=False)[1]
     assert faults < plain / 5, (faults, plain)
+
+
+def test_blocks_of_a_wide_net_are_kept_where_the_library_can():
+    if tuple(int(part) for part in platform.libc_ver()[1].split(".")) < (2, 35):
+        pytest.skip("this version of glibc keeps no block above 32 MiB")
+    faults = {keep: measured(keep=keep, size=65, blocks=4)[1] for keep in (True, False)}
+    assert faults[True] < faults[False] / 5, faults
 
 
 def test_what_work_takes_is_measured_though_the_process_kept_as_much(kept):

@@ -306,3 +306,11 @@ def test_gates_and_the_sweep_over_them_are_divided_likewise(tmp_path: Path, here
     timed = {name for name in one if Path(name).stem in ("subnets", "sensitivity") and "tables" in name}
     assert one.keys() == two.keys()
     assert {name for name in one if one[name] != two[name]} <= timed
+
+
+def test_a_worker_asks_that_freed_memory_is_kept_whoever_began_its_process(monkeypatch):
+    asked: list[bool] = []
+    monkeypatch.setattr(worker, "keep_freed_memory", lambda: asked.append(True))
+    with pytest.raises(ValueError, match="validation error"):
+        worker.perform("{}")  # no request: nothing else happens
+    assert asked
