@@ -122,8 +122,8 @@ rate = 0.1
 arms = [
     {{ name = "selective-pgd" }}, {{ name = "margin-apgd" }}, {{ name = "square" }}, {{ name = "extra-logit-cw" }},
     {{ name = "feature-matching", parameters = {{ guides = 2, restarts = 1 }} }},
-    {{ name = "distilled-surrogate", parameters = {{ epochs = 2, guides = 12, rounds = 1 }} }},
-    {{ name = "soft-neighbours", parameters = {{ neighbours = 3, guides = 12, rounds = 1 }} }},
+    {{ name = "distilled-surrogate", parameters = {{ epochs = 2, guides = 4, rounds = 1 }} }},
+    {{ name = "soft-neighbours", parameters = {{ neighbours = 3, guides = 4, rounds = 1 }} }},
 ]
 
 [adaptive.proof]
