@@ -97,7 +97,8 @@ class Lee2018(Protocol):
         train, tune = fitting[: len(fitting) // 2], fitting[len(fitting) // 2 :]
         if len(train) < self.folds or len(tune) == 0:
             record["remark"] = (
-                f"{len(kept)} triples were kept, too few to fit on the first {self.fit_share:.0%} of them"
+                f"{len(kept)} triples were kept, in whole batches of {self.batch_size}, too few to fit on the first "
+                f"{self.fit_share:.0%} of them"
             )
             return None
         if len(train) < self.minimum_fit:

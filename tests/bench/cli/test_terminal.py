@@ -181,7 +181,7 @@ def test_a_protocol_without_figures_gives_its_reason_under_its_table(tmp_path: P
     (tmp_path / "small.toml").write_text(changed(SMALL, ("[statistics]", f"{lee}\n[statistics]")))
     said = call("run", tmp_path / "small.toml", "--store", tmp_path / "s", "--output", tmp_path / "r")
     assert said.code == 0
-    reason = r"\d+ triples were kept, too few to fit on the first 5% of them\."
+    reason = r"\d+ triples were kept, in whole batches of \d+, too few to fit on the first 5% of them\."
     assert re.search(f"^No figure of any detector: {reason}$", said.out, re.MULTILINE)
     compared = call("compare", "mahalanobis", "max-softmax", "--results", tmp_path / "r" / "small")
     assert re.search(f"Protocol lee2018 has nothing to compare: {reason}", compared.out)
