@@ -39,7 +39,7 @@ def in_short(entries: Sequence[Entry]) -> list[dict[str, str]]:
             "net": own[0].net,
             "images": str(own[0].dataset.attacked_images),
             "overshoot": ", ".join(_overshoot(own[0])) or "–",
-            "pre-processing": "no" if any(_pre_processing(own)) else "yes",
+            "pre-processing": _pre_processed(own),
             **{f"fitted on, {protocol}": spread for protocol, spread in _spreads(own).items()},
             "undone by 8 bits": ", ".join(_undone(own[0])),
         }
@@ -128,10 +128,21 @@ def _share(value: Any) -> str:
     return "unknown" if not isinstance(value, int | float) else f"{100 * value:g}%"
 
 
-def _pre_processing(entries: Sequence[Entry]) -> Iterator[str]:
-    """Whether Mahalanobis and subnet-Mahalanobis could choose a magnitude above 0, as they can in the paper."""
+def _without_pre_processing(entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
+    """Rows of Mahalanobis and subnet-Mahalanobis, and those that can choose no magnitude above 0, as in the paper."""
     able = [entry for entry in entries if "mahalanobis" in entry.detector.name]
-    without = [e.label for e in able if not any(c.get("magnitude") for c in e.detector.candidates)]
+    return [e.label for e in able], [e.label for e in able if not any(c.get("magnitude") for c in e.detector.candidates)]
+
+
+def _pre_processed(entries: Sequence[Entry]) -> str:
+    able, without = _without_pre_processing(entries)
+    if not without:
+        return "yes"
+    return "no" if len(without) == len(able) else "some rows"
+
+
+def _pre_processing(entries: Sequence[Entry]) -> Iterator[str]:
+    able, without = _without_pre_processing(entries)
     if without:
         which = "" if len(without) == len(able) else f" for {', '.join(dict.fromkeys(without))}"
         yield f"No input pre-processing{which}, which the published Mahalanobis rows may use."

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from subnetbench.attacks.lee2018 import STEP_SIZES
 from subnetbench.bench.detection.cost import strength
-from subnetbench.bench.detection.departures import OVERSHOOT, departures
+from subnetbench.bench.detection.departures import OVERSHOOT, departures, in_short
 from subnetbench.bench.detection.entry import Entry
 
 from .test_summary import ATTACKS, entry
@@ -67,6 +67,12 @@ def test_what_does_not_differ_is_not_said_to():
     assert "`deepfool` as there" in text
     for absent in ("overshoot", "pre-processing", "every attack fools"):
         assert absent not in text
+
+
+def test_in_short_pre_processing_is_that_of_all_rows_of_none_or_of_some():
+    without, able = changed(), changed(detector={"candidates": [{"magnitude": 0.0}, {"magnitude": 0.01}]})
+    shown = [in_short(entries)[0]["pre-processing"] for entries in ([without], [able], [without, able])]
+    assert shown == ["no", "yes", "some rows"]
 
 
 def test_survival_of_rounding_is_a_share_or_not_measured():
