@@ -12,12 +12,12 @@ import torch
 
 from ..bench.core import registry
 from ..bench.core.errors import UserError
-from ..bench.core.hashing import canonical, code_hash, digest, source_hash
+from ..bench.core.hashing import canonical, code_hash, source_hash
 from ..bench.data.dataset import Dataset, Split
 from ..bench.harness import factory, train
 from ..bench.models.classifier import Classifier, evaluating
 from ..bench.models.dry import refuse_unfit
-from ..bench.models.weights import cards, load_weights, locate
+from ..bench.models.weights import cards, load_weights, locate, weights_hash
 from ..bench.views import View
 from .checks import labels_of
 
@@ -67,7 +67,7 @@ class Second:
         """What determines the net besides names and numbers: the sha256 of files, and the source of its factory."""
         ours = registry.models.is_ours(self.model)
         return {
-            "weights": digest(self.path) if self.path else "",
+            "weights": weights_hash(self.path) if self.path else "",
             "parameters": factory.with_files(self.parameters),
             "factory": source_hash(registry.models.get(self.model)),
             "training": code_hash(train, factory) if not self.path and ours else "",

@@ -93,6 +93,10 @@ def file_name(path: str) -> str:
     return PureWindowsPath(path).name  # which knows both kinds of slashes
 
 
+#: Endings that make a text with a slash a path, and not a name such as `timm/resnet18`.
+_OF_FILES = (".npz", ".safetensors", ".safetensors.xz", ".csv", ".xml")
+
+
 def _is_path(text: str) -> bool:
     rooted = PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute() or text.startswith("~")
-    return rooted or (file_name(text) != text and text.lower().endswith((".npz", ".safetensors", ".csv", ".xml")))
+    return rooted or (file_name(text) != text and text.lower().endswith(_OF_FILES))

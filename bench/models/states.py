@@ -14,8 +14,9 @@ from torch import nn
 from ..core.errors import UserError, reason_of
 from ..core.home import usable
 from ..core.near import did_you_mean
+from ..core.packed import XZ
 from ..core.wnids import places
-from .weights import refuse_unusable
+from .weights import read_weights, refuse_unusable
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -34,6 +35,8 @@ def tensors_of(where: str) -> dict[str, torch.Tensor]:
     path = usable(where)
     if not path.is_file():
         raise UserError(f"There is no weights file {path}; give the path of a state_dict or of a .safetensors file.")
+    if path.name.endswith(f".safetensors{XZ}"):
+        return _plain(read_weights(path)[0], path)
     try:
         held = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except SafetensorError as error:

@@ -95,7 +95,8 @@ def publish(classifier: Classifier, name: str, card: Mapping[str, Any], where: P
 
 def page(known: Mapping[str, Card]) -> str:
     """The cards as Markdown."""
-    lines = ["# Weights that ship", "", "Each was made, and this page with it, by the command that its card names.", ""]
+    lines = ["# Weights that ship", "", "Each was made, and this page with it, by the command that its card names."]
+    lines += ["`bytes` are those of the file, compressed; `sha256` is of what it holds: `xz -dc FILE | sha256sum`.", ""]
     for name, card in known.items():
         lines += [f"## {name}", "", *(f"- **{key.replace('_', ' ')}**: {value}" for key, value in card.items()), ""]
     return "\n".join(lines)
@@ -147,7 +148,7 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         if path.suffix == XZ:
             blob = _content(path)
             tensors = load(blob)  # checks the header
-            return tensors, json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")]).get("__metadata__", {})
+            return tensors, json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")]).get("__metadata__") or {}
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
             return tensors, dict(file.metadata() or {})

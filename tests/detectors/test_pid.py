@@ -73,6 +73,15 @@ def test_the_content_of_a_file_is_in_the_key_and_its_place_is_not_enough(
     assert _content("max-softmax", [{}]) == {}
 
 
+def test_compressed_weights_have_the_same_key(other: tuple[Classifier, Path], tmp_path: Path) -> None:
+    save_weights(other[0], tmp_path / "second.safetensors.xz", {})
+    keys = [
+        _content("pid", [{"weights": str(path), "model": "digits-cnn"}])["content"][0]["weights"]
+        for path in (other[1], tmp_path / "second.safetensors.xz")
+    ]
+    assert keys[0] == keys[1]
+
+
 def test_shipped_weights_know_their_net() -> None:
     second = Pid(weights="cifar10/resnet34-width16").second
     assert (second.model, second.parameters) == ("resnet34", {"width": 16})

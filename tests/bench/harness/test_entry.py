@@ -76,6 +76,7 @@ def test_results_name_no_folder_of_their_author(tmp_path: Path) -> None:
     [
         ("/home/me/w.safetensors", "w.safetensors"),
         ("weights/w.safetensors", "w.safetensors"),
+        ("weights/w.safetensors.xz", "w.safetensors.xz"),
         ("C:\\me\\mine.npz", "mine.npz"),
         ("~/classes.txt", "classes.txt"),
         ("../mine.npz", "mine.npz"),

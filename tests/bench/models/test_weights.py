@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from subnetbench.bench import UserError
 from subnetbench.bench.core.registry import models
 from subnetbench.bench.harness.toml import builtin_suites
 from subnetbench.bench.models import weights as shipped
 from subnetbench.bench.models.cifar import digits_cnn
+from subnetbench.bench.models.states import tensors_of
 from subnetbench.bench.models.weights import load_weights
 from subnetbench.bench.tracks import load_suite
 
@@ -86,6 +87,19 @@ def test_weights_are_the_same_compressed_and_not(tmp_path):
     assert shipped.weights_hash(packed) == shipped.weights_hash(plain)
     assert load_weights(net, packed) == load_weights(again, plain) == {"recipe": "none"}
     assert net.content_hash() == again.content_hash()
+    held, packed_too = tensors_of(str(plain)), tensors_of(str(packed))
+    assert held.keys() == packed_too.keys()
+    assert all(torch.equal(held[name], packed_too[name]) for name in held)
+
+
+def test_a_compressed_file_may_say_nothing_of_itself(tmp_path):
+    blob = save({"w": torch.zeros(2)})
+    size = int.from_bytes(blob[:8], "little")
+    header = json.dumps(json.loads(blob[8 : 8 + size]) | {"__metadata__": None}).encode()
+    header += b" " * (-len(header) % 8)
+    path = tmp_path / "w.safetensors.xz"
+    path.write_bytes(lzma.compress(len(header).to_bytes(8, "little") + header + blob[8 + size :]))
+    assert shipped.read_weights(path)[1] == {}
 
 
 @pytest.mark.parametrize(
