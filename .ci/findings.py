@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import json
+import lzma
 import re
 import sys
 import textwrap
@@ -145,10 +147,11 @@ def rows_with(file: Path, keys: Sequence[str]) -> list[dict[str, str]]:
 
 @functools.cache
 def table(file: Path) -> list[dict[str, str]]:
-    if not file.is_file():
+    packed = file.with_name(f"{file.name}.xz")
+    if not (file.is_file() or packed.is_file()):
         raise UnclearError(f"There is no {file.name} in {file.parent}.")
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
+    text = lzma.decompress(packed.read_bytes()) if packed.is_file() else file.read_bytes()
+    return list(csv.DictReader(io.StringIO(text.decode("utf-8"), newline="")))
 
 
 def setting(file: Path, path: str) -> str:

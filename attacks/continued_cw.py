@@ -161,7 +161,8 @@ class _Descent:
         if problem.binary_search_steps == 1:
             return at.here == problem.steps
         known = at.high.isfinite()
-        enough = at.fooled >= torch.where(at.tried == 1, _ENOUGH_FIRST, _ENOUGH) * problem.steps
+        first, later = (math.ceil(share * problem.steps) for share in (_ENOUGH_FIRST, _ENOUGH))
+        enough = at.fooled >= torch.where(at.tried == 1, first, later)
         over = at.here >= self._limit()
         many = (over | enough) & (at.fooled >= _MANY * at.here)
         small = over & ~enough & ~many & (at.late == 0)

@@ -15,6 +15,7 @@ from .core.errors import UserError
 from .core.files import write_json
 from .core.home import DATA, expanded, stated
 from .core.keywords import named_arguments
+from .core.packed import plain
 from .core.progress import Printed
 from .core.seeding import seeded
 from .core.store import NotStored, Store, When, default_store
@@ -22,6 +23,7 @@ from .harness.audit import suite_beside
 from .harness.context import Context
 from .harness.entry import Entry
 from .harness.folder import clear_earlier, one_run_at_a_time, without_folders
+from .harness.stale import clear_stale
 from .harness.suite import AnySuite
 from .harness.tables import write_tables
 from .harness.track import Running, Track
@@ -216,4 +218,5 @@ def _settle(track: Track, suite: AnySuite, folder: Path, entries: list[Entry], c
         )
     names = [name for name in added if any(Path(file).stem == name for file in kept)]
     write_json(folder / "suite.json", stated.with_added(names).model_dump(mode="json"))
-    write_tables(folder, track.tables.report(folder))
+    written = {plain(path).name for path in write_tables(folder, track.tables.report(folder))}
+    clear_stale(folder, track.tables.FILES, written)

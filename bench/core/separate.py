@@ -13,7 +13,7 @@ from .text import unmarked
 NOTHING = (NONE, "n = 0", "")
 
 #: What stands behind the name of a column of further figures.
-LOW, HIGH, VERDICT, MOST = "low", "high", "verdict", "most"
+LOW, HIGH, VERDICT, MOST, REASON = "low", "high", "verdict", "most", "reason"
 
 _NUMBER = r"[-+]?\d[\d.,]*"
 
@@ -37,19 +37,25 @@ def separated(
     A column keeps its name for the first figure of its cells. The ends of their intervals become columns with ``low``
     and ``high`` behind this name, a verdict behind them one with ``verdict``; of a range such as 12–15 the lower end
     stays, and the upper becomes one with ``most``. ``further`` names the second and third figure of cells such as
-    ``1.2 / 3.4 (5.6)``. ``nothing``: texts that become empty cells besides `NOTHING`. A column that holds anything but
-    figures, such as names, is not taken apart.
+    ``1.2 / 3.4 (5.6)``. ``nothing``: texts that become empty cells besides `NOTHING`. Where a cell
+    says why it holds no figure, the words become one with ``reason``. A column that holds anything else, such as names,
+    is not taken apart.
     """
     result: dict[str, Sequence[Any]] = {}
     for name, cells in columns.items():
         parts = [_parts(cell, further, (*NOTHING, *nothing)) for cell in cells]
-        if any(part is None for part in parts):
+        if any(part is None for part in parts) or not _figures_of(parts):
             result[name] = [_bare(cell) for cell in cells]
             continue
-        for part in ("", LOW, HIGH, VERDICT, MOST, *further):
+        for part in ("", LOW, HIGH, VERDICT, MOST, *further, REASON):
             if not part or any(part in figures for figures in parts if figures):
                 result[f"{name} {part}" if part else name] = [figures.get(part, "") for figures in parts if figures]
     return result
+
+
+def _figures_of(parts: Sequence[dict[str, Any] | None]) -> bool:
+    """Whether a column holds any figure: one of reasons alone is one of words."""
+    return not any(part and REASON in part for part in parts) or any(part and part[""] != "" for part in parts)
 
 
 def _parts(cell: Any, further: Sequence[str], nothing: Collection[str]) -> dict[str, Any] | None:
@@ -59,6 +65,8 @@ def _parts(cell: Any, further: Sequence[str], nothing: Collection[str]) -> dict[
     text = unmarked(cell)
     if text in nothing:
         return {"": ""}
+    if reason := _REASON.fullmatch(text):
+        return {"": "", REASON: reason[1]}
     if _ONE.fullmatch(text):
         return {"": text}
     if whole := _RANGE.fullmatch(text):

@@ -118,7 +118,7 @@ def _by_file() -> dict[Any, Any]:
     global _LOADED
     modules = list(sys.modules.values())
     if len(modules) != len(_LOADED[0]) or not all(map(operator.is_, modules, _LOADED[0])):
-        _LOADED = modules, {vars(module).get("__file__"): module for module in modules}
+        _LOADED = modules, {getattr(module, "__file__", None): module for module in modules}
     return _LOADED[1]
 
 

@@ -131,7 +131,8 @@ def _share(value: Any) -> str:
 def _without_pre_processing(entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
     """Rows of Mahalanobis and subnet-Mahalanobis, and those that can choose no magnitude above 0, as in the paper."""
     able = [entry for entry in entries if "mahalanobis" in entry.detector.name]
-    return [e.label for e in able], [e.label for e in able if not any(c.get("magnitude") for c in e.detector.candidates)]
+    without = [entry for entry in able if not any(c.get("magnitude") for c in entry.detector.candidates)]
+    return [entry.label for entry in able], [entry.label for entry in without]
 
 
 def _pre_processed(entries: Sequence[Entry]) -> str:

@@ -77,13 +77,11 @@ def _smaller(path: Path, seen: bool) -> int:
     root = root_of(Entry, path)
     file = root / entry.scores.file
     scores = entry.unpacked(read_frame(root, entry))
-    bits_left = BITS
-    if (coarser(scores["score"].to_numpy(), BITS[-2]) == scores["score"]).all():
-        bits_left = BITS[-1:]  # rounded before: from here the audit cannot see how far the figures have gone
+    roundings = _roundings(scores["score"].to_numpy())
     if seen:
         scores = scores[_fewer(scores)].reset_index(drop=True)
     old, stated = file.read_bytes(), read_content(path, MOST_BYTES)
-    for bits in (*bits_left, None):  # at last as they are: scores may lie closer together than float32 tells apart
+    for bits in roundings:
         kept = scores if bits is None else scores.assign(score=coarser(scores["score"].to_numpy(), bits))
         new = Entry.packed(kept)
         if len(new) >= len(old):
@@ -103,6 +101,16 @@ def _fewer(scores: pd.DataFrame) -> pd.Series[bool]:
     if (scores["test_on"] != EVERY).all():
         return scores["fit_on"] == scores["test_on"]
     return scores["fit_on"] != ALL_ATTACKS
+
+
+def _roundings(scores: Float64) -> tuple[int | None, ...]:
+    """Bits to try, at last None, as they are: scores may lie beyond float32, or closer together than it tells apart."""
+    try:
+        rounded = coarser(scores, BITS[-2])
+    except OverflowError:
+        return (None,)
+    # Of scores that were rounded before, the audit cannot see how far the figures have gone.
+    return (*(BITS[-1:] if (rounded == scores).all() else BITS), None)
 
 
 def coarser(scores: Float64, bits: int) -> Float64:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..core.errors import UserError
-from ..core.files import MOST_BYTES, csv_text
+from ..core.files import csv_text
 from ..core.packed import XZ, read_content, write_content
 from ..core.separate import separated
 from ..core.text import markdown_text, marks_of
@@ -123,7 +123,9 @@ def write_texts(folder: Path, texts: Mapping[str, str], check: bool = False) -> 
     for name, text in texts.items():
         path = folder / "tables" / name
         packed = path.with_name(path.name + XZ)
-        path = packed if packed.is_file() else path  # what `subnetbench pack` compressed stays so
+        if packed.is_file():  # what `subnetbench pack` compressed stays so, alone
+            _clear_plain(path, check)
+            path = packed
         same = _holds(path, text)
         if check and not same:
             raise UserError(f"{path} is not what its entries give; run `subnetbench tables {folder}` and commit it.")
@@ -133,10 +135,18 @@ def write_texts(folder: Path, texts: Mapping[str, str], check: bool = False) -> 
     return paths
 
 
+def _clear_plain(path: Path, check: bool) -> None:
+    """Remove a table that stands beside itself compressed: nobody would write it again."""
+    if path.is_file() and check:
+        raise UserError(f"{path} stands beside {path.name}{XZ}, which is the one that is kept; delete it.")
+    path.unlink(missing_ok=True)
+
+
 def _holds(path: Path, text: str) -> bool:
-    """Whether a file has this text; one that is damaged has not, and is written again."""
+    """Whether a file has this text, with line ends of any system; one that is damaged has not, and is written again."""
+    wanted = text.encode()
     try:
-        return path.is_file() and read_content(path, MOST_BYTES) == text.encode()
+        return path.is_file() and read_content(path, 2 * len(wanted)).replace(b"\r\n", b"\n") == wanted
     except UserError:
         return False
 

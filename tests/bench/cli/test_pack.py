@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,11 @@ def test_a_large_listing_of_cells_is_packed_and_stays_so(
         assert not plain.exists()
         assert lzma.decompress(packed.read_bytes()) == before
     assert len(pd.read_csv(packed)) == len(pd.read_csv(tiny.folder / "tables" / "cells.csv"))
+    plain.write_bytes(b"of an earlier state, as a merge or `unxz -k` leaves it")
+    assert "stands beside cells.csv.xz" in call("tables", folder, "--check").err
+    assert call("tables", folder).code == 0
+    assert not plain.exists()
+    assert lzma.decompress(packed.read_bytes()) == before
 
 
 def test_the_scores_of_table_2_can_be_enough(tiny: Tiny, tmp_path: Path) -> None:
@@ -109,11 +115,21 @@ def test_the_scores_of_table_2_can_be_enough(tiny: Tiny, tmp_path: Path) -> None
     assert said.code == 0, said.out + said.err
 
 
+def all_equal(scores: np.ndarray, bits: int) -> np.ndarray:
+    """As of a regression whose scores lie closer together than float32 tells apart."""
+    return np.zeros(len(scores))
+
+
+def beyond(scores: np.ndarray, bits: int) -> np.ndarray:
+    raise OverflowError("a score lies beyond float32")
+
+
+@pytest.mark.parametrize("rounding", [all_equal, beyond])
 def test_scores_that_no_rounding_bears_are_kept_as_they_are(
-    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounding: Callable[..., np.ndarray]
 ) -> None:
-    """As those of a regression that lie closer together than float32 tells apart: fewer rows are worth it alone."""
-    monkeypatch.setattr(pack_module, "coarser", lambda scores, bits: np.zeros(len(scores)))
+    """Fewer rows are worth it alone."""
+    monkeypatch.setattr(pack_module, "coarser", rounding)
     folder = Path(shutil.copytree(tiny.folder, tmp_path / "tiny"))
     assert call("pack", folder, "--seen").code == 0
     entry = next(entry for entry in read_entries(folder) if entry.protocol_name == "lee2018")

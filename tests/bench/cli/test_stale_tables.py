@@ -60,6 +60,24 @@ def test_tables_of_an_earlier_state_are_removed_and_nothing_else(results: Path) 
     assert call("tables", results, "--check").code == 0
 
 
+def test_in_another_folder_every_file_but_those_written_is_the_user_s(results: Path, tmp_path: Path) -> None:
+    for name in STALE:
+        (tmp_path / "paper" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "paper" / name).write_text("mine")
+    for form in ((), ("--format", "latex")):
+        said = call("tables", results, "--output", tmp_path / "paper", *form)
+        assert "removed" not in said.out
+    assert {(tmp_path / "paper" / name).read_text() for name in STALE} == {"mine"}
+
+
+def test_line_ends_of_another_system_are_no_difference(results: Path) -> None:
+    assert call("tables", results).code == 0
+    for path in results.rglob("tables/*"):
+        if path.suffix in {".csv", ".md"}:
+            path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert call("tables", results, "--check").code == 0
+
+
 @pytest.mark.parametrize("name", STALE)
 def test_check_reports_a_table_of_an_earlier_state_and_removes_nothing(results: Path, name: str) -> None:
     assert call("tables", results).code == 0

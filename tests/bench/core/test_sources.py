@@ -93,6 +93,12 @@ def test_of_ours_only_the_module_and_what_it_imports_from_its_folder_counts() ->
     assert sources.isdisjoint({"weights.py", "dry.py", "torchvision.py"})
 
 
+def test_a_module_whose_import_was_blocked_is_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sources_of(digits_cnn)
+    monkeypatch.setitem(sys.modules, "blocked", None)
+    assert sources_of(digits_cnn) == before
+
+
 def test_in_a_notebook_the_cells_count(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*cells: str) -> Any:
         module = ModuleType("notebook")

@@ -50,6 +50,15 @@ def test_files_of_others_are_neither_read_nor_removed(again: Tiny) -> None:
     assert f"{count} entries on" in call("leaderboard", folder, "--out", again.output / "site").out
 
 
+def test_a_table_that_the_suite_no_longer_gives_is_removed(again: Tiny) -> None:
+    stale, mine = again.folder / "tables" / "sensitivity.md", again.folder / "tables" / "notes.md"
+    for path in (stale, mine):
+        path.write_text("of an earlier state")
+    again.run()
+    assert not stale.exists()
+    assert mine.exists()
+
+
 def test_what_an_option_added_stays_and_is_said(again: Tiny) -> None:
     mine = changed(again.file.read_text(), ("[[protocols]]", '[[detectors]]\nname = "energy"\n\n[[protocols]]'))
     plain = again.file.read_text()
