@@ -12,16 +12,23 @@ NORM_WEIGHT = "norm_weight"
 TOO_FAR = "it is not as strong as a minimum-norm attack can be"
 
 
-def remark_of(remark: str, threat: str, parameters: Mapping[str, Any]) -> str:
+def remark_of(remark: str, threat: str, parameters: Mapping[str, Any], stated: bool | None = None) -> str:
     """A stored remark on an attack without what is untrue of it: one that looks for no least norm is not too far off.
 
     Entries of earlier versions hold such remarks.
     """
-    if seeks_least_norm(threat, parameters):
+    if seeks_least_norm(threat, parameters, stated):
         return remark
     return "; ".join(part for part in remark.split("; ") if not part.endswith(TOO_FAR))
 
 
-def seeks_least_norm(threat: str, parameters: Mapping[str, Any]) -> bool:
-    """By its threat model and its parameters; an attack says otherwise by an attribute ``minimises``."""
-    return threat == "minimum-norm" and parameters.get(NORM_WEIGHT) != 0
+def seeks_least_norm(threat: str, parameters: Mapping[str, Any], stated: bool | None = None) -> bool:
+    """As ``stated`` by the attack in its attribute ``minimises``, else by its parameters; only without a budget."""
+    seeks = parameters.get(NORM_WEIGHT) != 0 if stated is None else stated
+    return threat == "minimum-norm" and seeks
+
+
+def stated_aim(attack: object) -> bool | None:
+    """What an attack says of itself in ``minimises``; None where it says nothing."""
+    stated = getattr(attack, "minimises", None)
+    return None if stated is None else bool(stated)

@@ -100,7 +100,7 @@ def strength(entries: Sequence[Entry]) -> pd.DataFrame:
                 if a.survives_8bit is not None or not a.successes
                 else "not measured",
                 "ms an image": f"{1000 * a.seconds_per_image:.1f}",
-                "remark": remark_of(a.remark, a.threat, a.parameters),
+                "remark": remark_of(a.remark, a.threat, a.parameters, a.minimises),
             }
     if not any(row["remark"] for row in rows.values()):
         rows = {place: {k: v for k, v in row.items() if k != "remark"} for place, row in rows.items()}

@@ -18,6 +18,7 @@ from ..harness.entry import SCHEMA, SuiteNote
 from ..harness.objects import origin
 from ..harness.plugins import plugin_info
 from ..harness.setup import Setup
+from .aim import stated_aim
 from .attacked import Attacked
 from .cell import Cell
 from .effort import effort, good_of
@@ -189,6 +190,7 @@ NOTHING_MEASURED: dict[str, Any] = {
 def _declared(attacked: Attacked, part: AttackPart) -> dict[str, Any]:
     """What a suite and an attack itself say of the attack."""
     attack = attacked.attacks[part.title]
+    aim = stated_aim(attack)
     return {
         "name": part.name,
         "library": attack.info.library,
@@ -197,6 +199,7 @@ def _declared(attacked: Attacked, part: AttackPart) -> dict[str, Any]:
         "parameters": dict(attack.parameters),
         "threat": attack.info.threat,
         "norm": attack.info.norm,
+        **({} if aim is None else {"minimises": aim}),
         **origin(registry.attacks, full_name(part.name, part.library)),
     }
 

@@ -92,7 +92,8 @@ class EffortNote(Form):
 class AttackNote(OfSession):
     """An attack's configuration and its verification results in float32; norms in pixels, medians over successes.
 
-    ``remark``, where there is one: why there are no images, or what is wrong with them.
+    ``remark``, where there is one: why there are no images, or what is wrong with them. ``minimises``: whether the
+    attack looks for the least norm, where it says so itself.
     """
 
     name: Shown
@@ -111,6 +112,7 @@ class AttackNote(OfSession):
     linf_median: Positive | None
     margin_median: float | None
     survives_8bit: Share | None
+    minimises: bool | None = None
     remark: str = ""
     effort: EffortNote | None = None
 

@@ -65,7 +65,7 @@ def verdicts(note: AttackNote, effort: EffortNote | None) -> list[str]:
         texts.append(f"too weak: it fools {percent(share)}% of the images, and its floor is {percent(effort.floor)}%")
     left = note.clean_correct - note.successes
     if note.threat == "minimum-norm" and left:
-        seeks = seeks_least_norm(note.threat, note.parameters)
+        seeks = seeks_least_norm(note.threat, note.parameters, note.minimises)
         kind = "a minimum-norm attack" if seeks else "an attack without a budget"
         texts.append(f"{kind} that leaves {left} of {note.clean_correct} images unfooled")
     return texts

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...attacks.contract import Attack
 from ..core.store import Arrays
-from .aim import TOO_FAR, seeks_least_norm
+from .aim import TOO_FAR, seeks_least_norm, stated_aim
 from .attacked import Attacked
 from .effort import good_of
 from .suite import AttackPart
@@ -46,8 +46,7 @@ def below_floor(facts: Arrays, floor: float | None) -> list[str]:
 
 
 def _minimises(attack: Attack) -> bool:
-    stated = getattr(attack, "minimises", None)
-    return seeks_least_norm(attack.info.threat, attack.parameters) if stated is None else bool(stated)
+    return seeks_least_norm(attack.info.threat, attack.parameters, stated_aim(attack))
 
 
 def weaker(

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from subnetbench.attacks.lee2018 import CW, DeepFool
-from subnetbench.bench.detection.aim import remark_of
+from subnetbench.bench.detection.aim import remark_of, stated_aim
 from subnetbench.bench.detection.entry import AttackNote
 from subnetbench.bench.detection.optimality import verdicts
 from subnetbench.bench.detection.strength import LEAST, remarks, weaker
@@ -77,6 +77,9 @@ def test_it_may_beat_one_that_does() -> None:
 def test_nor_is_it_called_a_minimum_norm_attack_where_it_leaves_images_unfooled() -> None:
     note = AttackNote.model_validate({"name": "cw", **ATTACK, "threat": "minimum-norm"})
     assert verdicts(note, None) == ["a minimum-norm attack that leaves 1 of 40 images unfooled"]
+    for stated, kind in ((False, "an attack without a budget"), (True, "a minimum-norm attack")):
+        said = note.model_copy(update={"parameters": CW().parameters if stated else {}, "minimises": stated})
+        assert verdicts(said, None) == [f"{kind} that leaves 1 of 40 images unfooled"]
     without = note.model_copy(update={"parameters": CW().parameters})
     assert verdicts(without, None) == ["an attack without a budget that leaves 1 of 40 images unfooled"]
 
@@ -87,3 +90,7 @@ def test_a_stored_remark_that_is_untrue_of_such_an_attack_is_not_shown() -> None
     assert remark_of(both, "minimum-norm", {"norm_weight": 1.0}) == both
     assert remark_of(both, "minimum-norm", {"norm_weight": 0.0}) == "it is too weak: it fools 50.0% of the images"
     assert remark_of(found, "minimum-norm", {"norm_weight": 0}) == ""
+    assert remark_of(found, "minimum-norm", {"norm_weight": 0}, stated=True) == found
+    assert remark_of(found, "minimum-norm", {}, stated=False) == ""
+    assert stated_aim(Bystander()) is False
+    assert stated_aim(DeepFool()) is None
