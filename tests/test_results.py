@@ -32,7 +32,13 @@ LOCATED = sorted(path.parent for path in RESULTS.glob("*/localisation"))
 RUN_AGAIN = {
     *("digits", "cifar10-table2", "cifar10-sensitivity", "svhn10k-table2", "cifar10-grid", "cifar10-timm-resnet18d"),
     *("cifar10-ladder-ab", "cifar10-resnet34-ladder-ab", "cifar10-resnet34-ladder-cd", "cifar10-resnet34-ladder-f"),
-    *("cifar10-resnet34-ladder-e", "cifar10-ladder-cd", "svhn10k-ladder-ab", "svhn10k-ladder-cd"),
+    *(
+        "cifar10-resnet34-ladder-e",
+        "cifar10-ladder-cd",
+        "svhn10k-ladder-ab",
+        "svhn10k-ladder-cd",
+        "cifar10-ladder-e-mean",
+    ),
     *("cifar100-table2", "cifar100-all"),
 }
 
