@@ -37,9 +37,9 @@ def separated(
     A column keeps its name for the first figure of its cells. The ends of their intervals become columns with ``low``
     and ``high`` behind this name, a verdict behind them one with ``verdict``; of a range such as 12–15 the lower end
     stays, and the upper becomes one with ``most``. ``further`` names the second and third figure of cells such as
-    ``1.2 / 3.4 (5.6)``. ``nothing``: texts that become empty cells besides `NOTHING`. Where a cell
-    says why it holds no figure, the words become one with ``reason``. A column that holds anything else, such as names,
-    is not taken apart.
+    ``1.2 / 3.4 (5.6)``. ``nothing``: texts that become empty cells besides `NOTHING`. Where a cell says why
+    it holds no figure, the words become one with ``reason``. A column that holds anything else, such as names, is not
+    taken apart.
     """
     result: dict[str, Sequence[Any]] = {}
     for name, cells in columns.items():

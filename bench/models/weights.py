@@ -53,9 +53,18 @@ def _is(path: Path, sha256: str) -> bool:
         return False
 
 
+#: sha256 of what a compressed file holds, by that of the file: a start asks twice, and unpacking takes most of it.
+_HELD: dict[str, str] = {}
+
+
 def weights_hash(path: Path) -> str:
     """sha256 of a safetensors file: the same whether or not it is compressed. UserError if it cannot be unpacked."""
-    return hashlib.sha256(_content(path)).hexdigest() if path.suffix == XZ else digest(path)
+    of_file = digest(path)
+    if path.suffix != XZ:
+        return of_file
+    if of_file not in _HELD:
+        _HELD[of_file] = hashlib.sha256(_content(path)).hexdigest()
+    return _HELD[of_file]
 
 
 def _content(path: Path) -> bytes:
